@@ -1,0 +1,223 @@
+"""The seam between the proxy and the wire dialects: what an adapter and a door must offer.
+
+An *adapter* is our code for the dialect an upstream speaks, a *door* for the dialect a client speaks. Both translate to and
+from one hub form, the OpenAI chat completion as plain dicts, so that n dialects need n translators and not n². Where client
+and upstream speak the same dialect nothing is translated: see `_passthrough.py`. Everything here is pure: no clock, no socket.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+Json = dict[str, Any]
+Headers = tuple[tuple[bytes, bytes], ...]
+Support = Literal["translated", "dropped", "refused"]
+"""What a dialect does with one member of the hub request: expresses it, may leave it out (inert hint), or cannot express it."""
+
+
+class AdapterError(Exception):
+    """The request cannot be expressed in the upstream's dialect, or is malformed. Whose fault: the client's.
+
+    `param` names the member (`tools[0].function.parameters`), `message` says what was expected and never quotes a prompt.
+    """
+
+    def __init__(self, message: str, param: str | None = None, *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message, self.param, self.code = message, param, code
+
+
+class GarbledError(Exception):
+    """The upstream sent something that its dialect does not allow. Whose fault: the upstream's."""
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens the upstream reported. None where it did not say; never 0 for unknown."""
+
+    input_tokens: int | None = None
+    """All prompt tokens, those read from and written to a cache included."""
+    cached_tokens: int | None = None
+    """Prompt tokens read from the upstream's prompt cache; part of input_tokens."""
+    cache_write_tokens: int | None = None
+    """Prompt tokens written to the upstream's prompt cache; part of input_tokens."""
+    output_tokens: int | None = None
+    """All generated tokens, reasoning included."""
+    reasoning_tokens: int | None = None
+    """Generated tokens that were reasoning; part of output_tokens."""
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
+    """An error as an upstream told it, in OpenAI's terms. Texts are already free of keys."""
+
+    message: str
+    type: str = "upstream_error"
+    code: str | None = None
+    param: str | None = None
+    status: int | None = None
+    """The HTTP status the fault stands for, where the dialect tells one (in-band errors of streams)."""
+
+
+class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one host that speaks OpenAI's dialect does otherwise. Every member is a setting of a deployment (`quirks:`)."""
+
+    stream_options: bool = True
+    """False: the host refuses `stream_options`; usage is then read if it comes and counted if it does not."""
+    max_completion_tokens: bool = True
+    """False: send `max_tokens` instead."""
+    developer_role: bool = True
+    """False: send `system` instead of `developer`."""
+    refuses: tuple[str, ...] = ()
+    """Top-level members the host answers with an error: requests that carry them are not sent there."""
+    drops: tuple[str, ...] = ()
+    """Top-level members that are left out for this host, and listed as ignored."""
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """What an adapter must know of a deployment to write a request for it."""
+
+    upstream_model: str
+    base_path: str = ""
+    """Path of the base_url without trailing slash (`/v1`), to which Outbound.path is appended."""
+    api_version: str | None = None
+    max_output_tokens: int | None = None
+    quirks: Quirks = Quirks()
+
+
+class Outbound(msgspec.Struct, frozen=True, kw_only=True):
+    """A request ready for the wire, less host and credentials."""
+
+    path: str
+    """Appended to Target.base_path; begins with a slash; may carry a query."""
+    body: bytes
+    headers: Headers = ()
+    """The dialect's own, lower-case names (`anthropic-version`); content-type is the caller's."""
+    ignored: tuple[str, ...] = ()
+    """Members left out because they are inert hints here."""
+
+
+class Completion(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole answer in hub form."""
+
+    body: Json
+    """A `chat.completion` object; `model` as the upstream names it, `usage` in OpenAI's form where reported."""
+    usage: Usage | None
+    finish_reason: str | None
+
+
+class Reader(Protocol):
+    """Turns an upstream's event stream into hub chunks. One instance a stream; fed from one task, in order."""
+
+    usage: Usage | None
+    finish_reason: str | None
+    """Last finish_reason seen. A stream that ended without one is truncated."""
+    ended: bool
+    """The dialect's own end marker was seen (`[DONE]`, `message_stop`); bytes after it are ignored."""
+    comments: list[bytes]
+    """SSE comment lines as they came, without line end (`: energy {…}`); bounded to 64 KiB in all."""
+
+    def feed(self, data: bytes) -> list[Json]:
+        """Chunks completed by these bytes, cut anywhere. Raises FaultError for an in-band error, GarbledError for rubbish."""
+        ...
+
+    def finish(self) -> list[Json]:
+        """Chunks still held when the body ended cleanly."""
+        ...
+
+
+class FaultError(Exception):
+    """An in-band error of a stream."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.message)
+        self.fault = fault
+
+
+class Writer(Protocol):
+    """Turns hub chunks into the client's event stream. One instance a stream."""
+
+    def write(self, chunk: Json) -> bytes:
+        """The events due for this chunk, complete blocks only; b"" if none is due yet."""
+        ...
+
+    def close(self, usage: Usage | None, account: bytes | None) -> bytes:
+        """The end of a good stream: what was held, usage where due, the account, the end marker."""
+        ...
+
+    def fail(self, fault: Fault) -> bytes:
+        """The end of a broken stream: one well-formed error event and no end marker."""
+        ...
+
+
+class Stream(Protocol):
+    """What the relay drives: upstream bytes in, client bytes out. A Passthrough or a Translated one."""
+
+    usage: Usage | None
+    finish_reason: str | None
+    ended: bool
+    started: bool
+    """Content (not only a role or a comment) has come; before that, nothing need have been sent."""
+    comments: list[bytes]
+    text: bytearray
+    """Generated text in UTF-8 so far, where `capture` was asked for; else empty. Bounded to 4 MiB."""
+
+    def feed(self, data: bytes) -> bytes: ...
+    def finish(self) -> bytes: ...
+    def close(self, account: bytes | None) -> bytes:
+        """`account` is the JSON object of `usage.greenlane`."""
+        ...
+
+    def fail(self, fault: Fault) -> bytes: ...
+
+
+class Adapter(Protocol):
+    """Outbound: hub to an upstream's dialect and back."""
+
+    name: str
+    members: dict[str, Support]
+    """Every top-level member of a hub request this dialect knows; one that is absent is refused, unless `open_members`."""
+    open_members: bool
+    """True: unknown members pass (OpenAI's dialect)."""
+    abilities: frozenset[str]
+    """Of: tools, image, audio, document, json_schema, json_object, logprobs, n, reasoning, embeddings."""
+    apis: frozenset[str]
+    """Operations this dialect can serve: chat, responses, messages, completions, embeddings, ..."""
+
+    def authorize(self, key: str) -> Headers:
+        """The header(s) that carry our key."""
+        ...
+
+    def outbound(self, chat: Json, target: Target) -> Outbound:
+        """The upstream request for a hub request. Raises AdapterError. Does not change `chat`."""
+        ...
+
+    def completion(self, body: bytes) -> Completion:
+        """The hub form of a whole (non-streamed) answer. Raises GarbledError; FaultError for an error in a 200."""
+        ...
+
+    def reader(self, target: Target) -> Reader: ...
+
+    def fault(self, status: int, body: bytes) -> Fault:
+        """What an error answer says. Never raises: an unreadable body gives a plain message with the status."""
+        ...
+
+
+class Door(Protocol):
+    """Inbound: a client's dialect to the hub and back."""
+
+    name: str
+    """`chat`, `responses` or `messages`: the operation it serves."""
+
+    def hub(self, body: Json) -> Json:
+        """The hub request of a client's request. Raises AdapterError naming the member."""
+        ...
+
+    def reply(self, completion: Json, usage: Usage | None, account: bytes | None, request: Json) -> bytes:
+        """The client's whole answer. `request` is the client's own request as decoded (echoed members)."""
+        ...
+
+    def writer(self, request: Json) -> Writer: ...
+
+    def error(self, fault: Fault, status: int) -> bytes:
+        """The error body in the client's dialect."""
+        ...

@@ -1,0 +1,5 @@
+"""The `greenlane` command."""
+
+
+def main() -> None:
+    """Entry point."""
