@@ -7,6 +7,7 @@ and upstream speak the same dialect nothing is translated: see `_passthrough.py`
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -67,6 +68,10 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """False: send `max_tokens` instead."""
     developer_role: bool = True
     """False: send `system` instead of `developer`."""
+    reasoning_content: bool = True
+    """False: the host refuses `reasoning_content` in the messages of a history; it is left out."""
+    reports_usage: bool = True
+    """False: the host never reports usage in streams; it is counted."""
     refuses: tuple[str, ...] = ()
     """Top-level members the host answers with an error: requests that carry them are not sent there."""
     drops: tuple[str, ...] = ()
@@ -108,13 +113,22 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
 class Reader(Protocol):
     """Turns an upstream's event stream into hub chunks. One instance a stream; fed from one task, in order."""
 
-    usage: Usage | None
-    finish_reason: str | None
-    """Last finish_reason seen. A stream that ended without one is truncated."""
-    ended: bool
-    """The dialect's own end marker was seen (`[DONE]`, `message_stop`); bytes after it are ignored."""
-    comments: list[bytes]
-    """SSE comment lines as they came, without line end (`: energy {…}`); bounded to 64 KiB in all."""
+    @property
+    def usage(self) -> Usage | None: ...
+    @property
+    def finish_reason(self) -> str | None:
+        """Last finish_reason seen. A stream that ended without one is truncated."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """The dialect's own end marker was seen (`[DONE]`, `message_stop`); bytes after it are ignored."""
+        ...
+
+    @property
+    def comments(self) -> list[bytes]:
+        """SSE comment lines as they came, without line end (`: energy {…}`); bounded to 64 KiB in all."""
+        ...
 
     def feed(self, data: bytes) -> list[Json]:
         """Chunks completed by these bytes, cut anywhere. Raises FaultError for an in-band error, GarbledError for rubbish."""
@@ -157,10 +171,11 @@ class Stream(Protocol):
     ended: bool
     started: bool
     """Content (not only a role or a comment) has come; before that, nothing need have been sent."""
-    comments: list[bytes]
     text: bytearray
     """Generated text in UTF-8 so far, where `capture` was asked for; else empty. Bounded to 4 MiB."""
 
+    @property
+    def comments(self) -> list[bytes]: ...
     def feed(self, data: bytes) -> bytes: ...
     def finish(self) -> bytes: ...
     def close(self, account: bytes | None) -> bytes:
@@ -173,15 +188,27 @@ class Stream(Protocol):
 class Adapter(Protocol):
     """Outbound: hub to an upstream's dialect and back."""
 
-    name: str
-    members: dict[str, Support]
-    """Every top-level member of a hub request this dialect knows; one that is absent is refused, unless `open_members`."""
-    open_members: bool
-    """True: unknown members pass (OpenAI's dialect)."""
-    abilities: frozenset[str]
-    """Of: tools, image, audio, document, json_schema, json_object, logprobs, n, reasoning, embeddings."""
-    apis: frozenset[str]
-    """Operations this dialect can serve: chat, responses, messages, completions, embeddings, ..."""
+    @property
+    def name(self) -> str: ...
+    @property
+    def members(self) -> Mapping[str, Support]:
+        """Every top-level member of a hub request this dialect knows; one that is absent is refused, unless `open_members`."""
+        ...
+
+    @property
+    def open_members(self) -> bool:
+        """True: unknown members pass (OpenAI's dialect)."""
+        ...
+
+    @property
+    def abilities(self) -> frozenset[str]:
+        """Of: tools, image, audio, document, json_schema, json_object, logprobs, n, reasoning, embeddings."""
+        ...
+
+    @property
+    def apis(self) -> frozenset[str]:
+        """Operations this dialect can serve: chat, responses, messages, completions, embeddings, ..."""
+        ...
 
     def authorize(self, key: str) -> Headers:
         """The header(s) that carry our key."""
@@ -205,8 +232,10 @@ class Adapter(Protocol):
 class Door(Protocol):
     """Inbound: a client's dialect to the hub and back."""
 
-    name: str
-    """`chat`, `responses` or `messages`: the operation it serves."""
+    @property
+    def name(self) -> str:
+        """`chat`, `responses` or `messages`: the operation it serves."""
+        ...
 
     def hub(self, body: Json) -> Json:
         """The hub request of a client's request. Raises AdapterError naming the member."""

@@ -30,64 +30,91 @@ class Constraints(Section, frozen=True):
     """Members of `require` (refuses) and `prefer` (steers)."""
 
     privacy: PrivacyClass | None = None
+    """The furthest class a prompt may travel to: `local` (we operate the machine), `private` (dedicated tenancy), `vendor`."""
     regions: tuple[str, ...] | None = None
+    """Where prompts may be processed: zones, cloud regions, ISO country codes and `EU`."""
     zero_retention: bool | None = None
+    """Only deployments that state they keep nothing."""
     max_g: NonNegative | None = None
+    """Most grams of CO2e for one request, compared with the forecast's high end."""
     max_g_per_kwh: NonNegative | None = None
+    """Highest grid intensity of the deployment's zone."""
     max_usd: NonNegative | None = None
+    """Most US dollars for one request: the input plus all the output it may have."""
     max_ttft_s: Positive | None = None
+    """Longest observed median time to the first token; one not yet observed passes."""
     min_quality: Share | None = None
+    """Least quality, in [0, 1]."""
 
 
 class Prices(Section, frozen=True):
     """US dollars per million tokens, by class. `cached` and `cache_write` default to `input`."""
 
     input: NonNegative
+    """Tokens of the prompt."""
     output: NonNegative = 0.0
+    """Generated tokens, reasoning included."""
     cached: NonNegative | None = None
+    """Prompt tokens read from the upstream's cache; left out: as `input`."""
     cache_write: NonNegative | None = None
+    """Prompt tokens written to the upstream's cache; left out: as `input`."""
 
 
 class Hardware(Section, frozen=True):
     """What serves one replica. `gpu`: A100, H100, B200 or another name (then estimated like an H100, with a wider band)."""
 
     gpu: str
+    """Accelerator of one replica: A100, H100, B200, or another name (estimated like an H100, with a wider band)."""
     count: Count = 1
+    """Accelerators of one replica."""
 
 
 class Parameters(Section, frozen=True):
     """Billions of parameters; `active` is less than `total` for mixtures of experts."""
 
     total: Positive
+    """All parameters, in billions."""
     active: Positive | None = None
+    """Parameters used for one token, in billions; left out: all."""
     bytes_per_parameter: Positive = 2.0
+    """2 for bf16, 1 for fp8, 0.5 for 4 bits."""
 
 
 class Timeouts(Section, frozen=True):
     """Deadlines of one exchange with an upstream, by phase, in seconds. Swept every 0.25 s."""
 
     connect_s: Positive = 3.0
+    """To have a connection."""
     first_byte_s: Positive = 60.0
+    """From the request to the first byte of the answer."""
     between_s: Positive = 60.0
+    """Between two pieces of the answer."""
     total_s: Positive = 600.0
+    """The whole exchange."""
 
 
 class Tls(Section, frozen=True):
     ca_file: str | None = None
     """Trusts this bundle instead of the system's."""
     verify: bool = True
+    """Checks the upstream's certificate."""
 
 
 class Deployment(Section, frozen=True):
     """One place that serves a model."""
 
     model: str
+    """The public name of what it serves."""
     base_url: str
+    """Where it is, `/v1` included where the host has it; `sim://NAME` is a simulation in this process."""
     dialect: str = "openai"
+    """The wire format it speaks: openai, azure, anthropic, gemini."""
     upstream_model: str | None = None
     """The name sent upstream; the model's own if left out."""
     api_key: SecretRef | None = None
+    """Our key there."""
     api_version: str | None = None
+    """Azure's api-version."""
     headers: dict[str, str] = {}
     """Sent with every request to it."""
     apis: tuple[str, ...] | None = None
@@ -96,81 +123,123 @@ class Deployment(Section, frozen=True):
     abilities: tuple[str, ...] | None = None
     """Of tools, image, audio, document, json_schema, json_object, logprobs, n, reasoning; left out: all its dialect can."""
     zone: str | None = None
+    """Grid zone, ISO country code or cloud region (`aws:eu-north-1`) of the machines; left out: the world's mean, and it says so."""
     residency: tuple[str, ...] | None = None
     """Where prompts are kept by contract, where that differs from the zone (`[EU]`)."""
     privacy: PrivacyClass = "vendor"
+    """`local` (we operate the machine), `private` (dedicated tenancy under contract) or `vendor`."""
     zero_retention: bool | None = None
+    """The operator keeps no prompt, by contract."""
     hardware: Hardware | None = None
+    """What serves one replica."""
     parameters_b: Parameters | Positive | None = None
+    """Billions of parameters, one number or total and active; left out: from the table of known models."""
     pue: Annotated[float, Meta(ge=1)] | None = None
+    """Power usage effectiveness of the building; left out: 1.15."""
     batch: Positive | None = None
     """Requests that usually run together on one replica."""
     reports_energy: Literal["neuralwatt", "greenpt"] | None = None
     """Left out: looked for in every answer."""
     usd_per_mtok: Prices | None = None
+    """Prices per million tokens; left out: unknown, which fails every limit on cost."""
     usd_per_request: NonNegative | None = None
+    """Price of a request as such, on top of its tokens."""
     concurrency: Count | None = None
+    """Requests at a time; more go elsewhere or wait. Left out: no bound."""
     weight: Positive = 1.0
+    """Share of the load relative to the model's other deployments."""
     context_tokens: Count | None = None
+    """Longest prompt and answer together."""
     max_output_tokens: Count | None = None
+    """Longest answer."""
     quality: Share | dict[str, Share] | None = None
     """In [0, 1], or by task with `default` for the rest."""
     timeouts: Timeouts = Timeouts()
+    """Deadlines by phase."""
     quirks: Quirks = Quirks()
+    """What this host does otherwise than its dialect says."""
     http2: bool = False
+    """Speaks HTTP/2 to it."""
     forward_proxy: str | None = None
+    """Proxy on the way to it: `http://`, `https://` or `socks5://HOST:PORT`."""
     tls: Tls = Tls()
+    """How its certificate is checked."""
 
 
 class Model(Section, frozen=True):
     """A public name. `members` makes it a group over other models (`auto`); `substitutes` stand in when it is full or down."""
 
     members: tuple[str, ...] | None = None
+    """Makes it a group that ranges over these models, as `auto` does."""
     substitutes: tuple[str, ...] = ()
+    """Models that stand in when every deployment of this one is full or down."""
     min_quality: Share | None = None
+    """Deployments below are left out of the group."""
     policy: str | None = None
+    """For requests that name none, and whose key and team name none."""
     expected_output_tokens: Count | None = None
+    """What a forecast assumes for a request that sets no cap; left out: `limits.expected_output_tokens`."""
 
 
 class WeightedBounds(Section, frozen=True):
     """What counts as 0 and as 1 for a weighted objective, in the quantity's own unit; left out: taken from the catalogue."""
 
     carbon_g: Positive | None = None
+    """Grams of CO2e of one request that count as 1."""
     usd: Positive | None = None
+    """US dollars of one request that count as 1."""
     ttft_s: Positive | None = None
+    """Time to the first token that counts as 1."""
 
 
 class Policy(Section, frozen=True):
     """How to choose. `extends` takes another policy's settings first; for `require` the stricter wins."""
 
     extends: str | None = None
+    """A policy whose settings this one begins with."""
     objective: str | None = None
+    """What is best: lowest_carbon, cheapest, fastest, best_quality, weighted, round_robin, least_loaded; left out: least_loaded."""
     weights: dict[Literal["carbon", "cost", "latency", "quality"], NonNegative] | None = None
+    """For the objective weighted: how much carbon, cost, latency and quality count."""
     bounds: WeightedBounds = WeightedBounds()
+    """For the objective weighted."""
     require: Constraints = Constraints()
+    """Refuses what does not meet it."""
     prefer: Constraints = Constraints()
+    """Steers; refuses nothing."""
     substitute: Literal["never", "down", "greener", "cheaper", "any"] | None = None
     """When a model's `substitutes` may serve: only when it is full or down (default), or also when they are better."""
 
 
 class Budget(Section, frozen=True):
     per: Literal["hour", "day", "week", "month"] = "month"
+    """The period after which it begins anew."""
     g: NonNegative | None = None
+    """Grams of CO2e in a period."""
     usd: NonNegative | None = None
+    """US dollars in a period."""
 
 
 class Team(Section, frozen=True):
     policy: str | None = None
+    """For requests that name none and whose key names none."""
     require: Constraints = Constraints()
+    """Holds for all requests of the team."""
     prefer: Constraints = Constraints()
+    """Steers all requests of the team."""
     budget: Budget | None = None
+    """What the team may spend; then 429."""
 
 
 class Key(Section, frozen=True):
     team: str
+    """Who is accounted, and who may read the entries."""
     key: KeyRef
+    """The key itself, by reference or as its SHA-256."""
     policy: str | None = None
+    """For requests that name none."""
     require: Constraints = Constraints()
+    """Holds for all requests with this key."""
     explain: bool = False
     """May see each deployment and why it was excluded in a 422, and the verbose headers without asking."""
     models: tuple[str, ...] | None = None
@@ -179,8 +248,11 @@ class Key(Section, frozen=True):
 
 class CarbonSettings(Section, frozen=True):
     basis: Literal["lifecycle", "direct"] = "lifecycle"
+    """Intensities over the life cycle, or of combustion alone."""
     sources: tuple[str, ...] = ("static",)
+    """Where intensities come from, best first."""
     zone_of_proxy: str | None = None
+    """Grid zone of the machine Greenlane runs on."""
     emissions_scope_2_header: bool = False
     """Adds `Carbon-Emissions-Scope-2` where the figure is a direct, location-based one."""
 
@@ -189,18 +261,31 @@ class Limits(Section, frozen=True):
     """Bounds on what a client may send and hold; the defaults are the contract's."""
 
     request_line_bytes: Count = 8 * 1024
+    """Longest request line; then 414."""
     header_bytes: Count = 32 * 1024
+    """All headers together; then 431."""
     header_lines: Count = 100
+    """Headers; then 431."""
     body_bytes: Count = 32 * 1024 * 1024
+    """Request body, also after inflating; then 413."""
     json_depth: Count = 128
+    """Nesting of a request body; then 400."""
     header_timeout_s: Positive = 10.0
+    """For all headers to arrive; then 408."""
     body_timeout_s: Positive = 60.0
+    """Silence within a body; then 408."""
     event_bytes: Count = 1024 * 1024
+    """One event of a stream."""
     image_event_bytes: Count = 8 * 1024 * 1024
+    """One event of a stream of images."""
     answer_bytes: Count = 64 * 1024 * 1024
+    """A whole answer that is not streamed."""
     n: Count = 128
+    """Choices of one request."""
     queue: Count = 1000
+    """Requests that wait for a place; then 503."""
     keep_alive_s: Positive = 75.0
+    """Silence on a client's connection until it is closed."""
     idle_connections: Count = 100
     """Per deployment."""
     expected_output_tokens: Count = 512
@@ -213,36 +298,51 @@ class Cors(Section, frozen=True):
     origins: tuple[str, ...] = ()
     """Exact origins, or `*`; empty: no CORS headers."""
     max_age_s: Count = 600
+    """How long a browser may keep the answer to its preflight."""
 
 
 class Server(Section, frozen=True):
     host: str = "127.0.0.1"
+    """Address to listen on."""
     port: Annotated[int, Meta(ge=0, le=65535)] = 8080
+    """Port to listen on; 0 takes a free one."""
     hosts: tuple[str, ...] | None = None
     """Host names answered to; left out: any, except without keys, where only loopback names are."""
     cors: Cors = Cors()
+    """What browsers may do."""
     verbose: bool = False
+    """The verbose headers on every response."""
     drain_s: Positive = 30.0
+    """How long requests under way may take to finish when the server stops."""
     tls_certificate_file: str | None = None
+    """PEM with the certificate and its chain."""
     tls_key_file: str | None = None
+    """PEM with the certificate's key."""
 
 
 class Ledger(Section, frozen=True):
     url: str = "sqlite+aiosqlite:///greenlane.db"
     """SQLAlchemy URL. SQLite, WAL."""
     spool_file: str = "greenlane.spool"
+    """Where entries are safe until they are in the store."""
     spool_bytes: Annotated[int, Meta(ge=65536)] = 64 * 1024 * 1024
+    """Size of that file."""
     batch: Count = 500
+    """Most entries written at once."""
     interval_s: Positive = 0.5
+    """Longest wait before entries are written."""
 
 
 class Breaker(Section, frozen=True):
     failures: Count = 3
+    """Failures in a row after which a deployment is left alone."""
     open_s: Positive = 30.0
+    """How long, until one request tries it."""
 
 
 class Logs(Section, frozen=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least important line that is written."""
     requests: bool = True
     """One JSON line an exchange, on standard error."""
 
@@ -251,17 +351,30 @@ class Config(Section, frozen=True):
     """The whole file."""
 
     server: Server = Server()
+    """Listening."""
     carbon: CarbonSettings = CarbonSettings()
+    """Intensities."""
     limits: Limits = Limits()
+    """Bounds on what a client may send and hold."""
     require: Constraints = Constraints()
+    """Holds for every request."""
     prefer: Constraints = Constraints()
+    """Steers every request."""
     policy: str | None = None
     """For requests that name none and whose key, team and model name none."""
     models: dict[str, Model] = {}
+    """Public names that need more than a deployment: groups, substitutes, defaults."""
     deployments: dict[str, Deployment] = {}
+    """Places that serve models, by name."""
     policies: dict[str, Policy] = {}
+    """How to choose, by name."""
     teams: dict[str, Team] = {}
+    """Who pays, by name."""
     keys: dict[str, Key] = {}
+    """Clients, by name; none: anybody, on loopback only."""
     ledger: Ledger = Ledger()
+    """Accounts."""
     breaker: Breaker = Breaker()
+    """When a deployment is left alone."""
     logs: Logs = Logs()
+    """Lines on standard error."""

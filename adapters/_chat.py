@@ -1,0 +1,107 @@
+"""The chat completions door: the hub's own dialect, needed where the upstream speaks another one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from adapters._base import AdapterError, Fault, Json, Usage, Writer
+from adapters._json import encode
+from adapters._sse import block
+
+ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+
+
+class ChatDoor:
+    """A `Door` that checks shapes and adds the account; everything else is already the hub's."""
+
+    name = "chat"
+
+    def hub(self, body: Json) -> Json:
+        messages = body.get("messages")
+        if not isinstance(messages, list) or not messages:
+            raise AdapterError("`messages` must be a non-empty array.", "messages")
+        for index, message in enumerate(messages):
+            _check_message(message, f"messages[{index}]")
+        for name, kinds in (("tools", list), ("functions", list), ("response_format", dict), ("metadata", dict)):
+            if body.get(name) is not None and not isinstance(body[name], kinds):
+                raise AdapterError(f"`{name}` has the wrong type.", name)
+        return {name: value for name, value in body.items() if name != "greenlane"}
+
+    def reply(self, completion: Json, usage: Usage | None, account: bytes | None, request: Json) -> bytes:  # noqa: ARG002
+        answer = dict(completion)
+        counts = answer.get("usage") or _counts(usage)
+        answer.pop("usage", None)
+        if counts is None:
+            return encode(answer)
+        plain = encode({**answer, "usage": counts})
+        return plain if account is None else plain[:-2] + b',"greenlane":' + account + b"}}"
+
+    def writer(self, request: Json) -> Writer:
+        options = request.get("stream_options")
+        return ChatWriter(wants_usage=isinstance(options, dict) and options.get("include_usage") is True)
+
+    def error(self, fault: Fault, status: int) -> bytes:  # noqa: ARG002 - OpenAI's object does not hold it
+        return error_body(fault)
+
+
+class ChatWriter:
+    """Hub chunks as they are; usage in a last chunk of its own if it was asked for."""
+
+    def __init__(self, *, wants_usage: bool) -> None:
+        self._wants_usage = wants_usage
+        self._head: Json = {}
+
+    def write(self, chunk: Json) -> bytes:
+        if not self._head:
+            self._head = {name: chunk[name] for name in ("id", "object", "created", "model") if name in chunk}
+        return block(encode(chunk))
+
+    def close(self, usage: Usage | None, account: bytes | None) -> bytes:
+        out = b""
+        counts = _counts(usage)
+        if self._wants_usage and counts is not None:
+            plain = encode({**self._head, "choices": [], "usage": counts})
+            out = block(plain if account is None else plain[:-2] + b',"greenlane":' + account + b"}}")
+        return out + (b"" if account is None else b": greenlane " + account + b"\n") + b"data: [DONE]\n\n"
+
+    def fail(self, fault: Fault) -> bytes:
+        return block(error_body(fault))
+
+
+def error_body(fault: Fault) -> bytes:
+    """OpenAI's error object."""
+    return encode({"error": {"message": fault.message, "type": fault.type, "param": fault.param, "code": fault.code}})
+
+
+def _counts(usage: Usage | None) -> Json | None:
+    if usage is None or usage.input_tokens is None or usage.output_tokens is None:
+        return None
+    counts: Json = {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+    }
+    if usage.cached_tokens is not None:
+        counts["prompt_tokens_details"] = {"cached_tokens": usage.cached_tokens}
+    if usage.reasoning_tokens is not None:
+        counts["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
+    return counts
+
+
+def _check_message(message: Any, where: str) -> None:
+    if not isinstance(message, dict):
+        raise AdapterError(f"`{where}` must be an object.", where)
+    if message.get("role") not in ROLES:
+        raise AdapterError(f"`{where}.role` must be one of {', '.join(sorted(ROLES))}.", f"{where}.role")
+    content = message.get("content")
+    if content is not None and not isinstance(content, str | list):
+        raise AdapterError(f"`{where}.content` must be a string, an array of parts or null.", f"{where}.content")
+    if isinstance(content, list):
+        for number, part in enumerate(content):
+            if not isinstance(part, dict) or not isinstance(part.get("type"), str):
+                raise AdapterError(f"`{where}.content[{number}]` must be an object with a `type`.", f"{where}.content[{number}]")
+    if message.get("tool_calls") is not None and not isinstance(message["tool_calls"], list):
+        raise AdapterError(f"`{where}.tool_calls` must be an array.", f"{where}.tool_calls")
+
+
+DOOR = ChatDoor()

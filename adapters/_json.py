@@ -1,0 +1,159 @@
+"""Narrow edits of JSON objects: one member is read, replaced, added or removed, and the other bytes stay as they came."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import msgspec
+
+from adapters._base import AdapterError, Json
+
+View = dict[str, msgspec.Raw]
+_view = msgspec.json.Decoder(View)
+_any = msgspec.json.Decoder(Json)
+_encode = msgspec.json.Encoder().encode
+_SPACE = b" \t\r\n"
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_TO_SQUARE = bytes.maketrans(b"{}", b"[]")
+_NOT_BRACKETS = bytes(code for code in range(256) if code not in b"[]{}")
+
+
+def view(body: bytes) -> View:
+    """The top-level members of a JSON object, each still as bytes. Raises AdapterError: not an object, not JSON, too deep."""
+    try:
+        if not body.isascii():
+            body.decode()  # members left as bytes are not checked for UTF-8 by the decoder
+        return _view.decode(body)
+    except msgspec.ValidationError:
+        raise AdapterError("The body must be a JSON object.") from None
+    except msgspec.DecodeError as error:
+        raise AdapterError(f"The body is not valid JSON: {str(error).removeprefix('JSON is malformed: ')}.") from None
+    except (UnicodeDecodeError, RecursionError):
+        raise AdapterError("The body is not valid JSON: bad text or too many levels.") from None
+
+
+def tree(body: bytes) -> Json:
+    """The whole object as dicts. Raises AdapterError like `view`."""
+    try:
+        return _any.decode(body)
+    except msgspec.ValidationError:
+        raise AdapterError("The body must be a JSON object.") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise AdapterError("The body is not valid JSON.") from None
+
+
+def encode(value: Any) -> bytes:
+    """Compact JSON; holds no line break."""
+    return _encode(value)
+
+
+def depth_within(body: bytes, limit: int) -> bool:
+    """Whether brackets nest no deeper than `limit`. Cheap for ordinary bodies: few brackets cannot nest deep."""
+    if body.count(b"[") + body.count(b"{") <= limit:
+        return True
+    brackets = _STRING.sub(b"", body).translate(_TO_SQUARE, _NOT_BRACKETS)
+    if b"[" * (limit + 1) in brackets:
+        return False
+    for _ in range(limit):
+        if not brackets:
+            return True
+        brackets = brackets.replace(b"[]", b"")
+    return not brackets
+
+
+def has_duplicate(body: bytes, member: str) -> bool:
+    """Whether the top-level object names a member twice. Only called where the name's bytes occur more than once."""
+    outermost: list[tuple[str, Any]] = []
+
+    def keep(pairs: list[tuple[str, Any]]) -> None:
+        nonlocal outermost
+        outermost = pairs
+
+    json.loads(body, object_pairs_hook=keep)
+    return sum(name == member for name, _ in outermost) > 1
+
+
+def span(body: bytes, member: str, value: bytes) -> tuple[int, int] | None:
+    """Where the value of a top-level member lies, if its name occurs once in the whole body and is followed by `value`."""
+    name = b'"' + member.encode() + b'"'
+    at = body.find(name)
+    if at < 0 or body.find(name, at + len(name)) >= 0:
+        return None
+    at += len(name)
+    end = len(body)
+    while at < end and body[at] in _SPACE:
+        at += 1
+    if body[at : at + 1] != b":":
+        return None
+    at += 1
+    while at < end and body[at] in _SPACE:
+        at += 1
+    return (at, at + len(value)) if body.startswith(value, at) else None
+
+
+def edited(body: bytes, members: View, edits: dict[str, bytes | None]) -> bytes:
+    """The body with members replaced or added (bytes of JSON) or removed (None). Returns `body` itself if nothing changes."""
+    todo: dict[str, bytes | None] = {}
+    for name, value in edits.items():
+        old = members.get(name)
+        if value is None:
+            if old is not None:
+                todo[name] = value
+        elif old is None or bytes(old) != value:
+            todo[name] = value
+    if not todo:
+        return body
+    simple = _spliced(body, members, todo)
+    if simple is not None:
+        return simple
+    whole: dict[str, msgspec.Raw] = {**members}
+    for name, value in todo.items():
+        if value is None:
+            whole.pop(name, None)
+        else:
+            whole[name] = msgspec.Raw(value)
+    return _encode(whole)
+
+
+def _spliced(body: bytes, members: View, todo: dict[str, bytes | None]) -> bytes | None:
+    """The edit as cuts in the bytes, where every replaced value can be found with certainty; removals never are."""
+    cuts: list[tuple[int, int, bytes]] = []
+    added = []
+    for name, value in todo.items():
+        if value is None:
+            return None
+        old = members.get(name)
+        if old is None:
+            added.append(b'"' + name.encode() + b'":' + value)
+            continue
+        found = span(body, name, bytes(old))
+        if found is None:
+            return None
+        cuts.append((*found, value))
+    if added:
+        at = body.find(b"{") + 1
+        cuts.append((at, at, b",".join(added) + (b"," if members else b"")))
+    cuts.sort()
+    pieces, at = [], 0
+    for start, end, value in cuts:
+        pieces += [body[at:start], value]
+        at = end
+    pieces.append(body[at:])
+    return b"".join(pieces)
+
+
+def with_account(body: bytes, account: bytes, otherwise: bytes | None) -> bytes:
+    """An answer with `usage.greenlane` added: spliced into its `usage`, or a whole `usage` added (`otherwise`) if it has none."""
+    members = _view.decode(body)
+    usage = members.get("usage")
+    if usage is None or bytes(usage) == b"null":
+        return body if otherwise is None else edited(body, members, {"usage": with_member(otherwise, b"greenlane", account)})
+    return edited(body, members, {"usage": with_member(bytes(usage), b"greenlane", account)})
+
+
+def with_member(raw: bytes, name: bytes, value: bytes) -> bytes:
+    """A JSON object's bytes with one member added at its end."""
+    inner = raw.rstrip()[:-1].rstrip()
+    return inner + (b'"' if inner.endswith(b"{") else b',"') + name + b'":' + value + b"}"

@@ -1,0 +1,312 @@
+"""OpenAI's chat and text completion streams for a client that speaks the same: the bytes go through.
+
+What is held back: the usage chunk (the client's only if it asked) and `[DONE]`, because the account must go out with them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from adapters._base import Fault, FaultError, GarbledError, Usage
+from adapters._json import encode, with_member
+from adapters._sse import EVENT_BYTES, Events, block
+
+CAPTURE_BYTES = 4 * 1024 * 1024
+
+
+class _Details(msgspec.Struct):
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: _Details | None = None
+    completion_tokens_details: _Details | None = None
+    prompt_cache_hit_tokens: int | None = None
+
+
+class _Text(msgspec.Struct):
+    content: str | None = None
+    reasoning_content: str | None = None
+
+
+class _Choice(msgspec.Struct):
+    finish_reason: str | None = None
+    delta: _Text | None = None
+    text: str | None = None
+
+
+class _Chunk(msgspec.Struct):
+    choices: list[_Choice] | None = None
+    usage: _Usage | None = None
+    error: msgspec.Raw | None = None
+    object: str | None = None
+
+
+class _Answer(msgspec.Struct):
+    choices: list[_AnswerChoice] | None = None
+    usage: _Usage | None = None
+    error: msgspec.Raw | None = None
+
+
+class _AnswerChoice(msgspec.Struct):
+    finish_reason: str | None = None
+    message: _Text | None = None
+    text: str | None = None
+
+
+_decode = msgspec.json.Decoder(_Chunk).decode
+_decode_answer = msgspec.json.Decoder(_Answer).decode
+_usage_of = msgspec.json.Decoder(_Usage).decode
+
+
+def usage_from(found: _Usage | None) -> Usage | None:
+    """Our Usage of OpenAI's; None where it says nothing."""
+    if found is None or (found.prompt_tokens is None and found.completion_tokens is None):
+        return None
+    prompt, completion = found.prompt_tokens_details, found.completion_tokens_details
+    cached = prompt.cached_tokens if prompt is not None else None
+    return Usage(
+        input_tokens=found.prompt_tokens,
+        cached_tokens=cached if cached is not None else found.prompt_cache_hit_tokens,
+        output_tokens=found.completion_tokens,
+        reasoning_tokens=completion.reasoning_tokens if completion is not None else None,
+    )
+
+
+def fault_from(raw: bytes) -> Fault:
+    """An error object (or string) as OpenAI's dialect puts it in bodies and in streams."""
+    try:
+        found: Any = msgspec.json.decode(raw)
+    except msgspec.DecodeError:
+        found = None
+    if isinstance(found, str):
+        return Fault(message=found[:2000])
+    if not isinstance(found, dict):
+        return Fault(message="The upstream reported an error.")
+    code = found.get("code")
+    status = found.get("status") if isinstance(found.get("status"), int) else code if isinstance(code, int) else None
+    text = {name: value if isinstance(value := found.get(name), str) else None for name in ("message", "type", "param")}
+    return Fault(
+        message=(text["message"] or "The upstream reported an error.")[:2000],
+        type=text["type"] or "upstream_error",
+        code=code if isinstance(code, str) else None,
+        param=text["param"],
+        status=status if status is not None and 400 <= status < 600 else None,
+    )
+
+
+class ChatStream:
+    """A `Stream` over chat or text completion chunks. Usage that comes inside the last choice is moved to its own chunk."""
+
+    __slots__ = (
+        "_continuous",
+        "_events",
+        "_last",
+        "_usage_chunk",
+        "_wants_usage",
+        "capture",
+        "ended",
+        "finish_reason",
+        "started",
+        "text",
+        "usage",
+    )
+
+    def __init__(self, *, wants_usage: bool, capture: bool, continuous: bool = False, event_bytes: int = EVENT_BYTES) -> None:
+        self._events = Events(event_bytes)
+        self._wants_usage = wants_usage
+        self._continuous = continuous
+        self._usage_chunk: bytes | None = None
+        self._last = b""
+        self.capture = capture
+        self.usage: Usage | None = None
+        self.finish_reason: str | None = None
+        self.ended = False
+        self.started = False
+        self.text = bytearray()
+
+    @property
+    def comments(self) -> list[bytes]:
+        return self._events.comments
+
+    def feed(self, data: bytes) -> bytes:
+        if self.ended:
+            return b""
+        if data.endswith(b"\n\n") and data.startswith(b"data: {") and self._events.idle and b"\r" not in data:
+            if data.count(b"\n") == 2:
+                return data if self._plain(data[6:-2]) else self._special(data[6:-2], data)
+            if (whole := self._run(data)) is not None:
+                return whole
+        out = []
+        for event in self._events.feed(data):
+            if event.data is None:
+                # a block with only `id:` or `retry:` makes the official client fail; a comment before the first event can wait
+                if self.started and event.raw.startswith(b":"):
+                    out.append(event.raw)
+            elif event.data == b"[DONE]":
+                self.ended = True
+                break
+            else:
+                out.append(event.raw if self._plain(event.data) else self._special(event.data, event.raw))
+        return b"".join(out)
+
+    def _run(self, data: bytes) -> bytes | None:
+        """Several whole events in one read; None where one of them is not a lone data line."""
+        out, pieces = [], data.split(b"\n\n")
+        if any(not piece.startswith(b"data: ") or b"\n" in piece for piece in pieces[:-1]):
+            return None
+        changed = False
+        for piece in pieces[:-1]:
+            payload = piece[6:]
+            if payload == b"[DONE]":
+                self.ended = changed = True
+                break
+            raw = piece + b"\n\n"
+            if not self._plain(payload):
+                raw = self._special(payload, raw)
+                changed = True
+            out.append(raw)
+        return b"".join(out) if changed else data
+
+    def finish(self) -> bytes:
+        out = []
+        for event in self._events.finish():
+            if event.data == b"[DONE]":
+                self.ended = True
+            elif event.data is not None and not self.ended:
+                # the blank line that the end of the body cut off is ours to add
+                raw = block(event.data)
+                out.append(raw if self._plain(event.data) else self._special(event.data, raw))
+        if self.finish_reason is not None:
+            self.ended = True
+        return b"".join(out)
+
+    def close(self, account: bytes | None) -> bytes:
+        out = b""
+        if self._wants_usage:
+            chunk = self._usage_chunk or self._made_usage_chunk()
+            if chunk is not None:
+                out = block(chunk if account is None else _accounted(chunk, account))
+        return out + (b"" if account is None else b": greenlane " + account + b"\n") + b"data: [DONE]\n\n"
+
+    def fail(self, fault: Fault) -> bytes:
+        return block(encode({"error": {"message": fault.message, "type": fault.type, "param": fault.param, "code": fault.code}}))
+
+    def _plain(self, payload: bytes) -> bool:
+        """Notes what a chunk says; False where it is not to be forwarded as it came."""
+        try:
+            chunk = _decode(payload)
+        except msgspec.ValidationError:
+            return False
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise GarbledError("an event of the stream is not JSON") from None
+        if chunk.error is not None or chunk.usage is not None:
+            return False
+        choices = chunk.choices
+        if choices:
+            self.started = True
+            for choice in choices:
+                if choice.finish_reason is not None:
+                    self.finish_reason = choice.finish_reason
+                    self._last = payload
+                if self.capture:
+                    self._keep(choice)
+        elif chunk.object == "error":
+            return False
+        else:
+            self.started = True
+        return True
+
+    def _keep(self, choice: _Choice) -> None:
+        delta = choice.delta
+        text = choice.text if delta is None else (delta.content or "") + (delta.reasoning_content or "")
+        if text and len(self.text) < CAPTURE_BYTES:
+            self.text += text.encode("utf-8", "replace")
+
+    def _special(self, payload: bytes, raw: bytes) -> bytes:
+        """A chunk with usage, an error, or one whose members have unexpected types."""
+        try:
+            chunk: Any = msgspec.json.decode(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise GarbledError("an event of the stream is not JSON") from None
+        if not isinstance(chunk, dict):
+            raise GarbledError("an event of the stream is not an object")
+        error = chunk.get("error") or (chunk if chunk.get("object") == "error" else None)
+        if error:
+            raise FaultError(fault_from(encode(error)))
+        self.started = True
+        choices = chunk.get("choices")
+        for choice in choices if isinstance(choices, list) else ():
+            if isinstance(choice, dict) and isinstance(choice.get("finish_reason"), str):
+                self.finish_reason = choice["finish_reason"]
+                self._last = payload
+        usage = chunk.get("usage")
+        if not isinstance(usage, dict):
+            return raw
+        try:
+            self.usage = usage_from(_usage_of(encode(usage))) or self.usage
+        except msgspec.ValidationError:
+            return raw
+        if not choices:
+            self._usage_chunk = payload
+            return b""
+        if self._continuous:
+            return raw
+        # the host puts usage into a chunk with a choice: ours carries it, as OpenAI's own stream does, if it was asked for
+        self._usage_chunk = encode({**chunk, "choices": []})
+        return block(encode({name: value for name, value in chunk.items() if name != "usage"}))
+
+    def _made_usage_chunk(self) -> bytes | None:
+        usage = self.usage
+        if usage is None or usage.input_tokens is None or usage.output_tokens is None:
+            return None
+        last: dict[str, Any] = msgspec.json.decode(self._last) if self._last else {}
+        counts = {"prompt_tokens": usage.input_tokens, "completion_tokens": usage.output_tokens}
+        head = {name: last[name] for name in ("id", "object", "created", "model") if name in last}
+        return encode({**head, "choices": [], "usage": {**counts, "total_tokens": usage.input_tokens + usage.output_tokens}})
+
+
+def _accounted(chunk: bytes, account: bytes) -> bytes:
+    members = msgspec.json.decode(chunk, type=dict[str, msgspec.Raw])
+    usage = with_member(bytes(members["usage"]), b"greenlane", account)
+    return encode({**members, "usage": msgspec.Raw(usage)})
+
+
+def answer_facts(body: bytes, *, capture: bool) -> tuple[Usage | None, str | None, bytes]:
+    """Usage, last finish_reason and (if asked) the text of a whole chat or text completion.
+
+    Raises FaultError where a 200 holds only an error, GarbledError where it is not such an object.
+    """
+    try:
+        answer = _decode_answer(body)
+    except msgspec.ValidationError:
+        return _lenient_facts(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise GarbledError("the answer is not JSON") from None
+    if answer.error is not None and not answer.choices and bytes(answer.error) not in (b"null", b"{}"):
+        raise FaultError(fault_from(bytes(answer.error)))
+    reason, text = None, []
+    for choice in answer.choices or ():
+        reason = choice.finish_reason or reason
+        if capture:
+            said = choice.message
+            text.append(choice.text or "" if said is None else (said.content or "") + (said.reasoning_content or ""))
+    return usage_from(answer.usage), reason, "".join(text).encode("utf-8", "replace")
+
+
+def _lenient_facts(body: bytes) -> tuple[Usage | None, str | None, bytes]:
+    found: Any = msgspec.json.decode(body)
+    if not isinstance(found, dict):
+        raise GarbledError("the answer is not an object")
+    try:
+        usage = usage_from(msgspec.convert(found.get("usage"), _Usage | None))
+    except msgspec.ValidationError:
+        usage = None
+    choices = found.get("choices")
+    reasons = [choice.get("finish_reason") for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
+    return usage, next((reason for reason in reversed(reasons) if isinstance(reason, str)), None), b""

@@ -1,0 +1,103 @@
+r"""Server-sent events from arbitrary pieces of a byte stream, and back.
+
+Works on bytes and splits on CR, LF and CRLF only: `str.splitlines` would also cut at U+2028, U+2029 and U+0085 inside JSON
+strings. Comments are kept, because energy reports of providers come in them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from adapters._base import GarbledError
+
+EVENT_BYTES = 1024 * 1024
+COMMENT_BYTES = 64 * 1024
+_BREAK = re.compile(rb"\r\n\r\n|\n\n|\r\r|\r\n\n|\n\r\n|\r\n\r(?!\n)|\n\r(?!\n)")
+_LINE = re.compile(rb"\r\n|\n|\r")
+_BOM = b"\xef\xbb\xbf"
+
+
+class Event(NamedTuple):
+    """One block. `data` is its data lines joined with LF, or None where it has none; `raw` the block with its blank line."""
+
+    name: bytes
+    data: bytes | None
+    raw: bytes
+
+
+class Events:
+    """Blocks completed by each piece. Raises GarbledError when one grows beyond `event_bytes`."""
+
+    __slots__ = ("_first", "_held", "_searched", "comment_bytes", "comments", "event_bytes")
+
+    def __init__(self, event_bytes: int = EVENT_BYTES) -> None:
+        self._held = b""
+        self._searched = 0
+        self._first = True
+        self.event_bytes = event_bytes
+        self.comments: list[bytes] = []
+        self.comment_bytes = 0
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is held: what comes next begins an event."""
+        return not self._held
+
+    def feed(self, data: bytes) -> list[Event]:
+        if self._held:
+            data = self._held + data
+        if self._first and data:
+            if len(data) < len(_BOM) and _BOM.startswith(data):
+                self._held = data
+                return []
+            data = data.removeprefix(_BOM)
+            self._first = False
+        events = []
+        start, search = 0, max(0, self._searched - 3)
+        while True:
+            # the last byte may be the first half of a CRLF: a break that ends the piece in CR waits for the next piece
+            match = _BREAK.search(data, search)
+            if match is None or (match.end() == len(data) and data.endswith(b"\r")):
+                break
+            events.append(self._event(data[start : match.end()]))
+            start = search = match.end()
+        self._held = data[start:]
+        self._searched = len(self._held)
+        if len(self._held) > self.event_bytes:
+            msg = f"an event of the stream is larger than {self.event_bytes} bytes"
+            raise GarbledError(msg)
+        return events
+
+    def finish(self) -> list[Event]:
+        """The block that the end of the body cut short of its blank line, if any."""
+        held, self._held, self._searched = self._held, b"", 0
+        return [self._event(held)] if held.strip() else []
+
+    def _event(self, raw: bytes) -> Event:
+        if raw.startswith(b"data: ") and raw.count(b"\n") == 2 and raw.endswith(b"\n\n") and b"\r" not in raw:
+            return Event(b"", raw[6:-2], raw)
+        name, lines = b"", []
+        for line in _LINE.split(raw):
+            if not line:
+                continue
+            field, colon, value = line.partition(b":")
+            if not field and colon:
+                self._comment(line)
+                continue
+            value = value.removeprefix(b" ")
+            if field == b"data":
+                lines.append(value)
+            elif field == b"event":
+                name = value
+        return Event(name, b"\n".join(lines) if lines else None, raw)
+
+    def _comment(self, line: bytes) -> None:
+        self.comment_bytes += len(line)
+        if self.comment_bytes <= COMMENT_BYTES:
+            self.comments.append(line)
+
+
+def block(data: bytes, name: bytes = b"") -> bytes:
+    """One event as bytes; `data` must hold no line break (JSON written by us never does)."""
+    return b"event: " + name + b"\ndata: " + data + b"\n\n" if name else b"data: " + data + b"\n\n"

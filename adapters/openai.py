@@ -1,0 +1,214 @@
+"""OpenAI's dialect outbound: the hub itself, and the wire of every host that speaks it (vLLM, SGLang, llama.cpp, Ollama, ...).
+
+A client of the same dialect gets its bytes through (`identity`); a translated request is written here from the hub form.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import msgspec
+
+from adapters._base import Completion, Fault, GarbledError, Headers, Json, Outbound, Quirks, Reader, Support, Target, Usage
+from adapters._json import View, edited, encode, tree
+from adapters._passthrough import ChatStream, answer_facts, fault_from
+from adapters._sse import Events
+
+PATHS = {
+    "chat": "/chat/completions",
+    "completions": "/completions",
+    "responses": "/responses",
+    "embeddings": "/embeddings",
+    "moderations": "/moderations",
+    "speech": "/audio/speech",
+    "transcriptions": "/audio/transcriptions",
+    "translations": "/audio/translations",
+    "images_generations": "/images/generations",
+    "images_edits": "/images/edits",
+    "images_variations": "/images/variations",
+    "rerank": "/rerank",
+    "messages": "/messages",
+}
+"""Operation → path below the base_url. `messages` is Anthropic's API on hosts that have it beside OpenAI's (vLLM, llama.cpp)."""
+
+HOSTS: dict[str, Quirks] = {
+    # api reference: unknown members are answered with 400 unknown_parameter
+    "api.openai.com": Quirks(reasoning_content=False, refuses=("top_k", "min_p", "repetition_penalty")),
+    # api reference of chat completions has neither member; 422 `extra_forbidden` was answered to both
+    "api.mistral.ai": Quirks(stream_options=False, max_completion_tokens=False, developer_role=False, drops=("user", "store", "metadata")),
+}
+"""What well-known hosts do otherwise; a deployment's own `quirks` replaces its row."""
+
+_EXTENSIONS = ("thinking_blocks", "is_error", "cache_control", "extra_content")
+_ALL = frozenset({"tools", "image", "audio", "document", "json_schema", "json_object", "logprobs", "n", "reasoning", "embeddings"})
+
+
+class OpenAI:
+    """The dialect's adapter. `open_members`: what a host does with members nobody knows is the host's to say."""
+
+    name = "openai"
+    members: ClassVar[dict[str, Support]] = {"thinking": "dropped"}
+    open_members = True
+    abilities = _ALL
+    apis = frozenset(PATHS) - {"messages"}
+
+    def authorize(self, key: str) -> Headers:
+        return ((b"authorization", b"Bearer " + key.encode()),)
+
+    def path(self, api: str, target: Target) -> str:  # noqa: ARG002 - Azure's needs it
+        return PATHS[api]
+
+    def identity(self, api: str, body: bytes, members: View, target: Target) -> Outbound:
+        """A client's own body for this host: model name, usage option and the host's quirks changed, nothing else."""
+        edits: dict[str, bytes | None] = {"model": encode(target.upstream_model)}
+        quirks = target.quirks
+        if "greenlane" in members:
+            edits["greenlane"] = None
+        if api in ("chat", "completions") and bytes(members.get("stream", b"")) == b"true":
+            edits["stream_options"] = _usage_option(members) if quirks.stream_options else None
+        ignored = tuple(name for name in quirks.drops if name in members)
+        for name in ignored:
+            edits[name] = None
+        if not quirks.max_completion_tokens and "max_completion_tokens" in members:
+            edits["max_tokens"] = bytes(members["max_completion_tokens"])
+            edits["max_completion_tokens"] = None
+        if not quirks.developer_role and api == "chat" and b'"developer"' in body:
+            edits["messages"] = encode([_as_system(message) for message in msgspec.json.decode(members["messages"])])
+        return Outbound(path=self.path(api, target), body=edited(body, members, edits), ignored=ignored)
+
+    def outbound(self, chat: Json, target: Target) -> Outbound:
+        quirks = target.quirks
+        dropped = [name for name in (*quirks.drops, "thinking") if name in chat]
+        body = {name: value for name, value in chat.items() if name not in dropped and name != "greenlane"}
+        body["model"] = target.upstream_model
+        body["messages"] = [_plain_message(message, quirks) for message in chat["messages"]]
+        if "tools" in body:
+            body["tools"] = [{name: value for name, value in tool.items() if name != "cache_control"} for tool in body["tools"]]
+        if body.get("stream"):
+            body.pop("stream_options", None)
+            if quirks.stream_options:
+                body["stream_options"] = {"include_usage": True}
+        if not quirks.max_completion_tokens and "max_completion_tokens" in body:
+            body["max_tokens"] = body.pop("max_completion_tokens")
+        return Outbound(path=self.path("chat", target), body=encode(body), ignored=tuple(dropped))
+
+    def completion(self, body: bytes) -> Completion:
+        usage, reason, _ = answer_facts(body, capture=False)
+        answer = tree(body)
+        if not isinstance(answer.get("choices"), list):
+            raise GarbledError("the answer has no choices")
+        for choice in answer["choices"]:
+            _readable_reasoning(choice.get("message"))
+        return Completion(body=answer, usage=usage, finish_reason=reason)
+
+    def reader(self, target: Target) -> Reader:  # noqa: ARG002 - the same for every target
+        return ChatReader()
+
+    def fault(self, status: int, body: bytes) -> Fault:
+        return fault_of_body(status, body)
+
+
+class ChatReader:
+    """Hub chunks of an OpenAI stream, for a client of another dialect."""
+
+    def __init__(self) -> None:
+        self._stream = ChatStream(wants_usage=False, capture=False)
+        self._events = Events()
+
+    @property
+    def usage(self) -> Usage | None:
+        return self._stream.usage
+
+    @property
+    def finish_reason(self) -> str | None:
+        return self._stream.finish_reason
+
+    @property
+    def ended(self) -> bool:
+        return self._stream.ended
+
+    @property
+    def comments(self) -> list[bytes]:
+        return self._stream.comments
+
+    def feed(self, data: bytes) -> list[Json]:
+        return self._chunks(self._stream.feed(data))
+
+    def finish(self) -> list[Json]:
+        return self._chunks(self._stream.finish())
+
+    def _chunks(self, forwarded: bytes) -> list[Json]:
+        found = []
+        for event in self._events.feed(forwarded):
+            if event.data is not None:
+                chunk = msgspec.json.decode(event.data)
+                for choice in chunk.get("choices") or ():
+                    _readable_reasoning(choice.get("delta"))
+                found.append(chunk)
+        return found
+
+
+def fault_of_body(status: int, body: bytes) -> Fault:
+    """The error of an error answer. Bodies that are not OpenAI's are told by their status alone: they may hold anything."""
+    try:
+        found: Any = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        found = None
+    if isinstance(found, list) and found:
+        found = found[0]
+    if isinstance(found, dict):
+        if found.get("error"):
+            return fault_from(encode(found["error"]))
+        if isinstance(found.get("message"), str):
+            return fault_from(encode(found))
+        if found.get("detail"):
+            return _validation_fault(found["detail"])
+    return Fault(message=f"The upstream answered with status {status}.", status=status)
+
+
+def _validation_fault(detail: Any) -> Fault:
+    """FastAPI's form (`{"detail": [{loc, msg}]}` or a text), which several engines answer with."""
+    if isinstance(detail, list) and detail and isinstance(detail[0], dict):
+        first = detail[0]
+        where = ".".join(str(part) for part in first.get("loc", ()) if part != "body")
+        return Fault(message=str(first.get("msg", "The request is not valid."))[:2000], type="invalid_request_error", param=where or None)
+    return Fault(message=str(detail)[:2000], type="invalid_request_error")
+
+
+def _usage_option(members: View) -> bytes:
+    """The client's stream_options with include_usage on."""
+    given = members.get("stream_options")
+    if given is None or bytes(given) == b"null":
+        return b'{"include_usage":true}'
+    options = msgspec.json.decode(given)
+    if not isinstance(options, dict) or options.get("include_usage") is True:
+        return bytes(given)
+    return encode({**options, "include_usage": True})
+
+
+def _as_system(message: Any) -> Any:
+    return {**message, "role": "system"} if isinstance(message, dict) and message.get("role") == "developer" else message
+
+
+def _plain_message(message: Json, quirks: Quirks) -> Json:
+    """A hub message without what only other dialects know."""
+    kept = {name: value for name, value in message.items() if name not in _EXTENSIONS}
+    if not quirks.reasoning_content:
+        kept.pop("reasoning_content", None)
+    if not quirks.developer_role and kept.get("role") == "developer":
+        kept["role"] = "system"
+    content = kept.get("content")
+    if isinstance(content, list):
+        kept["content"] = [{name: value for name, value in part.items() if name != "cache_control"} for part in content]
+    if kept.get("tool_calls"):
+        kept["tool_calls"] = [{name: value for name, value in call.items() if name != "extra_content"} for call in kept["tool_calls"]]
+    return kept
+
+
+def _readable_reasoning(message: Any) -> None:
+    """Newer vLLM (≥ 0.11) and OpenRouter call it `reasoning`; the hub knows `reasoning_content`."""
+    if isinstance(message, dict) and isinstance(message.get("reasoning"), str) and "reasoning_content" not in message:
+        message["reasoning_content"] = message.pop("reasoning")
+
+
+ADAPTER = OpenAI()

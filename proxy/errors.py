@@ -1,0 +1,16 @@
+"""What a client is told when something is wrong: one exception for requests that are not let in.
+
+- `Refusal`: the request is answered with an error of ours, before or instead of an upstream. Whose fault: mostly the client's.
+- `proxy.upstream._base.UpstreamError`, `adapters._base.FaultError`, `GarbledError`: the upstream's fault, inside an attempt.
+- `adapters._base.AdapterError`: the request cannot be expressed in the upstream's dialect.
+"""
+
+from __future__ import annotations
+
+
+class Refusal(Exception):  # noqa: N818 - it is an answer, not an error of ours
+    """A request that is not let in: HTTP status, error code and a message for the client."""
+
+    def __init__(self, status: int, code: str | None, message: str, *, headers: bytes = b"", param: str | None = None) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message, self.headers, self.param = status, code, message, headers, param

@@ -1,0 +1,141 @@
+"""One request and its answer, as the data plane sees them; `proxy/server.py` frames it, `proxy/dataplane/` answers it."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from time import perf_counter
+from typing import Any, Protocol
+
+from proxy.errors import Refusal
+
+_STATUS = {
+    code: b"HTTP/1.1 %d %b\r\n" % (code, HTTPStatus(code).phrase.encode() if code in list(HTTPStatus) else b"") for code in range(200, 600)
+}
+
+
+class Wire(Protocol):
+    """The connection an exchange came on."""
+
+    def write(self, data: bytes) -> None: ...
+    def abort(self) -> None: ...
+    def exchange_ended(self, exchange: Exchange) -> None: ...
+
+
+class Exchange:
+    """One request and its answer, as the data plane sees them.
+
+    `on_pause`, `on_resume` and `on_gone` are called by the connection: the client reads too slowly, reads again, has left.
+    Header blocks are bytes, each line ended with CRLF, without the final empty line and without framing.
+    """
+
+    __slots__ = (
+        "arrived_s",
+        "body",
+        "chunked",
+        "complete",
+        "connection",
+        "ended",
+        "gone",
+        "headers",
+        "keep_alive",
+        "method",
+        "notes",
+        "on_gone",
+        "on_pause",
+        "on_resume",
+        "parts",
+        "path",
+        "query",
+        "refusal",
+        "size",
+        "started",
+        "state",
+        "version",
+    )
+
+    def __init__(self, connection: Wire) -> None:
+        self.connection = connection
+        self.method = self.path = self.query = b""
+        self.version = b"1.1"
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.parts: list[bytes] = []
+        self.body = b""
+        self.size = 0
+        self.arrived_s = perf_counter()
+        self.complete = self.started = self.ended = self.gone = self.chunked = False
+        self.keep_alive = True
+        self.state: Any = None
+        self.notes: Any = None
+        self.on_pause: Any = None
+        self.on_resume: Any = None
+        self.on_gone: Any = None
+        self.refusal: Refusal | None = None
+        """Set where the request was refused by its headers: the body is thrown away and this is the answer."""
+
+    def header(self, name: bytes) -> bytes | None:
+        """The last value of a header, name in lower case."""
+        found = None
+        for key, value in self.headers:
+            if key == name:
+                found = value
+        return found
+
+    def respond(self, status: int, headers: bytes, body: bytes) -> None:
+        """The whole answer in one write."""
+        if self.gone or self.ended:
+            return
+        self.started = True
+        shown = b"" if self.method == b"HEAD" else body
+        framing = b"" if status in (204, 304) else b"content-length: %d\r\n" % len(body)
+        self._write(b"%b%b%b%b\r\n%b" % (_STATUS[status], headers, framing, self._connection_line(), shown))
+        self._finish()
+
+    def start(self, status: int, headers: bytes, first: bytes = b"") -> None:
+        """The head of an answer of unknown length, and its first bytes in the same write."""
+        if self.gone or self.ended:
+            return
+        self.started = True
+        self.chunked = self.version == b"1.1"
+        if not self.chunked:
+            self.keep_alive = False
+        framing = b"transfer-encoding: chunked\r\n" if self.chunked else b""
+        head = b"%b%b%b%b\r\n" % (_STATUS[status], headers, framing, self._connection_line())
+        if first:
+            head += b"%x\r\n%b\r\n" % (len(first), first) if self.chunked else first
+        self._write(head)
+
+    def send(self, data: bytes) -> None:
+        """More of the answer, now. Nothing is sent for b""."""
+        if data and not self.gone:
+            self._write(b"%x\r\n%b\r\n" % (len(data), data) if self.chunked else data)
+
+    def end(self, data: bytes = b"") -> None:
+        """The last bytes and the end of the answer in one write."""
+        if self.gone or self.ended:
+            return
+        if not self.chunked:
+            if data:
+                self._write(data)
+        elif data:
+            self._write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data))
+        else:
+            self._write(b"0\r\n\r\n")
+        self._finish()
+
+    def abort(self) -> None:
+        """Drops the connection: the client must see that the answer is not whole."""
+        self.ended = True
+        self.connection.abort()
+
+    def _connection_line(self) -> bytes:
+        if not self.keep_alive:
+            return b"connection: close\r\n"
+        return b"" if self.version == b"1.1" else b"connection: keep-alive\r\n"
+
+    def _write(self, data: bytes) -> None:
+        self.connection.write(data)
+
+    def _finish(self) -> None:
+        self.ended = True
+        self.on_pause = self.on_resume = self.on_gone = None
+        self.connection.exchange_ended(self)

@@ -1,0 +1,428 @@
+"""The client's side of the wire: a uvicorn protocol class that frames, bounds and orders requests.
+
+ASGI comes too late for limits on headers, framing and slow clients, and costs more than all the rest of the journey, so the
+inference routes are handed to the data plane as an `Exchange` and everything else to Litestar through uvicorn's own cycle. It
+relies on uvicorn 0.54 internals (RequestResponseCycle, ServerState), pinned and tested.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import urllib.parse
+from collections import deque
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
+
+import httptools
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+from uvicorn.protocols.utils import get_local_addr, get_remote_addr
+
+from proxy.config import Limits
+from proxy.errors import Refusal
+from proxy.exchange import Exchange
+
+if TYPE_CHECKING:
+    from uvicorn.config import Config
+    from uvicorn.server import ServerState
+
+SWEEP_S = 0.5
+DISCARDED_BYTES = 1024 * 1024
+"""A refused request's body up to this size is read and thrown away so that the connection can stay open."""
+PIPELINED = 64
+"""Requests a client may send ahead on one connection; beyond that its socket is not read."""
+
+log = logging.getLogger("greenlane.server")
+
+
+class Gateway(Protocol):
+    """Whoever answers the inference routes: the data plane."""
+
+    limits: Limits
+
+    def route(self, method: bytes, path: bytes) -> Any:
+        """What serves this path, or None: then it is Litestar's. Never raises."""
+        ...
+
+    def admit(self, exchange: Exchange, operation: Any) -> None:
+        """Called when the headers are complete and before any of the body is read. Raises Refusal."""
+        ...
+
+    def serve(self, exchange: Exchange) -> None:
+        """Called when the body is complete. Starts whatever answers; must not block, must not raise."""
+        ...
+
+    def refuse(self, exchange: Exchange, refusal: Refusal) -> None:
+        """Answers with the refusal in the client's dialect, with the headers of every response."""
+        ...
+
+    def adorn(self, exchange: Exchange) -> list[tuple[bytes, bytes]]:
+        """Headers for an answer that Litestar gives."""
+        ...
+
+    def canonical(self, path: bytes) -> bytes:
+        """The path without doubled or trailing slashes, with `/v1` where the API has it."""
+        ...
+
+
+class Connection(asyncio.Protocol):
+    """One client connection. Requests are parsed ahead but answered in order."""
+
+    gateway: ClassVar[Gateway]
+
+    def __init__(
+        self, config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: asyncio.AbstractEventLoop | None = None
+    ) -> None:
+        self.config = config
+        self.app = config.loaded_app
+        self.app_state = app_state
+        self.server_state = server_state
+        self.loop = _loop or asyncio.get_event_loop()
+        self.parser: Any = httptools.HttpRequestParser(self)
+        self.transport: asyncio.Transport = cast("asyncio.Transport", None)
+        self.flow: FlowControl = cast("FlowControl", None)
+        self.current: Exchange | None = None
+        """The one being answered."""
+        self.incoming: Exchange | None = None
+        """The one being parsed; may be `current` no longer or not yet."""
+        self.waiting: deque[Exchange] = deque()
+        self.cycle: RequestResponseCycle | None = None
+        self.limits = self.gateway.limits
+        self.head_bytes = 0
+        self.in_head = True
+        self.quiet_since_s = perf_counter()
+        self.closing = False
+        self.read_paused = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self.flow = FlowControl(self.transport)
+        self.server_state.connections.add(cast("Any", self))
+        Sweep.of(self.loop).add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        self.server_state.connections.discard(cast("Any", self))
+        Sweep.of(self.loop).discard(self)
+        self.closing = True
+        if self.cycle is not None:
+            if not self.cycle.response_complete:
+                self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        self.flow.resume_writing()
+        exchanges = [*([self.current] if self.current else []), *self.waiting]
+        for exchange in exchanges:
+            exchange.gone = True
+            if exchange.on_gone is not None:
+                exchange.on_gone()
+        self.waiting.clear()
+        self.parser = None
+
+    def eof_received(self) -> None:
+        """A client that stops sending has left: the transport closes, `connection_lost` follows."""
+
+    def pause_writing(self) -> None:
+        self.flow.pause_writing()
+        if self.current is not None and self.current.on_pause is not None:
+            self.current.on_pause()
+
+    def resume_writing(self) -> None:
+        self.flow.resume_writing()
+        if self.current is not None and self.current.on_resume is not None:
+            self.current.on_resume()
+
+    def data_received(self, data: bytes) -> None:
+        if self.closing:
+            return
+        self.quiet_since_s = perf_counter()
+        if self.in_head:
+            self.head_bytes += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            # the offer of another protocol is declined by answering in this one (RFC 9110 §7.8); the parser must start anew
+            self.parser = httptools.HttpRequestParser(self)
+            rest = data[upgrade.args[0] :]
+            if rest:
+                self.data_received(rest)
+        except httptools.HttpParserCallbackError as error:
+            refusal = error.__context__
+            self._reject(refusal if isinstance(refusal, Refusal) else Refusal(400, None, "The request could not be read."))
+        except httptools.HttpParserError:
+            self._reject(Refusal(400, None, "This is not valid HTTP."))
+        else:
+            if self.in_head and self.head_bytes > self.limits.header_bytes + self.limits.request_line_bytes:
+                self._reject(Refusal(431, "headers_too_large", "The headers are too large."))
+
+    def write(self, data: bytes) -> None:
+        self.transport.write(data)
+
+    def abort(self) -> None:
+        self.transport.abort()
+
+    def on_message_begin(self) -> None:
+        self.incoming = Exchange(self)
+
+    def on_url(self, url: bytes) -> None:
+        exchange = cast("Exchange", self.incoming)
+        exchange.path += url
+        if len(exchange.path) > self.limits.request_line_bytes:
+            raise Refusal(414, "uri_too_long", "The request line is too long.")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        exchange = cast("Exchange", self.incoming)
+        exchange.headers.append((name.lower(), value))
+        if len(exchange.headers) > self.limits.header_lines:
+            raise Refusal(431, "headers_too_large", f"More than {self.limits.header_lines} header lines.")
+
+    def on_headers_complete(self) -> None:
+        exchange = cast("Exchange", self.incoming)
+        exchange.method = self.parser.get_method()
+        exchange.version = self.parser.get_http_version().encode()
+        self.in_head = False
+        head_bytes, self.head_bytes = self.head_bytes, 0
+        exchange.keep_alive = self.parser.should_keep_alive() and not self.closing
+        if head_bytes > self.limits.header_bytes:
+            size = sum(len(name) + len(value) + 4 for name, value in exchange.headers)
+            if size > self.limits.header_bytes:
+                raise Refusal(431, "headers_too_large", "The headers are too large.")
+        path, mark, query = exchange.path.partition(b"?")
+        exchange.path, exchange.query = path, query
+        if mark and b"#" in query:
+            exchange.query = query.partition(b"#")[0]
+        expects = self._framing(exchange)
+        operation = self.gateway.route(exchange.method, path)
+        exchange.state = operation
+        if operation is not None:
+            try:
+                self.gateway.admit(exchange, operation)
+            except Refusal as refusal:
+                exchange.refusal = refusal
+                length = exchange.header(b"content-length")
+                if exchange.header(b"transfer-encoding") is not None or int(length or 0) > DISCARDED_BYTES or expects:
+                    raise
+        if expects and exchange.version == b"1.1" and self.current is None:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, data: bytes) -> None:
+        exchange = cast("Exchange", self.incoming)
+        exchange.size += len(data)
+        if exchange.size > self.limits.body_bytes:
+            raise Refusal(413, "too_large", f"The body is larger than {self.limits.body_bytes} bytes.")
+        if exchange.refusal is None:
+            exchange.parts.append(data)
+
+    def on_message_complete(self) -> None:
+        exchange = cast("Exchange", self.incoming)
+        parts = exchange.parts
+        exchange.body = parts[0] if len(parts) == 1 else b"".join(parts)
+        exchange.parts = []
+        exchange.complete = True
+        self.incoming = None
+        self.in_head = True
+        self.head_bytes = 0
+        if self.current is None:
+            self._begin(exchange)
+            return
+        self.waiting.append(exchange)
+        if len(self.waiting) >= PIPELINED and not self.read_paused:
+            self.read_paused = True
+            self.transport.pause_reading()
+
+    def _framing(self, exchange: Exchange) -> bool:
+        """Refuses ambiguous framing (RFC 9112 §6); True where the client waits for 100 Continue."""
+        lengths = hosts = 0
+        length = coding = None
+        expects = False
+        for name, value in exchange.headers:
+            if name == b"content-length":
+                lengths, length = lengths + 1, value
+            elif name == b"transfer-encoding":
+                if coding is not None:
+                    raise Refusal(400, None, "More than one Transfer-Encoding.")
+                coding = value
+            elif name == b"host":
+                hosts += 1
+            elif name == b"expect":
+                if value.lower() != b"100-continue":
+                    raise Refusal(417, None, "Only Expect: 100-continue is known.")
+                expects = True
+        if exchange.version not in (b"1.1", b"1.0"):
+            raise Refusal(505, None, "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
+        if hosts > 1 or (hosts == 0 and exchange.version == b"1.1"):
+            raise Refusal(400, None, "A request needs exactly one Host header.")
+        if coding is not None and (lengths or exchange.version == b"1.0" or coding.lower().strip() != b"chunked"):
+            raise Refusal(400, None, "Transfer-Encoding may only be `chunked`, in HTTP/1.1 and without Content-Length.")
+        if lengths > 1 or (length is not None and not (length.isdigit() and len(length) < 16)):
+            raise Refusal(400, None, "Content-Length must be given once, in digits.")
+        if length is not None and int(length) > self.limits.body_bytes:
+            raise Refusal(413, "too_large", f"The body is larger than {self.limits.body_bytes} bytes.")
+        return expects
+
+    def _begin(self, exchange: Exchange) -> None:
+        self.current = exchange
+        if exchange.refusal is not None:
+            self.gateway.refuse(exchange, exchange.refusal)
+        elif exchange.state is not None:
+            self.gateway.serve(exchange)
+        else:
+            self._to_litestar(exchange)
+
+    def _to_litestar(self, exchange: Exchange) -> None:
+        try:
+            extra = self.gateway.adorn(exchange)
+        except Refusal as refusal:
+            self.gateway.refuse(exchange, refusal)
+            return
+        path = self.gateway.canonical(exchange.path)
+        text = path.decode("ascii", "replace")
+        scope = {
+            "type": "http",
+            "asgi": {"version": self.config.asgi_version, "spec_version": "2.3"},
+            "http_version": exchange.version.decode(),
+            "server": get_local_addr(self.transport),
+            "client": get_remote_addr(self.transport),
+            "scheme": "http",
+            "method": exchange.method.decode("ascii"),
+            "root_path": "",
+            "path": urllib.parse.unquote(text) if "%" in text else text,
+            "raw_path": path,
+            "query_string": exchange.query,
+            "headers": exchange.headers,
+            "state": self.app_state.copy(),
+            "greenlane": exchange,
+        }
+        self.cycle = cycle = RequestResponseCycle(
+            scope=cast("Any", scope),
+            transport=self.transport,
+            flow=self.flow,
+            logger=log,
+            access_logger=log,
+            access_log=False,
+            default_headers=extra,
+            message_event=asyncio.Event(),
+            expect_100_continue=False,
+            keep_alive=exchange.keep_alive and exchange.version == b"1.1",
+            on_response=lambda: self.exchange_ended(exchange),
+        )
+        cycle.body = bytearray(exchange.body)
+        cycle.more_body = False
+        cycle.message_event.set()
+        task = self.loop.create_task(cycle.run_asgi(self.app))
+        task.add_done_callback(self.server_state.tasks.discard)
+        self.server_state.tasks.add(task)
+
+    def exchange_ended(self, exchange: Exchange) -> None:
+        """Called once when the answer is written; starts the next pipelined request."""
+        if exchange is not self.current:
+            return
+        self.current = None
+        self.cycle = None
+        self.server_state.total_requests += 1
+        self.quiet_since_s = perf_counter()
+        if not exchange.keep_alive or self.closing:
+            self.closing = True
+            self._linger()
+            return
+        if self.waiting:
+            self.loop.call_soon(self._next)
+
+    def _next(self) -> None:
+        if self.waiting and self.current is None and not self.closing:
+            exchange = self.waiting.popleft()
+            if self.read_paused and len(self.waiting) < PIPELINED:
+                self.read_paused = False
+                with contextlib.suppress(RuntimeError):
+                    self.transport.resume_reading()
+            self._begin(exchange)
+
+    def _reject(self, refusal: Refusal) -> None:
+        """Answers a request that cannot be let in, and closes: what follows on the wire cannot be trusted to be a request."""
+        self.closing = True
+        exchange = self.incoming or Exchange(self)
+        exchange.keep_alive = False
+        if self.current is not None or self.waiting:
+            # answers go out in order: what is under way is finished first, the connection closes behind it
+            for earlier in ([self.current] if self.current else []) + list(self.waiting):
+                earlier.keep_alive = False
+            self.waiting.clear()
+            return
+        self.current = exchange
+        exchange.method = exchange.method or b"GET"
+        self.gateway.refuse(exchange, refusal)
+
+    def _linger(self) -> None:
+        """Closes after the answer has left; a moment's reading lets a client that still sends see the answer first."""
+        if self.transport.is_closing():
+            return
+        incomplete = self.incoming is not None and not self.incoming.complete
+        if incomplete and self.transport.can_write_eof():
+            with contextlib.suppress(OSError, RuntimeError):
+                self.transport.write_eof()
+            self.loop.call_later(1.0, self.transport.close)
+        else:
+            self.transport.close()
+
+    def shutdown(self) -> None:
+        """Lets what runs finish; an idle connection closes now (uvicorn calls this when it drains)."""
+        if self.current is None:
+            self.transport.close()
+        else:
+            self.closing = not self.waiting and self.incoming is None
+            self.current.keep_alive = False
+            if self.cycle is not None:
+                self.cycle.keep_alive = False
+
+    def sweep(self, now_s: float) -> None:
+        """Ends what is too slow: headers, a body that stalls, a connection that idles."""
+        quiet_s = now_s - self.quiet_since_s
+        incoming = self.incoming
+        if incoming is not None and not incoming.complete:
+            if self.in_head:
+                if now_s - incoming.arrived_s > self.limits.header_timeout_s:
+                    self._reject(Refusal(408, "request_timeout", "The headers took too long."))
+            elif quiet_s > self.limits.body_timeout_s:
+                self._reject(Refusal(408, "request_timeout", "The body took too long."))
+        elif self.current is None and quiet_s > (self.limits.keep_alive_s if not self.head_bytes else self.limits.header_timeout_s):
+            self.transport.close()
+
+
+class Sweep:
+    """One timer a loop that looks at every connection; a timer a request would cost more than the request's parsing."""
+
+    _loops: ClassVar[dict[int, Sweep]] = {}
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.connections: set[Connection] = set()
+        self.running = False
+
+    @classmethod
+    def of(cls, loop: asyncio.AbstractEventLoop) -> Sweep:
+        found = cls._loops.get(id(loop))
+        if found is None or found.loop is not loop:
+            found = cls._loops[id(loop)] = cls(loop)
+        return found
+
+    def add(self, connection: Connection) -> None:
+        self.connections.add(connection)
+        if not self.running:
+            self.running = True
+            self.loop.call_later(SWEEP_S, self._turn)
+
+    def discard(self, connection: Connection) -> None:
+        self.connections.discard(connection)
+
+    def _turn(self) -> None:
+        now_s = perf_counter()
+        for connection in list(self.connections):
+            connection.sweep(now_s)
+        self.running = bool(self.connections)
+        if self.running:
+            self.loop.call_later(SWEEP_S, self._turn)
+
+
+def protocol_class(gateway: Gateway) -> type[Connection]:
+    """The class uvicorn makes a connection's protocol from (`uvicorn.Config(http=…)`)."""
+    return type("GreenlaneConnection", (Connection,), {"gateway": gateway})
