@@ -1,0 +1,1 @@
+"""Where joules are read, one file a meter."""

@@ -1,0 +1,175 @@
+"""What is known of a deployment's energy: the inputs of a figure, from its settings and the shipped tables."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Literal
+
+import msgspec
+
+from carbon import models, shipped
+from carbon.roofline import gpus_for
+from carbon.zones import UnknownZoneError, resolve_zone
+
+HOST_FACTOR = 1.35
+"""Machine over accelerators, and below: idle capacity. With PUE 1.15 together 1.79 [1.3-3], from Google's 58/25/10/8 % split."""
+IDLE_FACTOR = 1.15
+PUE = 1.15
+"""A cloud building nobody has told us of, [1.07-1.45]; 1.5 is usual for a room of one's own, to be configured."""
+
+BATCH_OWN, BATCH_VENDOR = 64.0, 256.0
+"""Requests run together, where nobody says: on machines of one's own, at a vendor."""
+
+GPU_NAME = re.compile(r"(?<![A-Z0-9])(A100|H100|B200)(?![0-9])")
+
+NEARLY = 0.1
+"""A stated total this near (as a share) to the one we know is the same model's."""
+
+
+class Serving(msgspec.Struct, frozen=True, kw_only=True):
+    """What a configuration tells of a deployment; sizes in 1e9 parameters. None: it does not say."""
+
+    upstream_model: str
+    gpu: str | None = None
+    gpu_count: int | None = None
+    total_b: float | None = None
+    active_b: float | None = None
+    bytes_per_parameter: float | None = None
+    batch: float | None = None
+    pue: float | None = None
+    privacy: Literal["local", "private", "vendor"] = "vendor"
+    zone: str | None = None
+    """As written; a cloud region has a PUE of its own."""
+
+
+class EnergyProfile(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a figure is computed from, and whether it was stated: numbers and words only, so that a ledger can keep it."""
+
+    kind: Literal["parameters", "range", "size"]
+    """Known parameters, an estimated range of them (closed weights), or no more than the size a name states."""
+    model: str
+    total_b: float
+    active_b: float
+    """Of a range, the geometric mean."""
+    active_low_b: float
+    active_high_b: float
+    bytes_per_parameter: float = 2.0
+    gpu: str = "H100"
+    """The accelerator whose coefficients are used."""
+    gpu_from: Literal["stated", "assumed"] = "assumed"
+    gpu_count: float = 1.0
+    batch: float = BATCH_VENDOR
+    batch_from: Literal["stated", "assumed"] = "assumed"
+    kv_bytes: float | None = None
+    d_model: float | None = None
+    host_factor: float = HOST_FACTOR
+    idle_factor: float = IDLE_FACTOR
+    pue: float = PUE
+    pue_from: Literal["stated", "region", "provider", "assumed"] = "assumed"
+
+    def record(self) -> dict[str, float | str | None]:
+        """For a ledger; `profile_from` reads it back."""
+        return msgspec.structs.asdict(self)
+
+
+class _Building(msgspec.Struct, frozen=True):
+    pue: float
+    pue_from: Literal["stated", "region", "provider", "assumed"]
+
+
+def profile_of(serving: Serving) -> EnergyProfile | None:
+    """The inputs of this deployment's figures; None where neither settings, tables nor the model's name tell its size."""
+    row = models.known(serving.upstream_model)
+    if serving.total_b is not None or isinstance(row, shipped.OpenModel):
+        return _parametric(serving, row if isinstance(row, shipped.OpenModel) else None)
+    building = _building(serving)
+    if row is not None:
+        return EnergyProfile(
+            kind="range",
+            model=row.name,
+            total_b=row.total_b,
+            active_b=math.sqrt(row.active_low_b * row.active_high_b),
+            active_low_b=row.active_low_b,
+            active_high_b=row.active_high_b,
+            pue=building.pue,
+            pue_from=building.pue_from,
+        )
+    size = models.size_of(serving.upstream_model)
+    if size is None:
+        return None
+    return EnergyProfile(
+        kind="size",
+        model=serving.upstream_model,
+        total_b=size.total_b,
+        active_b=size.active_b,
+        active_low_b=size.active_b,
+        active_high_b=size.active_b,
+        pue=building.pue,
+        pue_from=building.pue_from,
+    )
+
+
+def profile_from(record: dict[str, float | str | None]) -> EnergyProfile:
+    """The profile a ledger kept. Raises msgspec.ValidationError if it is none."""
+    return msgspec.convert(record, EnergyProfile)
+
+
+def _parametric(serving: Serving, row: shipped.OpenModel | None) -> EnergyProfile:
+    if row is not None and serving.total_b is not None and abs(serving.total_b - row.total_b) > NEARLY * row.total_b:
+        row = None
+    size = _stated_size(serving, row)
+    precision = serving.bytes_per_parameter or models.bytes_of(serving.upstream_model) or (row and row.bytes_per_parameter) or 2.0
+    gpu = GPU_NAME.search((serving.gpu or "").upper())
+    own = serving.gpu is not None or serving.privacy != "vendor"
+    building = _building(serving)
+    return EnergyProfile(
+        kind="parameters",
+        model=serving.upstream_model if row is None else row.name,
+        total_b=size.total_b,
+        active_b=size.active_b,
+        active_low_b=size.active_b,
+        active_high_b=size.active_b,
+        bytes_per_parameter=precision,
+        gpu=gpu[1] if gpu else "H100",
+        gpu_from="stated" if gpu else "assumed",
+        gpu_count=serving.gpu_count or gpus_for(size.total_b, precision),
+        batch=serving.batch or (BATCH_OWN if own else BATCH_VENDOR),
+        batch_from="assumed" if serving.batch is None else "stated",
+        kv_bytes=None if row is None else row.kv_bytes,
+        d_model=None if row is None else row.d_model,
+        pue=building.pue,
+        pue_from=building.pue_from,
+    )
+
+
+def _stated_size(serving: Serving, row: shipped.OpenModel | None) -> models.Size:
+    """Settings first; the active parameters of a total stated alone are those of the model, or of its name, if that total is theirs."""
+    if serving.total_b is None:
+        total_b, known_b = (row.total_b, row.active_b) if row else (0.0, 0.0)
+        return models.Size(total_b, min(serving.active_b or known_b, total_b))
+    if serving.active_b is not None:
+        return models.Size(serving.total_b, min(serving.active_b, serving.total_b))
+    if row is not None:
+        active_b = serving.total_b if row.active_b == row.total_b else row.active_b
+        return models.Size(serving.total_b, min(active_b, serving.total_b))
+    named = models.size_of(serving.upstream_model)
+    if named and named.active_b < named.total_b and abs(serving.total_b - named.total_b) <= NEARLY * named.total_b:
+        return models.Size(serving.total_b, named.active_b)
+    return models.Size(serving.total_b, serving.total_b)
+
+
+def _building(serving: Serving) -> _Building:
+    if serving.pue is not None:
+        return _Building(serving.pue, "stated")
+    known = {row.scope: row.value for row in shipped.profiles().pue}
+    try:
+        zone = resolve_zone(serving.zone or "WORLD").id
+    except UnknownZoneError:
+        zone = "WORLD"
+    if zone in known:
+        return _Building(known[zone], "region")
+    provider, colon, _ = zone.partition(":")
+    if colon and provider in known:
+        return _Building(known[provider], "provider")
+    return _Building(PUE, "assumed")

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import math
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from carbon.energy import Serving, estimator, profile_of
+from carbon.footprint import NO_WORK, Footprint, ProviderReport, Workload, rate
+from carbon.intensity import Intensity
+from carbon.sources.static import Static
+
+TABLE = Static().table()
+STOCKHOLM = TABLE.latest("aws:eu-north-1")
+WORLD = TABLE.latest(None)
+LLAMA = profile_of(Serving(upstream_model="llama", total_b=8, gpu="H100", gpu_count=1, batch=64, privacy="local"))
+GPT = profile_of(Serving(upstream_model="gpt-4o"))
+SIZED = profile_of(Serving(upstream_model="wonder-8b"))
+assert LLAMA
+assert GPT
+assert SIZED
+CHAT = Workload(input_tokens=100, output_tokens=400)
+REPORT = ProviderReport(energy_j=107.0, source="neuralwatt", carbon_g=9.9, grid_g_per_kwh=48.0, grid="FI")
+
+
+def grid(g: float, low: float, high: float) -> Intensity:
+    return Intensity(
+        zone="X", g_per_kwh=g, low=low, high=high, basis="lifecycle", source="test", as_of="2026-01-01T00:00:00Z", licence="none"
+    )
+
+
+def test_the_worked_example_in_grams():
+    """107.06 J = .029739 Wh x 34.9 g/kWh = .0010379 g.
+
+    Band: energy x .5 to x 2, grid x .8 to x 1.2. Down sqrt(ln 2^2 + ln 1.25^2) = .7282 -> x .4828;
+    up sqrt(ln 2^2 + ln 1.2^2) = .7167 -> x 2.0478.
+    """
+    found = Footprint.of(CHAT, estimator(LLAMA), STOCKHOLM)
+    assert (found.energy_low_j, found.energy_j, found.energy_high_j) == pytest.approx((53.53, 107.06, 214.12), abs=0.01)
+    assert found.carbon_g == pytest.approx(0.0010379, abs=1e-7)
+    assert found.carbon_low_g == pytest.approx(0.0010379 * 0.4828, rel=1e-3)
+    assert found.carbon_high_g == pytest.approx(0.0010379 * 2.0478, rel=1e-3)
+    assert (found.method, found.confidence, found.intensity, found.warnings) == ("flops_roofline", "medium", STOCKHOLM, ())
+    assert (found.cross_method, found.cross_j) == ("token_proxy", pytest.approx(0.4 * 0.031 * 3600 + 0.1 * 0.009 * 3600))
+
+
+def test_without_any_method_everything_is_unknown_and_nothing_zero():
+    found = Footprint.of(CHAT, None, STOCKHOLM)
+    assert found == Footprint(intensity=STOCKHOLM)
+    assert (found.energy_j, found.energy_high_j, found.carbon_g, found.method, found.confidence) == (None, None, None, "none", "none")
+
+
+def test_without_an_intensity_the_energy_is_known_and_the_grams_are_not():
+    found = Footprint.of(CHAT, estimator(LLAMA), None)
+    assert found.energy_j == pytest.approx(107.06, abs=0.01)
+    assert (found.carbon_low_g, found.carbon_g, found.carbon_high_g, found.intensity) == (None, None, None, None)
+
+
+def test_garbled_token_counts_are_unknown():
+    assert Footprint.of(Workload(input_tokens=-1, output_tokens=4), estimator(LLAMA), STOCKHOLM).energy_j is None
+    assert Footprint.of(Workload(input_tokens=1, output_tokens=-4), estimator(GPT), STOCKHOLM).energy_j is None
+    assert Footprint.of(Workload(input_tokens=1, output_tokens=4, cached_tokens=-1), estimator(GPT), STOCKHOLM).energy_j is None
+
+
+def test_no_work_is_zero_and_no_method():
+    assert (NO_WORK.energy_j, NO_WORK.carbon_g, NO_WORK.carbon_high_g, NO_WORK.method, NO_WORK.confidence) == (0, 0, 0, "none", "none")
+
+
+@pytest.mark.parametrize("profile", [LLAMA, GPT, SIZED])
+def test_no_tokens_cost_nothing(profile):
+    found = Footprint.of(Workload(input_tokens=0, output_tokens=0), estimator(profile), STOCKHOLM)
+    assert (found.energy_low_j, found.energy_j, found.energy_high_j) == (0, 0, 0)
+    assert (found.carbon_low_g, found.carbon_g, found.carbon_high_g, found.confidence) == (0, 0, 0, "very-low")
+
+
+def test_tokens_counted_by_us_widen_the_band_by_a_tenth_and_say_so():
+    reported = Footprint.of(CHAT, estimator(LLAMA), STOCKHOLM)
+    counted = Footprint.of(msgspec.structs.replace(CHAT, estimated=True), estimator(LLAMA), STOCKHOLM)
+    assert reported.energy_low_j is not None
+    assert reported.energy_high_j is not None
+    assert counted.energy_j == reported.energy_j
+    assert counted.energy_low_j == pytest.approx(reported.energy_low_j / 1.1)
+    assert counted.energy_high_j == pytest.approx(reported.energy_high_j * 1.1)
+    assert counted.warnings == ("tokens_estimated",)
+
+
+def test_a_providers_energy_is_taken_as_given_and_its_grams_are_not():
+    """107 J x 34.9 / 3.6e6 = .001037 g: no host or building factor on top, an unstated boundary widens to x .6 to x 1.8."""
+    found = Footprint.of(CHAT, estimator(LLAMA), STOCKHOLM, REPORT)
+    assert (found.energy_low_j, found.energy_j, found.energy_high_j) == pytest.approx((64.2, 107.0, 192.6))
+    assert found.carbon_g == pytest.approx(107 * 34.9 / 3.6e6)
+    assert (found.method, found.confidence, found.warnings) == ("provider_reported", "medium", ("boundary_unknown",))
+    assert (found.cross_method, found.cross_j) == ("flops_roofline", pytest.approx(107.06, abs=0.01))
+
+
+def test_a_stated_boundary_narrows_a_providers_figure():
+    found = Footprint.of(CHAT, None, STOCKHOLM, msgspec.structs.replace(REPORT, boundary="facility"))
+    assert (found.energy_low_j, found.energy_high_j) == pytest.approx((107 * 0.85, 107 * 1.15))
+    assert (found.confidence, found.warnings, found.cross_method) == ("high", (), None)
+
+
+def test_a_report_counts_even_where_tokens_and_model_are_unknown():
+    assert Footprint.of(Workload(input_tokens=-1, output_tokens=0), None, None, REPORT).energy_j == 107.0
+
+
+def test_methods_that_disagree_are_published_with_a_warning():
+    """10,000 J reported against 107 J by roofline: ln 93 = 4.5, far beyond 1.96 joint sigmas."""
+    found = Footprint.of(CHAT, estimator(LLAMA), STOCKHOLM, msgspec.structs.replace(REPORT, energy_j=10_000.0))
+    assert found.energy_j == 10_000.0
+    assert found.warnings == ("boundary_unknown", "method_disagreement")
+
+
+def test_an_assumed_zone_travels_with_the_figure():
+    found = Footprint.of(CHAT, estimator(LLAMA), WORLD)
+    assert found.intensity is not None
+    assert found.intensity.assumed
+    assert found.carbon_g == pytest.approx(0.029739 * 0.4729, rel=1e-3)
+
+
+def test_a_grid_at_zero_grams_gives_zero_up_to_its_high_end():
+    """107.06 J x 2 x 20 g/kWh / 3.6e6 = .00119 g."""
+    zero = grid(0, 0, 20)
+    found = Footprint.of(CHAT, estimator(LLAMA), zero)
+    assert (found.carbon_low_g, found.carbon_g) == (0, 0)
+    assert found.carbon_high_g == pytest.approx(107.06 * 2 * 20 / 3.6e6, rel=1e-3)
+    made = rate(estimator(LLAMA), zero)
+    assert made is not None
+    assert (made.g(100, 0, 400), made.g_high(100, 0, 400)) == (0, pytest.approx(found.carbon_high_g))
+
+
+def test_there_is_no_rate_without_estimator_or_intensity():
+    assert rate(None, STOCKHOLM) is None
+    assert rate(estimator(LLAMA), None) is None
+
+
+SERVINGS = st.builds(
+    Serving,
+    upstream_model=st.sampled_from(["qwen3-32b", "qwen3-235b-a22b", "gpt-oss-120b", "gpt-4o", "gpt-5-nano", "wonder-70b"]),
+    gpu=st.sampled_from([None, "A100", "H100", "B200"]),
+    batch=st.none() | st.floats(1, 1024),
+)
+TOKENS = st.integers(0, 200_000)
+GRIDS = st.sampled_from([STOCKHOLM, WORLD, grid(0, 0, 20), grid(5, 0, 20), grid(1e-3, 1e-4, 900)])
+
+
+@given(SERVINGS, GRIDS, TOKENS, TOKENS, TOKENS)
+def test_forecast_and_account_are_one_figure(serving, intensity, read, cached, written):
+    profile = profile_of(serving)
+    assert profile is not None
+    made = rate(estimator(profile), intensity)
+    assert made is not None
+    found = Footprint.of(Workload(input_tokens=read, cached_tokens=cached, output_tokens=written), estimator(profile), intensity)
+    assert made.g(read, cached, written) == pytest.approx(found.carbon_g, rel=1e-9, abs=1e-300)
+    assert made.g_high(read, cached, written) == pytest.approx(found.carbon_high_g, rel=1e-9, abs=1e-300)
+
+
+@given(SERVINGS, GRIDS, TOKENS, TOKENS, TOKENS, st.booleans(), st.none() | st.floats(1e-6, 1e9))
+def test_a_footprint_holds_its_invariants(serving, intensity, read, cached, written, estimated, reported_j):
+    profile = profile_of(serving)
+    assert profile is not None
+    work = Workload(input_tokens=read, cached_tokens=cached, output_tokens=written, estimated=estimated)
+    report = None if reported_j is None else ProviderReport(energy_j=reported_j, source="greenpt")
+    found = Footprint.of(work, estimator(profile), intensity, report)
+    assert None not in (found.energy_low_j, found.carbon_low_g)
+    assert 0 <= found.energy_low_j <= found.energy_j <= found.energy_high_j < math.inf
+    assert 0 <= found.carbon_low_g <= found.carbon_g * (1 + 1e-12)
+    assert found.carbon_g <= found.carbon_high_g * (1 + 1e-12) < math.inf
+    assert found.carbon_g == pytest.approx(found.energy_j / 3.6e6 * intensity.g_per_kwh)
+    assert found.confidence in {"high", "medium", "low", "very-low"}
+    assert (found.method == "provider_reported") == (report is not None)
+    assert msgspec.json.encode(found) == msgspec.json.encode(Footprint.of(work, estimator(profile), intensity, report))

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from carbon.intensity import Intensity, Table
+from carbon.sources.static import Static
+
+TABLE = Static().table()
+
+
+def sample(zone: str, g: float, as_of: str, *, assumed: bool = False) -> Intensity:
+    return Intensity(
+        zone=zone, g_per_kwh=g, low=g * 0.8, high=g * 1.2, basis="lifecycle", source="test", as_of=as_of, licence="none", assumed=assumed
+    )
+
+
+def test_without_a_zone_the_world_is_assumed_and_says_so():
+    found = TABLE.latest(None)
+    assert found is not None
+    assert (found.zone, found.g_per_kwh, found.low, found.high, found.assumed) == ("WORLD", 472.9, 283.74, 756.64, True)
+    named = TABLE.latest("WORLD")
+    assert named is not None
+    assert not named.assumed
+
+
+def test_an_unknown_zone_is_none_not_the_world():
+    assert TABLE.latest("Atlantis") is None
+
+
+def test_a_newer_sample_takes_the_place_and_an_older_does_not():
+    old, new = sample("SWE", 30, "2026-01-01T00:00:00Z"), sample("SWE", 20, "2026-01-01T01:00:00Z")
+    assert TABLE.updated([old]).updated([new]).latest("SWE") == new
+    assert TABLE.updated([new]).updated([old]).latest("SWE") == new
+    assert TABLE.updated([old]).latest("DEU") == TABLE.latest("DEU")
+
+
+def test_a_grid_the_provider_names_replaces_only_an_assumption():
+    world = TABLE.latest(None)
+    assert TABLE.stated("FI", world) == TABLE.latest("FIN")
+    assert TABLE.stated("no such grid", world) == world
+    assert TABLE.stated(None, world) == world
+    assert TABLE.stated("FI", TABLE.latest("SWE")) == TABLE.latest("SWE")
+    assert TABLE.stated("FI", None) is None
+    assert Table({}).latest(None) is None
