@@ -167,12 +167,21 @@ class Stream(Protocol):
     """What the relay drives: upstream bytes in, client bytes out. A Passthrough or a Translated one."""
 
     usage: Usage | None
-    finish_reason: str | None
-    ended: bool
-    started: bool
-    """Content (not only a role or a comment) has come; before that, nothing need have been sent."""
-    text: bytearray
-    """Generated text in UTF-8 so far, where `capture` was asked for; else empty. Bounded to 4 MiB."""
+    """As reported; whoever counts instead sets it before `close`."""
+
+    @property
+    def finish_reason(self) -> str | None: ...
+    @property
+    def ended(self) -> bool: ...
+    @property
+    def started(self) -> bool:
+        """Content (not only a comment) has come; before that, nothing need have been sent."""
+        ...
+
+    @property
+    def text(self) -> bytearray:
+        """Generated text in UTF-8 so far, where `capture` was asked for; else empty. Bounded to 4 MiB."""
+        ...
 
     @property
     def comments(self) -> list[bytes]: ...

@@ -154,6 +154,10 @@ def with_account(body: bytes, account: bytes, otherwise: bytes | None) -> bytes:
 
 
 def with_member(raw: bytes, name: bytes, value: bytes) -> bytes:
-    """A JSON object's bytes with one member added at its end."""
+    """A JSON object's bytes with one member added at its end, in the place of one of that name (of another proxy like us)."""
+    if b'"' + name + b'"' in raw:
+        members = _view.decode(raw)
+        members.pop(name.decode(), None)
+        raw = _encode(members)
     inner = raw.rstrip()[:-1].rstrip()
     return inner + (b'"' if inner.endswith(b"{") else b',"') + name + b'":' + value + b"}"

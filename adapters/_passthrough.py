@@ -16,6 +16,9 @@ from adapters._sse import EVENT_BYTES, Events, block
 CAPTURE_BYTES = 4 * 1024 * 1024
 
 
+_NONE = msgspec.Raw(b"")
+
+
 class _Details(msgspec.Struct):
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
@@ -43,14 +46,14 @@ class _Choice(msgspec.Struct):
 class _Chunk(msgspec.Struct):
     choices: list[_Choice] | None = None
     usage: _Usage | None = None
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = _NONE
     object: str | None = None
 
 
 class _Answer(msgspec.Struct):
     choices: list[_AnswerChoice] | None = None
     usage: _Usage | None = None
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = _NONE
 
 
 class _AnswerChoice(msgspec.Struct):
@@ -205,7 +208,7 @@ class ChatStream:
             return False
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise GarbledError("an event of the stream is not JSON") from None
-        if chunk.error is not None or chunk.usage is not None:
+        if chunk.usage is not None or bytes(chunk.error):
             return False
         choices = chunk.choices
         if choices:
@@ -288,7 +291,7 @@ def answer_facts(body: bytes, *, capture: bool) -> tuple[Usage | None, str | Non
         return _lenient_facts(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise GarbledError("the answer is not JSON") from None
-    if answer.error is not None and not answer.choices and bytes(answer.error) not in (b"null", b"{}"):
+    if not answer.choices and bytes(answer.error) not in (b"", b"null", b"{}"):
         raise FaultError(fault_from(bytes(answer.error)))
     reason, text = None, []
     for choice in answer.choices or ():

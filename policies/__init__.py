@@ -1,1 +1,1 @@
-"""See ARCHITECTURE.md."""
+"""Which deployment serves a request, and why. See docs/policies.md."""

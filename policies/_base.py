@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -25,7 +25,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     privacy: Privacy | None = None
     regions: frozenset[str] | None = None
-    """Upper-case names: zones, cloud regions, ISO codes, EU. An empty set admits nothing."""
+    """Upper-case names: zones, cloud regions, ISO codes, EU; one of them is enough. An empty set admits nothing."""
+    and_regions: frozenset[frozenset[str]] = frozenset()
+    """Further sets, each of which must be met as well: what merging leaves of `EU` and `DE`. Written by merging alone."""
     zero_retention: bool | None = None
     max_g: float | None = None
     max_g_per_kwh: float | None = None
@@ -52,6 +54,11 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     members: frozenset[str] = frozenset()
     """Top-level members present with another value than their default (less model, messages, stream and our own)."""
     task: str | None = None
+    choices: int = 1
+    """`n`: the caps above are over all choices, a context window holds one."""
+    turn: int = 0
+    """How many requests for this model came before: what `round_robin` counts by. One counter a model, not one for all: two
+    models that take turns would otherwise each stay on one deployment."""
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -80,6 +87,10 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     order: int = 0
     """Position in the configuration: the last tie-break."""
 
+    def quality_for(self, task: str | None) -> float | None:
+        """Quality in [0, 1] for this task, or in general where the task has none of its own; None unknown."""
+        return self.quality if task is None else self.quality_by_task.get(task, self.quality)
+
 
 class Candidate(msgspec.Struct, kw_only=True, eq=False, gc=False):
     """A deployment with what this request would mean there. None is unknown, never zero."""
@@ -97,6 +108,10 @@ class Candidate(msgspec.Struct, kw_only=True, eq=False, gc=False):
     """Requests in flight over weight (or over concurrency where one is set)."""
     affinity: bool = False
     """Its prefix cache probably holds this prompt."""
+    down: bool = False
+    """Not to be tried now: its breaker is open."""
+    full: bool = False
+    """As many requests in flight as its concurrency allows."""
 
 
 class Rejection(msgspec.Struct, frozen=True):
@@ -115,9 +130,31 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """Preferences nobody met."""
 
 
+Substitution = Literal["never", "down", "greener", "cheaper", "any"]
+"""When another model may stand in: never, when the own deployments are full or down, or also when it is better."""
+
+
 class Objective(Protocol):
-    """A Struct whose fields are its settings. Lower cost is better; None ranks last."""
+    """A Struct whose fields are its settings, in a file of `policies/objectives` that bears its name. Pure, and must not block."""
 
-    reason: str
+    def costs(self, candidates: Sequence[Candidate], ask: Ask) -> Sequence[float | None]:
+        """One number a candidate, in their order. Lower is better; None (or not finite) is unknown and ranks last.
 
-    def cost(self, candidate: Candidate, ask: Ask) -> float | None: ...
+        A candidate's number must not depend on the others, or a deployment that cannot win reorders those that can; only
+        `round_robin` is made of the others.
+        """
+        ...
+
+    def reason(self, leaders: Sequence[Candidate]) -> str:
+        """One token for why the first of `leaders` (best first, at least two) comes first."""
+        ...
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """How to choose, once global, team, key and request have been merged into it."""
+
+    name: str
+    objective: Objective
+    require: Limits = Limits()
+    prefer: Limits = Limits()
+    substitute: Substitution = "down"

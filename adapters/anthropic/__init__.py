@@ -1,0 +1,58 @@
+"""Anthropic's Messages API outbound: hub requests to `POST /messages`, its answers, streams and errors back.
+
+One file a side: `request` with `conversation`, `content`, `toolset`, `thinking` and `schema`; `answer`; `stream`. `models` is the
+table of what each family of models takes. The door for clients that speak this dialect is `door`.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from adapters._base import Completion, Fault, Headers, Json, Outbound, Reader, Support, Target
+from adapters._json import View, edited, encode
+from adapters.anthropic.answer import completion_of, fault_of_body
+from adapters.anthropic.request import MEMBERS, SAMPLING_VERSION, VERSION, outbound, version_header
+from adapters.anthropic.stream import MessagesReader
+
+
+class Anthropic:
+    """The dialect's adapter."""
+
+    name = "anthropic"
+    members: ClassVar[dict[str, Support]] = MEMBERS
+    open_members = False
+    abilities = frozenset({"tools", "image", "document", "json_schema", "reasoning"})
+    apis = frozenset({"chat", "responses", "messages"})
+
+    def authorize(self, key: str) -> Headers:
+        return ((b"x-api-key", key.encode()),)
+
+    def path(self, api: str, target: Target) -> str:  # noqa: ARG002 - one path serves all
+        return "/messages"
+
+    def identity(self, api: str, body: bytes, members: View, target: Target) -> Outbound:
+        """A Messages client's own body for this host: the model's name is changed and our member taken out, nothing else."""
+        edits: dict[str, bytes | None] = {"model": encode(target.upstream_model)}
+        if "greenlane" in members:
+            edits["greenlane"] = None
+        ignored = tuple(name for name in target.quirks.drops if name in members)
+        edits |= dict.fromkeys(ignored)
+        kept = members.keys() - set(ignored)
+        version = SAMPLING_VERSION if kept & {"temperature", "top_p", "top_k"} else VERSION
+        headers = version_header(target, version)
+        return Outbound(path=self.path(api, target), body=edited(body, members, edits), headers=headers, ignored=ignored)
+
+    def outbound(self, chat: Json, target: Target) -> Outbound:
+        return outbound(chat, target)
+
+    def completion(self, body: bytes) -> Completion:
+        return completion_of(body)
+
+    def reader(self, target: Target) -> Reader:  # noqa: ARG002 - the same for every target
+        return MessagesReader()
+
+    def fault(self, status: int, body: bytes) -> Fault:
+        return fault_of_body(status, body)
+
+
+ADAPTER = Anthropic()

@@ -1,0 +1,226 @@
+"""Anthropic's whole answers, usage and errors in the hub's terms.
+
+References: https://platform.claude.com/docs/en/api/messages/create, .../build-with-claude/handling-stop-reasons, .../api/errors
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from adapters._base import Completion, Fault, FaultError, GarbledError, Json, Usage
+from adapters._json import encode
+
+MESSAGE_CHARACTERS = 2000
+REASONS = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    # a turn of the vendor's own tools was cut; requests from here carry none
+    "pause_turn": "stop",
+    "tool_use": "tool_calls",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "refusal": "content_filter",
+}
+_TIERS = {"standard": "default", "priority": "priority"}
+
+
+class _Meaning(msgspec.Struct, frozen=True):
+    status: int
+    type: str
+    code: str | None = None
+
+
+ERRORS: dict[str, _Meaning] = {
+    "invalid_request_error": _Meaning(400, "invalid_request_error"),
+    "authentication_error": _Meaning(401, "authentication_error", "invalid_api_key"),
+    "billing_error": _Meaning(402, "insufficient_quota", "insufficient_quota"),
+    "permission_error": _Meaning(403, "permission_error", "forbidden"),
+    "not_found_error": _Meaning(404, "invalid_request_error", "model_not_found"),
+    "conflict_error": _Meaning(409, "invalid_request_error", "conflict"),
+    "request_too_large": _Meaning(413, "invalid_request_error", "too_large"),
+    "rate_limit_error": _Meaning(429, "rate_limit_error", "rate_limit_exceeded"),
+    "api_error": _Meaning(500, "server_error"),
+    # 529 is the vendor's own number; 503 is what clients know to try again
+    "overloaded_error": _Meaning(503, "server_error", "overloaded"),
+    "timeout_error": _Meaning(504, "server_error", "timeout"),
+}
+# The vendor gives this one no code of its own, and clients cut their history when they see OpenAI's.
+_TOO_LONG = re.compile(r"prompt is too long|exceeds? (?:the )?(?:model's )?context (?:window|limit)", re.IGNORECASE)
+_KEY = re.compile(r"\bsk-[A-Za-z0-9_-]{6,}|(?<=[Bb]earer )[A-Za-z0-9._~+/=-]{8,}|(?<=x-api-key: )\S+")
+
+
+class _Details(msgspec.Struct):
+    thinking_tokens: int | None = None
+
+
+class Counts(msgspec.Struct):
+    """Usage as the wire has it. In a stream the counts are cumulative: a later one replaces an earlier."""
+
+    input_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    output_tokens: int | None = None
+    output_tokens_details: _Details | None = None
+    service_tier: str | None = None
+
+    def after(self, later: Counts) -> Counts:
+        """These counts with those a later event brought."""
+        found = {name: getattr(later, name) for name in self.__struct_fields__ if getattr(later, name) is not None}
+        return msgspec.structs.replace(self, **found)
+
+
+class StopDetails(msgspec.Struct):
+    explanation: str | None = None
+
+
+class _Message(msgspec.Struct):
+    type: str = ""
+    id: str = ""
+    model: str = ""
+    content: list[Json] | None = None
+    stop_reason: str | None = None
+    stop_details: StopDetails | None = None
+    usage: Counts | None = None
+    error: Any = None
+
+
+_decode = msgspec.json.Decoder(_Message).decode
+
+
+def completion_of(body: bytes) -> Completion:
+    """The hub form of a message. `created` is 0: the vendor does not tell, and there is no clock here."""
+    try:
+        answer = _decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise GarbledError("the answer is not a message") from None
+    if answer.type == "error":
+        raise FaultError(fault_of(answer.error))
+    if answer.type != "message" or answer.content is None:
+        raise GarbledError("the answer is not a message")
+    message = _message_of(answer)
+    reason = reason_of(answer.stop_reason, called=bool(message.get("tool_calls")))
+    whole: Json = {
+        "id": answer.id,
+        "object": "chat.completion",
+        "created": 0,
+        "model": answer.model,
+        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": reason}],
+    }
+    usage = None if answer.usage is None else usage_of(answer.usage)
+    if usage is not None:
+        whole["usage"] = told_usage(usage)
+    if answer.usage is not None and answer.usage.service_tier in _TIERS:
+        whole["service_tier"] = _TIERS[answer.usage.service_tier]
+    return Completion(body=whole, usage=usage, finish_reason=reason)
+
+
+def reason_of(stop_reason: str | None, *, called: bool) -> str | None:
+    """OpenAI's finish_reason. None for none, and for a reason this table does not know: none is invented."""
+    reason = REASONS.get(stop_reason or "")
+    # some models end in tool_use and call nothing (anthropics/claude-code#63581)
+    return "stop" if reason == "tool_calls" and not called else reason
+
+
+def usage_of(counts: Counts) -> Usage | None:
+    """Our Usage: `input_tokens` on the wire leave out what was read from or written to the cache."""
+    if counts.input_tokens is None and counts.output_tokens is None:
+        return None
+    parts = (counts.input_tokens, counts.cache_read_input_tokens, counts.cache_creation_input_tokens)
+    return Usage(
+        input_tokens=None if counts.input_tokens is None else sum(part or 0 for part in parts),
+        cached_tokens=counts.cache_read_input_tokens,
+        cache_write_tokens=counts.cache_creation_input_tokens,
+        output_tokens=counts.output_tokens,
+        reasoning_tokens=None if counts.output_tokens_details is None else counts.output_tokens_details.thinking_tokens,
+    )
+
+
+def told_usage(usage: Usage) -> Json:
+    """Usage in OpenAI's form; a detail nobody reported is left out."""
+    told: Json = {"prompt_tokens": usage.input_tokens, "completion_tokens": usage.output_tokens}
+    if usage.input_tokens is not None and usage.output_tokens is not None:
+        told["total_tokens"] = usage.input_tokens + usage.output_tokens
+    if usage.cached_tokens is not None:
+        told["prompt_tokens_details"] = {"cached_tokens": usage.cached_tokens}
+    if usage.reasoning_tokens is not None:
+        told["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
+    return told
+
+
+def arguments_of(given: Any) -> str:
+    """A tool's input as the string OpenAI's clients expect."""
+    return encode(given).decode() if given else "{}"
+
+
+def fault_of(error: Any) -> Fault:
+    """An error object (`{"type", "message", "details"}`), in a stream or in a 200. `status` is what it stands for."""
+    found = error if isinstance(error, dict) else {}
+    kind = found.get("type")
+    meaning = ERRORS.get(kind if isinstance(kind, str) else "", ERRORS["api_error"])
+    text = found.get("message")
+    message = scrubbed(text) if isinstance(text, str) and text.strip() else "The upstream reported an error."
+    details = found.get("details")
+    code = details.get("error_code") if isinstance(details, dict) else None
+    if meaning.status == 400 and _TOO_LONG.search(message):
+        code = "context_length_exceeded"
+    return Fault(
+        message=message,
+        type=meaning.type,
+        code=code if isinstance(code, str) else meaning.code,
+        status=meaning.status,
+    )
+
+
+def fault_of_body(status: int, body: bytes) -> Fault:
+    """The error of an error answer. A body that is not the vendor's is told by its status alone: it may hold anything."""
+    try:
+        found = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        found = None
+    error = found.get("error") if isinstance(found, dict) else None
+    if isinstance(error, dict) and isinstance(error.get("type"), str):
+        fault = fault_of(error)
+        # error types this table does not know are told with the answer's own status
+        return fault if error["type"] in ERRORS else msgspec.structs.replace(fault, type=_type_of(status), status=status)
+    return Fault(message=f"The upstream answered with status {status}.", type=_type_of(status), status=status)
+
+
+def scrubbed(text: str) -> str:
+    """A vendor's text without keys, cut to a length that can be shown."""
+    return _KEY.sub("***", text)[:MESSAGE_CHARACTERS]
+
+
+def _type_of(status: int) -> str:
+    return "server_error" if status >= 500 else "rate_limit_error" if status == 429 else "invalid_request_error"
+
+
+def _message_of(answer: _Message) -> Json:
+    texts: list[str] = []
+    thoughts: list[Json] = []
+    calls: list[Json] = []
+    for block in answer.content or ():
+        match block.get("type"):
+            case "text" if isinstance(block.get("text"), str):
+                texts.append(block["text"])
+            case "thinking" | "redacted_thinking":
+                thoughts.append(block)
+            case "tool_use":
+                function = {"name": block.get("name") or "", "arguments": arguments_of(block.get("input"))}
+                calls.append({"id": block.get("id") or "", "type": "function", "function": function})
+            case _:
+                pass  # the vendor's own tools; requests from here ask for none
+    text = "".join(texts)
+    message: Json = {"role": "assistant", "content": text or (None if calls else ""), "refusal": None}
+    if answer.stop_reason == "refusal" and answer.stop_details is not None:
+        message["refusal"] = answer.stop_details.explanation
+    readable = "\n\n".join(block["thinking"] for block in thoughts if block.get("thinking"))
+    if readable:
+        message["reasoning_content"] = readable
+    if thoughts:
+        message["thinking_blocks"] = thoughts
+    if calls:
+        message["tool_calls"] = calls
+    return message

@@ -1,0 +1,244 @@
+"""Anthropic's own answers and streams for a client that speaks the same: the bytes go through.
+
+Changed is only what carries the account: `usage.greenlane` in the last message_delta, and a comment beside message_stop.
+Reference: https://platform.claude.com/docs/en/build-with-claude/streaming
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from adapters._base import Fault, FaultError, GarbledError, Usage
+from adapters._json import with_account
+from adapters._sse import EVENT_BYTES, Event, Events, block
+from adapters.anthropic.door_answer import error_of
+
+CAPTURE_BYTES = 4 * 1024 * 1024
+_REASONS = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "pause_turn": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "tool_use": "tool_calls",
+    "refusal": "content_filter",
+}
+_STATUS = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "api_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
+
+
+class _Details(msgspec.Struct):
+    thinking_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct):
+    input_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    output_tokens: int | None = None
+    output_tokens_details: _Details | None = None
+
+
+class _Delta(msgspec.Struct):
+    stop_reason: str | None = None
+    text: str | None = None
+    thinking: str | None = None
+    partial_json: str | None = None
+
+
+class _Head(msgspec.Struct):
+    type: str = ""
+    usage: _Usage | None = None
+
+
+class _Event(msgspec.Struct):
+    type: str = ""
+    message: _Head | None = None
+    content_block: _Head | None = None
+    delta: _Delta | None = None
+    usage: _Usage | None = None
+    error: Any = None
+
+
+class _Block(msgspec.Struct):
+    type: str = ""
+    text: str | None = None
+    thinking: str | None = None
+
+
+class _Message(msgspec.Struct):
+    type: str = ""
+    stop_reason: str | None = None
+    usage: _Usage | None = None
+    error: Any = None
+
+
+_decode = msgspec.json.Decoder(_Event).decode
+_decode_message = msgspec.json.Decoder(_Message).decode
+
+
+class MessagesStream:
+    """A `Stream` over the Messages API's events."""
+
+    __slots__ = ("_events", "_failed", "_held", "_tokens", "capture", "comments", "ended", "finish_reason", "started", "text", "usage")
+
+    def __init__(self, capture: bool = False, event_bytes: int = EVENT_BYTES) -> None:
+        self._events = Events(event_bytes)
+        self._held: list[Event] = []
+        self._tokens = _Usage()
+        self._failed = False
+        self.capture = capture
+        self.comments = self._events.comments
+        self.usage: Usage | None = None
+        self.finish_reason: str | None = None
+        self.ended = False
+        self.started = False
+        self.text = bytearray()
+
+    def feed(self, data: bytes) -> bytes:
+        return b"".join([self._pass(event) for event in self._events.feed(data)])
+
+    def finish(self) -> bytes:
+        # the blank line that the end of the body cut off is ours to add
+        whole = [event._replace(raw=event.raw.rstrip(b"\r\n") + b"\n\n") for event in self._events.finish()]
+        return b"".join([self._pass(event) for event in whole])
+
+    def close(self, account: bytes | None) -> bytes:
+        held, self._held = self._held, []
+        if account is None:
+            return b"".join([event.raw for event in held])
+        comment = b": greenlane " + account + b"\n"
+        out = [_accounted(event, account) if number == 0 else event.raw for number, event in enumerate(held)]
+        if out:
+            out[-1] = comment + out[-1]
+        return b"".join(out)
+
+    def fail(self, fault: Fault) -> bytes:
+        if self._failed:
+            return b""  # the upstream's own error event has gone out: one is enough
+        return block(error_of(fault, fault.status or 500), b"error")
+
+    def _pass(self, event: Event) -> bytes:
+        if self.ended:
+            return b""
+        if event.data is None:
+            return event.raw
+        kind = self._note(event.data)
+        if kind == "message_delta":
+            before, self._held = self._held, [event]
+            return b"".join([held.raw for held in before])
+        if kind == "message_stop":
+            self._held.append(event)
+            return b""
+        if self._held and not kind.startswith("content_block"):
+            self._held.append(event)
+            return b""
+        before, self._held = self._held, []
+        return b"".join([held.raw for held in before]) + event.raw if before else event.raw
+
+    def _note(self, data: bytes) -> str:
+        """What an event says is noted; its type. An event of a shape we do not know passes unnoted."""
+        try:
+            event = _decode(data)
+        except msgspec.ValidationError:
+            return ""
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise GarbledError("an event of the stream is not JSON") from None
+        match event.type:
+            case "message_start":
+                if event.message is not None and event.message.usage is not None:
+                    # output_tokens is provisional here
+                    event.message.usage.output_tokens = None
+                    self._count(event.message.usage)
+            case "content_block_start":
+                # text and thinking blocks start empty
+                self.started |= event.content_block is None or event.content_block.type not in ("text", "thinking")
+            case "content_block_delta":
+                self.started = True
+                if self.capture and event.delta is not None:
+                    self._keep(event.delta)
+            case "message_delta":
+                if event.delta is not None and event.delta.stop_reason is not None:
+                    self.finish_reason = _REASONS.get(event.delta.stop_reason, "stop")
+                if event.usage is not None:
+                    self._count(event.usage)
+            case "message_stop":
+                self.ended = self.started = True
+            case "error":
+                if not self.started:
+                    raise FaultError(_fault(event.error))
+                self._failed = True
+        return event.type
+
+    def _count(self, found: _Usage) -> None:
+        """Counts are cumulative: a later one replaces an earlier, one that is absent does not."""
+        for name in _Usage.__struct_fields__:
+            value = getattr(found, name)
+            if value is not None:
+                setattr(self._tokens, name, value)
+        self.usage = _usage(self._tokens)
+
+    def _keep(self, delta: _Delta) -> None:
+        text = delta.text or delta.thinking or delta.partial_json
+        if text and len(self.text) < CAPTURE_BYTES:
+            self.text += text.encode("utf-8", "replace")
+
+
+def messages_reply(body: bytes, account: bytes | None) -> tuple[bytes, Usage | None, str | None]:
+    """A whole answer with `usage.greenlane` put in, its usage, and why it ended in hub words.
+
+    Raises FaultError where a 200 holds an error object, GarbledError where it holds no message.
+    """
+    try:
+        answer = _decode_message(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise GarbledError("the answer is not a message object") from None
+    if answer.type == "error":
+        raise FaultError(_fault(answer.error))
+    if answer.type != "message":
+        raise GarbledError("the answer is not a message object")
+    usage = None if answer.usage is None else _usage(answer.usage)
+    reason = None if answer.stop_reason is None else _REASONS.get(answer.stop_reason, "stop")
+    return (body if account is None else with_account(body, account, None)), usage, reason
+
+
+def _usage(found: _Usage) -> Usage | None:
+    if found.input_tokens is None and found.output_tokens is None:
+        return None
+    parts = (found.input_tokens, found.cache_read_input_tokens, found.cache_creation_input_tokens)
+    return Usage(
+        input_tokens=None if found.input_tokens is None else sum(part or 0 for part in parts),
+        cached_tokens=found.cache_read_input_tokens,
+        cache_write_tokens=found.cache_creation_input_tokens,
+        output_tokens=found.output_tokens,
+        reasoning_tokens=None if found.output_tokens_details is None else found.output_tokens_details.thinking_tokens,
+    )
+
+
+def _fault(error: Any) -> Fault:
+    found = error if isinstance(error, dict) else {}
+    kind, message = found.get("type"), found.get("message")
+    kind = kind if isinstance(kind, str) else "api_error"
+    text = message[:2000] if isinstance(message, str) and message else "The upstream reported an error."
+    return Fault(message=text, type=kind, status=_STATUS.get(kind, 500))
+
+
+def _accounted(event: Event, account: bytes) -> bytes:
+    """A message_delta's block with the account in its usage."""
+    data = event.data or b""
+    if b'"message_delta"' not in data:
+        return event.raw
+    told = with_account(data, account, None)
+    return event.raw.replace(data, told, 1) if data in event.raw else block(told, event.name)

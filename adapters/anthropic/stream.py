@@ -1,0 +1,216 @@
+"""Anthropic's event stream as hub chunks.
+
+Reference: https://platform.claude.com/docs/en/build-with-claude/streaming
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from adapters._base import FaultError, GarbledError, Json, Usage
+from adapters._sse import Event, Events
+from adapters.anthropic.answer import Counts, StopDetails, arguments_of, fault_of, reason_of, usage_of
+
+
+class _Delta(msgspec.Struct):
+    type: str = ""
+    text: str = ""
+    thinking: str = ""
+    signature: str = ""
+    partial_json: str = ""
+    stop_reason: str | None = None
+    stop_details: StopDetails | None = None
+
+
+class _Message(msgspec.Struct):
+    id: str = ""
+    model: str = ""
+    usage: Counts | None = None
+
+
+class _Wire(msgspec.Struct):
+    type: str = ""
+    index: int | None = None
+    message: _Message | None = None
+    content_block: Json | None = None
+    delta: _Delta | None = None
+    usage: Counts | None = None
+    error: Any = None
+
+
+class _Block(msgspec.Struct):
+    """A content block that is open."""
+
+    kind: str
+    start: Json
+    call: int | None = None
+    """Index among the tool calls."""
+    pieces: list[str] = []
+    """Thinking so far, to be kept verbatim."""
+    signature: list[str] = []
+    empty: bool = True
+    """No argument has come."""
+
+
+_decode = msgspec.json.Decoder(_Wire).decode
+
+
+class MessagesReader:
+    """A `Reader` of the Messages API. The reason to stop goes out when it comes; `ended` only at message_stop."""
+
+    def __init__(self) -> None:
+        self._events = Events()
+        self._head: Json = {}
+        self._blocks: dict[int, _Block] = {}
+        self._counts = Counts()
+        self._calls = 0
+        self.comments = self._events.comments
+        self.usage: Usage | None = None
+        self.finish_reason: str | None = None
+        self.ended = False
+
+    def feed(self, data: bytes) -> list[Json]:
+        found: list[Json] = []
+        for event in self._events.feed(data):
+            if event.data is not None and not self.ended:
+                self._take(_decoded(event), found)
+        return found
+
+    def finish(self) -> list[Json]:
+        """A last event that lacks only its blank line counts; one that is cut short does not."""
+        found: list[Json] = []
+        for event in self._events.finish():
+            if event.data is not None and not self.ended:
+                try:
+                    wire = _decode(event.data)
+                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                    continue
+                self._take(wire, found)
+        return found
+
+    def _take(self, wire: _Wire, found: list[Json]) -> None:
+        match wire.type:
+            case "error":
+                raise FaultError(fault_of(wire.error))
+            case "message_start":
+                self._start(wire, found)
+            case "content_block_start":
+                self._open(wire, found)
+            case "content_block_delta":
+                self._add(wire, found)
+            case "content_block_stop":
+                self._close(wire, found)
+            case "message_delta":
+                self._turn(wire, found)
+            case "message_stop":
+                self._require_start()
+                self.ended = True
+            case _:
+                pass  # ping, and what may come to be: the vendor adds events within a version
+
+    def _start(self, wire: _Wire, found: list[Json]) -> None:
+        if self._head or wire.message is None:
+            raise GarbledError("the stream does not begin with one message_start")
+        message = wire.message
+        self._head = {"id": message.id, "object": "chat.completion.chunk", "created": 0, "model": message.model}
+        if message.usage is not None:
+            # output_tokens is provisional here: the vendor's examples begin with 1
+            message.usage.output_tokens = None
+            self._count(message.usage)
+        found.append(self._chunk({"role": "assistant", "content": ""}))
+
+    def _open(self, wire: _Wire, found: list[Json]) -> None:
+        self._require_start()
+        start = wire.content_block
+        if wire.index is None or start is None or wire.index in self._blocks:
+            raise GarbledError("a content block begins twice or has no index")
+        block = _Block(str(start.get("type")), start, pieces=[], signature=[])
+        self._blocks[wire.index] = block
+        match block.kind:
+            case "text" if start.get("text"):
+                found.append(self._chunk({"content": start["text"]}))
+            case "thinking" if start.get("thinking"):
+                block.pieces.append(start["thinking"])
+                found.append(self._chunk({"reasoning_content": start["thinking"]}))
+            case "tool_use":
+                block.call, self._calls = self._calls, self._calls + 1
+                function = {"name": start.get("name") or "", "arguments": ""}
+                call = {"index": block.call, "id": start.get("id") or "", "type": "function", "function": function}
+                found.append(self._chunk({"tool_calls": [call]}))
+            case _:
+                pass
+
+    def _add(self, wire: _Wire, found: list[Json]) -> None:
+        block = self._blocks.get(-1 if wire.index is None else wire.index)
+        delta = wire.delta
+        if block is None or delta is None:
+            raise GarbledError("a content block grows that has not begun")
+        match block.kind, delta.type:
+            case "text", "text_delta" if delta.text:
+                found.append(self._chunk({"content": delta.text}))
+            case "thinking", "thinking_delta" if delta.thinking:
+                block.pieces.append(delta.thinking)
+                found.append(self._chunk({"reasoning_content": delta.thinking}))
+            case "thinking", "signature_delta":
+                block.signature.append(delta.signature)
+            case "tool_use", "input_json_delta" if delta.partial_json:
+                block.empty = False
+                found.append(self._argument(block, delta.partial_json))
+            case _:
+                pass  # citations, and the inputs of the vendor's own tools
+
+    def _close(self, wire: _Wire, found: list[Json]) -> None:
+        block = self._blocks.get(-1 if wire.index is None else wire.index)
+        if block is None:
+            raise GarbledError("a content block ends that has not begun")
+        # the index stays taken; what the block held is not needed any more
+        self._blocks[wire.index or 0] = _Block("closed", {})
+        match block.kind:
+            case "tool_use" if block.empty:
+                found.append(self._argument(block, arguments_of(block.start.get("input"))))
+            case "thinking":
+                signature = "".join(block.signature) or block.start.get("signature") or ""
+                if signature:
+                    kept = {"type": "thinking", "thinking": "".join(block.pieces), "signature": signature}
+                    found.append(self._chunk({"thinking_blocks": [kept]}))
+            case "redacted_thinking":
+                found.append(self._chunk({"thinking_blocks": [block.start]}))
+            case _:
+                pass
+
+    def _turn(self, wire: _Wire, found: list[Json]) -> None:
+        self._require_start()
+        if wire.usage is not None:
+            self._count(wire.usage)
+        delta = wire.delta
+        if delta is None or self.finish_reason is not None:
+            return
+        reason = reason_of(delta.stop_reason, called=self._calls > 0)
+        if reason is None:
+            return
+        self.finish_reason = reason
+        refusal = delta.stop_details.explanation if reason == "content_filter" and delta.stop_details is not None else None
+        found.append(self._chunk({} if refusal is None else {"refusal": refusal}, reason))
+
+    def _count(self, counts: Counts) -> None:
+        self._counts = self._counts.after(counts)
+        self.usage = usage_of(self._counts)
+
+    def _argument(self, block: _Block, text: str) -> Json:
+        return self._chunk({"tool_calls": [{"index": block.call, "function": {"arguments": text}}]})
+
+    def _chunk(self, delta: Json, reason: str | None = None) -> Json:
+        return {**self._head, "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]}
+
+    def _require_start(self) -> None:
+        if not self._head:
+            raise GarbledError("the stream does not begin with one message_start")
+
+
+def _decoded(event: Event) -> _Wire:
+    try:
+        return _decode(event.data or b"")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise GarbledError("an event of the stream is not what the dialect allows") from None

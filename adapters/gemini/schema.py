@@ -1,0 +1,217 @@
+"""JSON Schema as clients write it, reduced to the part of it that Gemini's responseJsonSchema and parametersJsonSchema take.
+
+Keywords outside that part are ignored by the models as the reference says; some make the API answer 400, so they are left out.
+Reference: https://ai.google.dev/api/generate-content#FIELDS.response_json_schema
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from adapters._base import AdapterError, Json
+
+_COUNTS = ("minItems", "maxItems")
+_TEXTS = ("title", "description", "format")
+_TYPES = frozenset({"string", "number", "integer", "boolean", "array", "object", "null"})
+_DEFS = ("$defs", "definitions")
+_DEPTH = 64
+
+
+def subset(schema: Any, path: str) -> Json:
+    """The schema in Gemini's subset. Raises AdapterError for what is no schema, and for references that cannot be resolved."""
+    if not isinstance(schema, dict):
+        raise AdapterError("A JSON Schema must be an object.", path)
+    cleaner = _Cleaner(schema, path)
+    cleaned = cleaner.clean(schema, ())
+    definitions = cleaner.definitions()
+    return {**cleaned, "$defs": definitions} if definitions else cleaned
+
+
+def takes_arguments(schema: Json) -> bool:
+    """Whether a function's (cleaned) schema leaves anything to fill in."""
+    if set(schema) - {"type", "title", "description", "required", "properties", "additionalProperties"}:
+        return True
+    return bool(schema.get("properties")) or schema.get("additionalProperties") not in (None, False)
+
+
+class _Cleaner:
+    """One document: the root that references point into, and the definitions that were found to be used."""
+
+    __slots__ = ("_defs", "_path", "_root", "_used")
+
+    def __init__(self, root: Json, path: str) -> None:
+        self._root, self._path = root, path
+        self._used: dict[str, Json | None] = {}
+        self._defs: Json = {}
+        for name in _DEFS:
+            if isinstance(root.get(name), dict):
+                self._defs |= root[name]
+
+    def definitions(self) -> Json:
+        return {name: schema for name, schema in self._used.items() if schema is not None}
+
+    def clean(self, schema: Any, inlined: tuple[str, ...]) -> Json:
+        """`inlined` are the references being written out at this place: one that comes again is endless."""
+        if isinstance(schema, bool):
+            return {}
+        if not isinstance(schema, dict):
+            raise AdapterError("A JSON Schema must consist of objects.", self._path)
+        if len(inlined) > _DEPTH:
+            raise AdapterError("The JSON Schema has too many levels of references.", self._path)
+        if isinstance(schema.get("allOf"), list) and schema["allOf"]:
+            return self.clean(self._merged(schema, inlined), inlined)
+        if "$ref" in schema:
+            return self._reference(schema, inlined)
+        out: Json = {name: schema[name] for name in _TEXTS if isinstance(schema.get(name), str)}
+        self._type(schema, out)
+        self._values(schema, out)
+        self._numbers(schema, out)
+        self._nested(schema, out, inlined)
+        return out
+
+    def _reference(self, schema: Json, inlined: tuple[str, ...]) -> Json:
+        reference = schema["$ref"]
+        beside = {name: value for name, value in schema.items() if name not in ("$ref", *_DEFS)}
+        name = _definition(reference)
+        if name is None or name not in self._defs:
+            # a pointer elsewhere (`#/properties/a`): Gemini knows references to $defs only, so the target is written out
+            if reference in inlined:
+                raise AdapterError("The JSON Schema refers to itself other than through $defs.", self._path)
+            return self.clean({**self._target(reference), **beside}, (*inlined, reference))
+        if name not in self._used:
+            self._used[name] = None
+            self._used[name] = self.clean(self._defs[name], ())
+        pointer: Json = {"$ref": f"#/$defs/{name}"}
+        kept = self.clean(beside, inlined)
+        # beside $ref nothing else may stand, so what stood there goes around it
+        return {**kept, "anyOf": [pointer]} if kept else pointer
+
+    def _target(self, reference: Any) -> Json:
+        place: Any = self._root
+        if not isinstance(reference, str) or not reference.startswith("#"):
+            raise AdapterError("References out of the JSON Schema cannot be resolved.", self._path)
+        for step in reference.removeprefix("#").split("/")[1:]:
+            key = step.replace("~1", "/").replace("~0", "~")
+            if isinstance(place, dict) and key in place:
+                place = place[key]
+            elif isinstance(place, list) and key.isdigit() and int(key) < len(place):
+                place = place[int(key)]
+            else:
+                raise AdapterError("A reference of the JSON Schema points nowhere.", self._path)
+        if not isinstance(place, dict):
+            raise AdapterError("A reference of the JSON Schema points to something that is no schema.", self._path)
+        return {name: value for name, value in place.items() if name not in _DEFS}
+
+    def _merged(self, schema: Json, inlined: tuple[str, ...]) -> Json:
+        """`allOf` as one schema: properties and requirements united, of the rest the last word counts."""
+        merged: Json = {}
+        for part in (*schema["allOf"], {name: value for name, value in schema.items() if name != "allOf"}):
+            piece = part if isinstance(part, dict) else {}
+            seen = inlined
+            while "$ref" in piece:
+                reference = piece["$ref"]
+                if reference in seen:
+                    raise AdapterError("The JSON Schema contains itself through allOf.", self._path)
+                seen = (*seen, reference)
+                name = _definition(reference)
+                target = self._defs[name] if name is not None and isinstance(self._defs.get(name), dict) else self._target(reference)
+                piece = {**target, **{name: value for name, value in piece.items() if name != "$ref"}}
+            if isinstance(piece.get("allOf"), list) and piece["allOf"]:
+                if len(seen) > _DEPTH:
+                    raise AdapterError("The JSON Schema has too many levels of references.", self._path)
+                piece = self._merged(piece, seen)
+            merged = _united(merged, piece)
+        return merged
+
+    def _type(self, schema: Json, out: Json) -> None:
+        told = schema.get("type")
+        names = [told] if isinstance(told, str) else told if isinstance(told, list) else []
+        types = [name.lower() for name in names if isinstance(name, str) and name.lower() in _TYPES]
+        if not types and isinstance(schema.get("properties"), dict):
+            types = ["object"]
+        if schema.get("nullable") is True and types and "null" not in types:
+            types.append("null")
+        if types:
+            out["type"] = types[0] if len(types) == 1 else types
+
+    def _values(self, schema: Json, out: Json) -> None:
+        """`enum` may hold strings and numbers only; null becomes a type, truth values stay free."""
+        values = [schema["const"]] if "const" in schema else schema.get("enum")
+        if not isinstance(values, list) or not values:
+            return
+        named = [value for value in values if isinstance(value, str | int | float) and not isinstance(value, bool)]
+        if len(named) == len([value for value in values if value is not None]) and named:
+            out["enum"] = named
+        types = {_type_name(value) for value in values}
+        if "type" not in out:
+            ordered = sorted(types)
+            out["type"] = ordered[0] if len(ordered) == 1 else ordered
+        elif "null" in types and "null" not in (out["type"] if isinstance(out["type"], list) else [out["type"]]):
+            out["type"] = [*(out["type"] if isinstance(out["type"], list) else [out["type"]]), "null"]
+
+    def _numbers(self, schema: Json, out: Json) -> None:
+        for name in _COUNTS:
+            if isinstance(schema.get(name), int) and not isinstance(schema[name], bool):
+                out[name] = schema[name]
+        step = 1 if out.get("type") == "integer" else 0
+        for name, exclusive, inwards in (("minimum", "exclusiveMinimum", step), ("maximum", "exclusiveMaximum", -step)):
+            bound, open_bound = _number(schema.get(name)), _number(schema.get(exclusive))
+            if bound is not None:
+                out[name] = bound
+            elif open_bound is not None:
+                # exact for integers; for others the bound itself is let in, because the subset has no open bounds
+                out[name] = int(open_bound // 1 + inwards) if step and float(open_bound).is_integer() else open_bound
+
+    def _nested(self, schema: Json, out: Json, inlined: tuple[str, ...]) -> None:
+        for name in ("anyOf", "oneOf", "prefixItems"):
+            if isinstance(schema.get(name), list) and schema[name]:
+                out[name] = [self.clean(part, inlined) for part in schema[name]]
+        items = schema.get("items")
+        if isinstance(items, list):
+            out["prefixItems"] = [self.clean(part, inlined) for part in items]
+        elif isinstance(items, dict):
+            out["items"] = self.clean(items, inlined)
+        properties = schema.get("properties")
+        if isinstance(properties, dict):
+            out["properties"] = {name: self.clean(part, inlined) for name, part in properties.items()}
+        extra = schema.get("additionalProperties")
+        if isinstance(extra, bool):
+            out["additionalProperties"] = extra
+        elif isinstance(extra, dict):
+            out["additionalProperties"] = self.clean(extra, inlined)
+        for name in ("required", "propertyOrdering"):
+            if isinstance(schema.get(name), list):
+                out[name] = [entry for entry in schema[name] if isinstance(entry, str)]
+
+
+def _definition(reference: Any) -> str | None:
+    """The name in `#/$defs/NAME`; None for any other pointer."""
+    for prefix in ("#/$defs/", "#/definitions/"):
+        if isinstance(reference, str) and reference.startswith(prefix) and "/" not in reference[len(prefix) :]:
+            return reference[len(prefix) :]
+    return None
+
+
+def _united(first: Json, second: Json) -> Json:
+    both = {**first, **second}
+    if isinstance(first.get("properties"), dict) and isinstance(second.get("properties"), dict):
+        both["properties"] = {**first["properties"], **second["properties"]}
+    if isinstance(first.get("required"), list) and isinstance(second.get("required"), list):
+        both["required"] = [*first["required"], *(name for name in second["required"] if name not in first["required"])]
+    return both
+
+
+def _number(value: Any) -> float | int | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _type_name(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int):
+        return "integer"
+    if isinstance(value, float):
+        return "number"
+    return {str: "string", list: "array"}.get(type(value), "object")

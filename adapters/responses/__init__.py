@@ -1,0 +1,28 @@
+"""The door for clients that speak OpenAI's Responses API (`POST /v1/responses`): client dialect to hub and back."""
+
+from __future__ import annotations
+
+from adapters._base import Fault, Json, Usage, Writer
+from adapters._json import encode
+from adapters.responses.answer import error_of, response_of
+from adapters.responses.request import hub_of
+from adapters.responses.writer import ResponsesWriter
+
+
+class ResponsesDoor:
+    name = "responses"
+
+    def hub(self, body: Json) -> Json:
+        return hub_of(body)
+
+    def reply(self, completion: Json, usage: Usage | None, account: bytes | None, request: Json) -> bytes:
+        return encode(response_of(completion, usage, account, request))
+
+    def writer(self, request: Json) -> Writer:
+        return ResponsesWriter(request)
+
+    def error(self, fault: Fault, status: int) -> bytes:  # noqa: ARG002  the status line says it; OpenAI's object does not
+        return error_of(fault)
+
+
+DOOR = ResponsesDoor()

@@ -1,0 +1,197 @@
+"""Hub answers as OpenAI's Response object: its items, its usage, its echo of the request.
+
+Reference: https://platform.openai.com/docs/api-reference/responses/object
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+import msgspec
+
+from adapters._base import Fault, Json, Usage
+from adapters._json import encode
+from adapters.responses.items import sealed
+from adapters.responses.request import custom_names
+
+Status = Literal["in_progress", "completed", "incomplete"]
+_INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
+_ECHO: Json = {
+    "instructions": None,
+    "max_output_tokens": None,
+    "max_tool_calls": None,
+    "metadata": {},
+    "parallel_tool_calls": True,
+    "prompt_cache_key": None,
+    "safety_identifier": None,
+    "temperature": 1.0,
+    "tool_choice": "auto",
+    "tools": [],
+    "top_logprobs": 0,
+    "top_p": 1.0,
+    "user": None,
+}
+"""Members of the request that the answer repeats, with the API's defaults."""
+_ODD = re.compile(r"[^A-Za-z0-9_-]")
+
+
+def base_id(completion_id: Any) -> str:
+    """What is left of a completion's id without the prefix of its kind; the same answer always gets the same ids."""
+    text = completion_id if isinstance(completion_id, str) else ""
+    for prefix in ("chatcmpl-", "chatcmpl_", "resp_", "msg_"):
+        text = text.removeprefix(prefix)
+    return _ODD.sub("_", text)[:128] or "0"
+
+
+def head_of(hub: Json, request: Json) -> Json:
+    """A Response in progress, from a completion or the first chunk: everything but what comes of generating."""
+    echo = {name: default if request.get(name) is None else request[name] for name, default in _ECHO.items()}
+    reasoning, text = request.get("reasoning") or {}, request.get("text") or {}
+    summary = reasoning.get("summary") or reasoning.get("generate_summary")
+    return {
+        "id": f"resp_{base_id(hub.get('id'))}",
+        "object": "response",
+        "created_at": hub.get("created") or 0,
+        "status": "in_progress",
+        "background": False,
+        "completed_at": None,
+        "error": None,
+        "incomplete_details": None,
+        "model": hub.get("model") or request.get("model") or "",
+        "output": [],
+        "previous_response_id": None,
+        "reasoning": {"effort": reasoning.get("effort"), "summary": summary},
+        "service_tier": hub.get("service_tier") or "default",
+        # nothing is kept here that could be fetched or continued later, and nothing is cut to fit
+        "store": False,
+        "text": {"format": text.get("format") or {"type": "text"}, "verbosity": text.get("verbosity") or "medium"},
+        "truncation": "disabled",
+        "usage": None,
+        **echo,
+    }
+
+
+def ended(head: Json, output: list[Json], finish_reason: str | None, usage: Json | None) -> Json:
+    """The Response at its end. Without a finish_reason it is incomplete for no stated reason: none is invented."""
+    status = "incomplete" if finish_reason is None or finish_reason in _INCOMPLETE else "completed"
+    details = {"reason": _INCOMPLETE[finish_reason]} if finish_reason in _INCOMPLETE else None
+    return {**head, "status": status, "incomplete_details": details, "output": output, "usage": usage}
+
+
+def response_of(completion: Json, usage: Usage | None, account: bytes | None, request: Json) -> Json:
+    """A whole Response. Of several choices the first is told: the API knows no `n`."""
+    choice = (completion.get("choices") or [{}])[0]
+    said = choice.get("message") or {}
+    base, reason = base_id(completion.get("id")), choice.get("finish_reason")
+    status: Status = "incomplete" if reason in _INCOMPLETE else "completed"
+    output: list[Json] = []
+    readable, blocks = said.get("reasoning_content") or "", said.get("thinking_blocks") or []
+    if readable or blocks:
+        readable = readable or "".join(block.get("thinking") or "" for block in blocks)
+        output.append(reasoning_item(f"rs_{base}_0", "completed", readable, blocks, summarized=wants_summary(request)))
+    parts: list[Json] = []
+    if said.get("content"):
+        parts.append(text_part(said["content"], logprobs_of(choice)))
+    if said.get("refusal"):
+        parts.append({"type": "refusal", "refusal": said["refusal"]})
+    if parts:
+        output.append(message_item(f"msg_{base}_{len(output)}", status, parts))
+    custom = custom_names(request)
+    for call in said.get("tool_calls") or ():
+        number = len(output)
+        function = call.get("function") or {}
+        name, arguments = function.get("name") or "", function.get("arguments") or "{}"
+        output.append(call_item(number, base, (call.get("id") or "", name, arguments), status, custom=name in custom))
+    return ended(head_of(completion, request), output, reason, usage_of(usage, account))
+
+
+def wants_summary(request: Json) -> bool:
+    """Whether readable reasoning is told as a summary, because the client asked for one, or as reasoning text."""
+    reasoning = request.get("reasoning") or {}
+    return bool(reasoning.get("summary") or reasoning.get("generate_summary"))
+
+
+def reasoning_item(item_id: str, status: Status, text: str, blocks: list[Json], *, summarized: bool) -> Json:
+    item: Json = {"id": item_id, "type": "reasoning", "status": status, "summary": [], "encrypted_content": None}
+    if blocks:
+        item["encrypted_content"] = sealed(blocks)
+    if text and summarized:
+        item["summary"] = [{"type": "summary_text", "text": text}]
+    elif text:
+        item["content"] = [{"type": "reasoning_text", "text": text}]
+    return item
+
+
+def message_item(item_id: str, status: Status, parts: list[Json]) -> Json:
+    return {"id": item_id, "type": "message", "status": status, "role": "assistant", "content": parts}
+
+
+def text_part(text: str, logprobs: list[Json]) -> Json:
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": logprobs}
+
+
+def call_item(number: int, base: str, call: tuple[str, str, str], status: Status, *, custom: bool) -> Json:
+    """A `function_call` or `custom_tool_call`; `call` is its call_id, name and arguments."""
+    call_id, name, arguments = call
+    call_id = call_id or f"call_{base}_{number}"
+    if custom:
+        item_id = f"ctc_{base}_{number}"
+        return {
+            "id": item_id,
+            "type": "custom_tool_call",
+            "status": status,
+            "call_id": call_id,
+            "name": name,
+            "input": unwrapped(arguments),
+        }
+    item_id = f"fc_{base}_{number}"
+    return {"id": item_id, "type": "function_call", "status": status, "call_id": call_id, "name": name, "arguments": arguments}
+
+
+def unwrapped(arguments: str) -> str:
+    """The free text of a custom tool's call; the arguments themselves where the model did not keep to `{"input": text}`."""
+    try:
+        found = msgspec.json.decode(arguments)
+    except (msgspec.DecodeError, RecursionError):
+        return arguments
+    text = found.get("input") if isinstance(found, dict) else None
+    return text if isinstance(text, str) else arguments
+
+
+def logprobs_of(choice: Json) -> list[Json]:
+    """Logprobs as the Responses API tells them: `bytes` is always a list."""
+    content = (choice.get("logprobs") or {}).get("content") or ()
+    return [
+        {**_logprob(entry), "top_logprobs": [_logprob(top) for top in entry.get("top_logprobs") or ()]}
+        for entry in content
+        if isinstance(entry, dict)
+    ]
+
+
+def _logprob(entry: Json) -> Json:
+    return {"token": entry.get("token") or "", "bytes": entry.get("bytes") or [], "logprob": entry.get("logprob") or 0.0}
+
+
+def usage_of(usage: Usage | None, account: bytes | None) -> Json | None:
+    """None where nobody counted: the API's usage has no place for a missing count."""
+    if usage is None or usage.input_tokens is None or usage.output_tokens is None:
+        return None
+    told: Json = {
+        "input_tokens": usage.input_tokens,
+        "input_tokens_details": {"cached_tokens": usage.cached_tokens or 0, "cache_write_tokens": usage.cache_write_tokens or 0},
+        "output_tokens": usage.output_tokens,
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens or 0},
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+    }
+    if account is not None:
+        told["greenlane"] = msgspec.Raw(account)
+    return told
+
+
+def error_body(fault: Fault) -> Json:
+    return {"message": fault.message, "type": fault.type, "param": fault.param, "code": fault.code}
+
+
+def error_of(fault: Fault) -> bytes:
+    return encode({"error": error_body(fault)})

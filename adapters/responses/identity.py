@@ -1,0 +1,222 @@
+"""OpenAI's own Responses and their streams for a client that speaks the same: the bytes go through.
+
+Changed is only what carries the account: `usage.greenlane` and a comment in the last event.
+Reference: https://platform.openai.com/docs/api-reference/responses-streaming
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from adapters._base import Fault, FaultError, GarbledError, Usage
+from adapters._json import View, edited, encode, with_account
+from adapters._passthrough import fault_from
+from adapters._sse import EVENT_BYTES, Event, Events, block
+from adapters.responses.answer import error_body
+
+CAPTURE_BYTES = 4 * 1024 * 1024
+_LAST = ("response.completed", "response.incomplete")
+_CALLS = ("function_call", "custom_tool_call")
+_STATUS = {"rate_limit_exceeded": 429, "server_error": 500, "invalid_prompt": 400}
+
+
+class _InputDetails(msgspec.Struct):
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+
+
+class _OutputDetails(msgspec.Struct):
+    reasoning_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct):
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    input_tokens_details: _InputDetails | None = None
+    output_tokens_details: _OutputDetails | None = None
+
+
+class _Item(msgspec.Struct):
+    type: str = ""
+
+
+class _Incomplete(msgspec.Struct):
+    reason: str | None = None
+
+
+class _Response(msgspec.Struct):
+    object: str = ""
+    status: str | None = None
+    error: Any = None
+    incomplete_details: _Incomplete | None = None
+    output: list[_Item] | None = None
+    usage: _Usage | None = None
+
+
+class _Event(msgspec.Struct):
+    type: str = ""
+    delta: Any = None
+    item: _Item | None = None
+    sequence_number: int | None = None
+    response: msgspec.Raw = msgspec.Raw(b"")  # with `| None` msgspec would take nothing but null
+
+
+_decode = msgspec.json.Decoder(_Event).decode
+_decode_response = msgspec.json.Decoder(_Response).decode
+_view = msgspec.json.Decoder(View).decode
+
+
+class ResponsesStream:
+    """A `Stream` over the Responses API's events."""
+
+    __slots__ = ("_events", "_failed", "_held", "_number", "capture", "comments", "ended", "finish_reason", "started", "text", "usage")
+
+    def __init__(self, capture: bool = False, event_bytes: int = EVENT_BYTES) -> None:
+        self._events = Events(event_bytes)
+        self._held: Event | None = None
+        self._number = -1
+        self._failed = False
+        self.capture = capture
+        self.comments = self._events.comments
+        self.usage: Usage | None = None
+        self.finish_reason: str | None = None
+        self.ended = False
+        self.started = False
+        self.text = bytearray()
+
+    def feed(self, data: bytes) -> bytes:
+        return b"".join([self._pass(event) for event in self._events.feed(data)])
+
+    def finish(self) -> bytes:
+        # the blank line that the end of the body cut off is ours to add
+        whole = [event._replace(raw=event.raw.rstrip(b"\r\n") + b"\n\n") for event in self._events.finish()]
+        return b"".join([self._pass(event) for event in whole])
+
+    def close(self, account: bytes | None) -> bytes:
+        held, self._held = self._held, None
+        if held is None:
+            return b""
+        return held.raw if account is None else b": greenlane " + account + b"\n" + _accounted(held, account)
+
+    def fail(self, fault: Fault) -> bytes:
+        if self._failed:
+            return b""  # the upstream's own error has gone out: one is enough
+        error = error_body(fault)
+        told = {"code": fault.code, "message": fault.message, "param": fault.param, "error": error}
+        return block(encode({"type": "error", "sequence_number": self._number + 1, **told}), b"error")
+
+    def _pass(self, event: Event) -> bytes:
+        if self.ended:
+            return b""
+        if event.data is None:
+            return event.raw
+        self._note(event.data)
+        if self.ended:
+            self._held = event
+            return b""
+        return event.raw
+
+    def _note(self, data: bytes) -> None:
+        """What an event says is noted. An event of a shape we do not know passes unnoted."""
+        try:
+            event = _decode(data)
+        except msgspec.ValidationError:
+            return
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            if data == b"[DONE]":  # not of this API, but hosts that imitate it send it
+                return
+            raise GarbledError("an event of the stream is not JSON") from None
+        if event.sequence_number is not None:
+            self._number = event.sequence_number
+        kind = event.type
+        if kind.endswith(".delta"):
+            self.started = True
+            if self.capture and isinstance(event.delta, str) and len(self.text) < CAPTURE_BYTES:
+                self.text += event.delta.encode("utf-8", "replace")
+        elif kind == "response.output_item.done":
+            self.started = True
+        elif kind in _LAST:
+            self._end(event.response)
+        elif kind in ("error", "response.failed"):
+            if not self.started:
+                raise FaultError(_fault(data, event.response))
+            self._failed = True
+
+    def _end(self, raw: msgspec.Raw) -> None:
+        self.ended = self.started = True
+        response = _response(raw)
+        if response is not None:
+            self.usage, self.finish_reason = _usage(response.usage), _reason(response)
+
+
+def responses_reply(body: bytes, account: bytes | None) -> tuple[bytes, Usage | None, str | None]:
+    """A whole answer with `usage.greenlane` put in, its usage, and why it ended in hub words.
+
+    Raises FaultError where a 200 holds only an error, GarbledError where it holds no Response.
+    """
+    response = _response(body)
+    if response is None:
+        raise GarbledError("the answer is not a response object")
+    if response.object != "response":
+        if response.error:
+            raise FaultError(fault_from(encode(response.error)))
+        raise GarbledError("the answer is not a response object")
+    told = body if account is None else with_account(body, account, None)
+    return told, _usage(response.usage), _reason(response)
+
+
+def _response(raw: bytes | msgspec.Raw) -> _Response | None:
+    try:
+        return _decode_response(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _reason(response: _Response) -> str | None:
+    """The hub's finish_reason; None where the model did not come to an end."""
+    if response.status == "completed":
+        return "tool_calls" if any(item.type in _CALLS for item in response.output or ()) else "stop"
+    if response.status == "incomplete":
+        details = response.incomplete_details
+        return "content_filter" if details is not None and details.reason == "content_filter" else "length"
+    return None
+
+
+def _usage(found: _Usage | None) -> Usage | None:
+    if found is None or (found.input_tokens is None and found.output_tokens is None):
+        return None
+    read, written = found.input_tokens_details, found.output_tokens_details
+    return Usage(
+        input_tokens=found.input_tokens,
+        cached_tokens=None if read is None else read.cached_tokens,
+        cache_write_tokens=None if read is None else read.cache_write_tokens,
+        output_tokens=found.output_tokens,
+        reasoning_tokens=None if written is None else written.reasoning_tokens,
+    )
+
+
+def _fault(data: bytes, raw: msgspec.Raw) -> Fault:
+    """The error of an `error` event (flat or nested) or of a failed Response."""
+    response = _response(raw)
+    found: Any = response.error if response is not None else None
+    if found is None:
+        event: dict[str, Any] = msgspec.json.decode(data)
+        found = event["error"] if isinstance(event.get("error"), dict) else {**event, "type": "upstream_error"}
+    fault = fault_from(encode(found))
+    return fault if fault.status is not None else msgspec.structs.replace(fault, status=_STATUS.get(fault.code or "", 500))
+
+
+def _accounted(event: Event, account: bytes) -> bytes:
+    """The last event's block with the account in the usage of its Response."""
+    data = event.data or b""
+    members = _view(data)
+    response = members.get("response")
+    if response is None or not bytes(response).startswith(b"{"):
+        return event.raw
+    old = bytes(response)
+    new = with_account(old, account, None)
+    # a Response's bytes can stand in its event only once more if a member repeats them: then the members are written anew
+    told = data.replace(old, new) if data.count(old) == 1 else edited(data, members, {"response": new})
+    return event.raw.replace(data, told, 1) if data in event.raw else block(told, event.name)

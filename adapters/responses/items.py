@@ -1,0 +1,242 @@
+"""Input items of the Responses API as hub messages, and the envelope in which signed thinking travels through clients."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any, Literal
+
+import msgspec
+
+from adapters._base import AdapterError, Json
+from adapters._json import encode
+from adapters._shape import INVALID, MISSING, shaped
+
+ENVELOPE = "greenlane-thinking-1."
+"""Marks `encrypted_content` that we wrote; what lacks it was sealed by another service and tells us nothing."""
+_UNSUPPORTED = "unsupported_value"
+
+
+class _Breakpoint(msgspec.Struct):
+    mode: str | None = None
+    ttl: str | None = None
+
+
+class _Text(msgspec.Struct):
+    text: str
+    prompt_cache_breakpoint: _Breakpoint | None = None
+
+
+class _Refusal(msgspec.Struct):
+    refusal: str
+
+
+class _Image(msgspec.Struct):
+    image_url: str | None = None
+    file_id: str | None = None
+    detail: str | None = None
+    prompt_cache_breakpoint: _Breakpoint | None = None
+
+
+class _File(msgspec.Struct):
+    file_data: str | None = None
+    file_url: str | None = None
+    file_id: str | None = None
+    filename: str | None = None
+    prompt_cache_breakpoint: _Breakpoint | None = None
+
+
+class _AudioData(msgspec.Struct):
+    data: str
+    format: str
+
+
+class _Audio(msgspec.Struct):
+    input_audio: _AudioData
+
+
+class _Message(msgspec.Struct):
+    role: Literal["user", "assistant", "system", "developer"]
+    content: str | list[Json]
+
+
+class _FunctionCall(msgspec.Struct):
+    call_id: str
+    name: str
+    arguments: str
+
+
+class _CustomCall(msgspec.Struct):
+    call_id: str
+    name: str
+    input: str
+
+
+class _Output(msgspec.Struct):
+    call_id: str
+    output: str | list[Json]
+
+
+class _Piece(msgspec.Struct):
+    text: str
+
+
+class _Reasoning(msgspec.Struct):
+    summary: list[_Piece] | None = None
+    content: list[_Piece] | None = None
+    encrypted_content: str | None = None
+
+
+class _Signed(msgspec.Struct, tag_field="type", tag="thinking", forbid_unknown_fields=True):
+    thinking: str
+    signature: str
+
+
+class _Redacted(msgspec.Struct, tag_field="type", tag="redacted_thinking", forbid_unknown_fields=True):
+    data: str
+
+
+def sealed(blocks: list[Json]) -> str:
+    """Thinking blocks as `encrypted_content`, so that signatures survive a client's tool loop. Not secret, only opaque."""
+    return ENVELOPE + base64.urlsafe_b64encode(encode(blocks)).decode()
+
+
+def unsealed(text: str, path: str) -> list[Json]:
+    """The blocks in an envelope of ours; none in anybody else's. Raises AdapterError where ours was changed."""
+    if not text.startswith(ENVELOPE):
+        return []
+    try:
+        data = base64.b64decode(text.removeprefix(ENVELOPE), altchars=b"-_", validate=True)
+        msgspec.json.decode(data, type=list[_Signed | _Redacted])
+        blocks: list[Json] = msgspec.json.decode(data)
+    except (binascii.Error, ValueError, RecursionError):
+        raise AdapterError("This encrypted_content is damaged.", path, code=INVALID) from None
+    return blocks
+
+
+def messages_of(items: list[Json]) -> list[Json]:
+    """Hub messages. The items of one assistant turn (reasoning, text, calls) become one message."""
+    told: list[Json] = []
+    draft: Json | None = None
+    for number, item in enumerate(items):
+        path = f"input[{number}]"
+        kind = item.get("type", "message")
+        if kind in ("reasoning", "function_call", "custom_tool_call") or (kind == "message" and item.get("role") == "assistant"):
+            if draft is not None and _begins_anew(draft, kind):
+                draft = None
+            if draft is None:
+                draft = {"role": "assistant", "content": None}
+                told.append(draft)
+            _join(draft, kind, item, path)
+            continue
+        draft = None
+        told.append(_message(kind, item, path))
+    return [_finished(message) for message in told if len(message) > 2 or message.get("content") is not None]
+
+
+def _begins_anew(draft: Json, kind: str) -> bool:
+    """After its text a turn goes on with calls only; a message or reasoning then belongs to a turn of its own."""
+    return kind in ("reasoning", "message") and draft["content"] is not None and "tool_calls" not in draft
+
+
+def _finished(message: Json) -> Json:
+    if message["role"] == "assistant" and message["content"] is None and "tool_calls" not in message:
+        return {**message, "content": ""}
+    return message
+
+
+def _join(draft: Json, kind: str, item: Json, path: str) -> None:
+    if kind == "reasoning":
+        found = shaped(item, _Reasoning, path)
+        readable = "".join(piece.text for piece in found.content or ()) or "\n\n".join(piece.text for piece in found.summary or ())
+        blocks = unsealed(found.encrypted_content or "", f"{path}.encrypted_content")
+        if readable:
+            draft["reasoning_content"] = draft.get("reasoning_content", "") + readable
+        if blocks:
+            draft["thinking_blocks"] = draft.get("thinking_blocks", []) + blocks
+    elif kind == "message":
+        content = shaped(item, _Message, path).content
+        old = draft["content"]
+        new = content if isinstance(content, str) else _content(content, f"{path}.content")
+        draft["content"] = new if old is None else _listed(old) + _listed(new)
+    else:
+        draft.setdefault("tool_calls", []).append(_call(kind, item, path))
+
+
+def _call(kind: str, item: Json, path: str) -> Json:
+    if kind == "function_call":
+        call = shaped(item, _FunctionCall, path)
+        return {"id": call.call_id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+    custom = shaped(item, _CustomCall, path)
+    arguments = encode({"input": custom.input}).decode()
+    return {"id": custom.call_id, "type": "function", "function": {"name": custom.name, "arguments": arguments}}
+
+
+def _message(kind: Any, item: Json, path: str) -> Json:
+    if kind == "message":
+        message = shaped(item, _Message, path)
+        content = message.content
+        return {"role": message.role, "content": content if isinstance(content, str) else _content(content, f"{path}.content")}
+    if kind in ("function_call_output", "custom_tool_call_output"):
+        result = shaped(item, _Output, path)
+        output = result.output if isinstance(result.output, str) else _content(result.output, f"{path}.output")
+        return {"role": "tool", "tool_call_id": result.call_id, "content": output}
+    if kind == "item_reference":
+        raise AdapterError("Items stored at OpenAI cannot be passed on to this model; send the item itself.", path, code=_UNSUPPORTED)
+    named = kind[:64] if isinstance(kind, str) else "of this type"
+    raise AdapterError(f"An item {named} cannot be passed on to this model.", f"{path}.type", code=_UNSUPPORTED)
+
+
+def _listed(content: str | list[Json]) -> list[Json]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+def _content(parts: list[Json], path: str) -> str | list[Json]:
+    """Parts in hub form; a lone unmarked text as a string, which every host takes."""
+    told = [_part(part, f"{path}[{number}]") for number, part in enumerate(parts)]
+    if len(told) == 1 and told[0].keys() == {"type", "text"}:
+        text: str = told[0]["text"]
+        return text
+    return told or ""
+
+
+def _part(part: Json, path: str) -> Json:
+    match part.get("type"):
+        case "input_text" | "output_text" | "text":
+            text = shaped(part, _Text, path)
+            return _marked({"type": "text", "text": text.text}, text.prompt_cache_breakpoint)
+        case "refusal":
+            return {"type": "refusal", "refusal": shaped(part, _Refusal, path).refusal}
+        case "input_image":
+            return _image(shaped(part, _Image, path), path)
+        case "input_file":
+            return _file(shaped(part, _File, path), path)
+        case "input_audio":
+            audio = shaped(part, _Audio, path).input_audio
+            return {"type": "input_audio", "input_audio": {"data": audio.data, "format": audio.format}}
+        case None:
+            raise AdapterError(f"Missing required parameter: '{path}.type'.", f"{path}.type", code=MISSING)
+        case kind:
+            named = kind[:64] if isinstance(kind, str) else "of this type"
+            raise AdapterError(f"Content {named} cannot be passed on to this model.", f"{path}.type", code=_UNSUPPORTED)
+
+
+def _image(image: _Image, path: str) -> Json:
+    if image.image_url is None:
+        raise AdapterError("Expected image_url; a file stored at OpenAI cannot be passed on.", f"{path}.image_url", code=_UNSUPPORTED)
+    told: Json = {"url": image.image_url}
+    if image.detail is not None:
+        told["detail"] = image.detail
+    return _marked({"type": "image_url", "image_url": told}, image.prompt_cache_breakpoint)
+
+
+def _file(file: _File, path: str) -> Json:
+    told = {name: value for name in ("file_data", "file_url", "filename") if (value := getattr(file, name)) is not None}
+    if "file_data" not in told and "file_url" not in told:
+        raise AdapterError("Expected file_data or file_url; a file stored at OpenAI cannot be passed on.", path, code=_UNSUPPORTED)
+    return _marked({"type": "file", "file": told}, file.prompt_cache_breakpoint)
+
+
+def _marked(part: Json, mark: _Breakpoint | None) -> Json:
+    # the lifetimes of the vendors' caches differ: only the place of the mark carries over
+    return part if mark is None else {**part, "cache_control": {"type": "ephemeral"}}

@@ -1,0 +1,238 @@
+"""What a client may send to /v1/responses, as Structs, and the hub request made of it.
+
+Reference: https://platform.openai.com/docs/api-reference/responses/create
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from adapters._base import AdapterError, Json
+from adapters._shape import INVALID, MISSING, below, shaped
+from adapters.responses.items import messages_of
+
+UNSUPPORTED = "unsupported_value"
+_EFFORTS = {"max": "xhigh"}
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+Summary = Literal["auto", "concise", "detailed"]
+
+
+class _Reasoning(msgspec.Struct, forbid_unknown_fields=True):
+    effort: Effort | None = None
+    summary: Summary | None = None
+    generate_summary: Summary | None = None
+    mode: str | None = None
+    context: str | None = None
+
+
+class _Text(msgspec.Struct, forbid_unknown_fields=True):
+    format: Json | None = None
+    verbosity: Literal["low", "medium", "high"] | None = None
+
+
+class _Schema(msgspec.Struct, forbid_unknown_fields=True):
+    type: Literal["json_schema"]
+    name: str
+    schema: Json
+    description: str | None = None
+    strict: bool | None = None
+
+
+class _Function(msgspec.Struct):
+    name: Annotated[str, msgspec.Meta(min_length=1)]
+    parameters: Json | None = None
+    description: str | None = None
+    strict: bool | None = None
+    allowed_callers: list[str] | None = None
+
+
+class _Custom(msgspec.Struct):
+    name: Annotated[str, msgspec.Meta(min_length=1)]
+    description: str | None = None
+    format: Json | None = None
+    allowed_callers: list[str] | None = None
+
+
+class _Request(msgspec.Struct, forbid_unknown_fields=True):
+    model: str
+    input: str | list[Json]
+    instructions: str | None = None
+    max_output_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    max_tool_calls: int | None = None
+    metadata: dict[str, str] | None = None
+    parallel_tool_calls: bool | None = None
+    reasoning: _Reasoning | None = None
+    text: _Text | None = None
+    temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
+    top_p: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    top_logprobs: Annotated[int, msgspec.Meta(ge=0, le=20)] | None = None
+    tools: list[Json] | None = None
+    tool_choice: str | Json | None = None
+    include: list[str] | None = None
+    truncation: Literal["auto", "disabled"] | None = None
+    service_tier: str | None = None
+    store: bool | None = None
+    stream: bool | None = None
+    stream_options: Json | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_retention: str | None = None
+    prompt_cache_options: Json | None = None
+    previous_response_id: str | None = None
+    conversation: Any = None
+    prompt: Any = None
+    background: bool | None = None
+    context_management: list[Json] | None = None
+    moderation: Any = None
+    access_programs: Any = None
+    image: Json | None = None
+    greenlane: Any = None
+
+
+_ELSEWHERE = {
+    "previous_response_id": "Only the deployment that made a response can continue it; send the conversation as input.",
+    "conversation": "Stored conversations cannot be passed on to this model; send the conversation as input.",
+    "prompt": "Stored prompts cannot be passed on to this model; send instructions and input.",
+    "background": "Background responses cannot be had from this model.",
+    "context_management": "Context management cannot be passed on to this model.",
+    "moderation": "Moderated responses cannot be had from this model.",
+    "access_programs": "Access programs cannot be passed on to this model.",
+}
+
+
+def hub_of(body: Json) -> Json:
+    """The hub request. Raises AdapterError naming the member that is malformed or that only OpenAI's own service has."""
+    asked = shaped(body, _Request)
+    for name, why in _ELSEWHERE.items():
+        if getattr(asked, name):
+            raise AdapterError(why, name, code=UNSUPPORTED)
+    if asked.prompt_cache_options is not None and asked.prompt_cache_options.get("prewarm"):
+        raise AdapterError("A prompt cache cannot be prepared at this model.", "prompt_cache_options.prewarm", code=UNSUPPORTED)
+    messages: list[Json] = []
+    if asked.instructions:
+        messages.append({"role": "system", "content": asked.instructions})
+    messages += [{"role": "user", "content": asked.input}] if isinstance(asked.input, str) else messages_of(asked.input)
+    if not messages:
+        raise AdapterError("The input holds no message.", "input", code=INVALID)
+    chat: Json = {"model": asked.model, "messages": messages}
+    chat |= _sampling(asked)
+    chat |= _reasoning(asked.reasoning)
+    chat |= _text(asked.text)
+    chat |= _tools(asked)
+    return chat
+
+
+def _sampling(asked: _Request) -> Json:
+    chosen: Json = {
+        "max_completion_tokens": asked.max_output_tokens,
+        "metadata": asked.metadata,
+        "temperature": asked.temperature,
+        "top_p": asked.top_p,
+        "service_tier": asked.service_tier,
+        "store": asked.store,
+        "stream": asked.stream,
+        "user": asked.user,
+        "safety_identifier": asked.safety_identifier,
+        "prompt_cache_key": asked.prompt_cache_key,
+    }
+    if asked.top_logprobs or "message.output_text.logprobs" in (asked.include or ()):
+        chosen |= {"logprobs": True, "top_logprobs": asked.top_logprobs or None}
+    return {name: value for name, value in chosen.items() if value is not None}
+
+
+def _reasoning(asked: _Reasoning | None) -> Json:
+    if asked is None:
+        return {}
+    if asked.mode not in (None, "standard"):
+        raise AdapterError("This reasoning mode cannot be had from this model.", "reasoning.mode", code=UNSUPPORTED)
+    return {} if asked.effort is None else {"reasoning_effort": _EFFORTS.get(asked.effort, asked.effort)}
+
+
+def _text(asked: _Text | None) -> Json:
+    if asked is None:
+        return {}
+    chosen: Json = {} if asked.verbosity is None else {"verbosity": asked.verbosity}
+    kind = None if asked.format is None else asked.format.get("type")
+    if asked.format is None or kind == "text":
+        return chosen
+    if kind == "json_object":
+        return chosen | {"response_format": {"type": "json_object"}}
+    schema = shaped(asked.format, _Schema, "text.format")
+    told: Json = {"name": schema.name, "description": schema.description, "schema": schema.schema, "strict": schema.strict}
+    kept = {name: value for name, value in told.items() if value is not None}
+    return chosen | {"response_format": {"type": "json_schema", "json_schema": kept}}
+
+
+def _tools(asked: _Request) -> Json:
+    chosen: Json = {}
+    if asked.tools:
+        chosen["tools"] = [_tool(tool, f"tools[{number}]") for number, tool in enumerate(asked.tools)]
+        if asked.parallel_tool_calls is not None:
+            chosen["parallel_tool_calls"] = asked.parallel_tool_calls
+    if asked.tool_choice is not None:
+        chosen["tool_choice"] = _tool_choice(asked.tool_choice)
+    return chosen
+
+
+def _tool(body: Json, path: str) -> Json:
+    kind = body.get("type")
+    if kind == "function":
+        tool = shaped(body, _Function, path)
+        _callable(tool.allowed_callers, path)
+        told: Json = {"name": tool.name, "description": tool.description, "parameters": tool.parameters, "strict": tool.strict}
+        return {"type": "function", "function": {name: value for name, value in told.items() if value is not None}}
+    if kind == "custom":
+        custom = shaped(body, _Custom, path)
+        _callable(custom.allowed_callers, path)
+        if (custom.format or {}).get("type", "text") != "text":
+            raise AdapterError("A grammar cannot be enforced by this model.", f"{path}.format", code=UNSUPPORTED)
+        # free text is one string argument: the answer is unwrapped again
+        schema = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"], "additionalProperties": False}
+        function: Json = {"name": custom.name, "parameters": schema}
+        if custom.description is not None:
+            function["description"] = custom.description
+        return {"type": "function", "function": function}
+    if not isinstance(kind, str):
+        raise AdapterError(f"Missing required parameter: '{path}.type'.", f"{path}.type", code=MISSING)
+    raise AdapterError(f"The tool {kind[:64]} runs at OpenAI and cannot be passed on to this model.", f"{path}.type", code=UNSUPPORTED)
+
+
+def _callable(callers: list[str] | None, path: str) -> None:
+    if callers is not None and "direct" not in callers:
+        raise AdapterError("A tool that only code may call cannot be passed on.", f"{path}.allowed_callers", code=UNSUPPORTED)
+
+
+def _tool_choice(choice: str | Json) -> str | Json:
+    if isinstance(choice, str):
+        if choice not in ("none", "auto", "required"):
+            raise AdapterError("Expected none, auto, required or an object.", "tool_choice", code=INVALID)
+        return choice
+    kind = choice.get("type")
+    if kind in ("function", "custom"):
+        return _named(choice, "tool_choice")
+    if kind == "allowed_tools":
+        tools, mode = choice.get("tools"), choice.get("mode", "auto")
+        if not isinstance(tools, list) or mode not in ("auto", "required"):
+            raise AdapterError("Expected mode auto or required, and a list of tools.", "tool_choice", code=INVALID)
+        named = [_named(tool, f"tool_choice.tools[{number}]") for number, tool in enumerate(tools)]
+        return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": named}}
+    raise AdapterError("This tool choice cannot be passed on to this model.", "tool_choice.type", code=UNSUPPORTED)
+
+
+def _named(tool: Any, path: str) -> Json:
+    """A function or custom tool by name; custom tools are functions in the hub."""
+    found = tool if isinstance(tool, dict) else {}
+    if found.get("type") not in ("function", "custom"):
+        raise AdapterError("Only functions and custom tools can be chosen here.", below(path, "type"), code=UNSUPPORTED)
+    if not isinstance(found.get("name"), str):
+        raise AdapterError(f"Missing required parameter: '{path}.name'.", below(path, "name"), code=MISSING)
+    return {"type": "function", "function": {"name": found["name"]}}
+
+
+def custom_names(request: Json) -> frozenset[str]:
+    """Names of the request's custom tools, whose calls are answered as `custom_tool_call`."""
+    tools = request.get("tools") or ()
+    return frozenset(tool["name"] for tool in tools if tool.get("type") == "custom")

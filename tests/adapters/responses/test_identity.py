@@ -1,0 +1,204 @@
+"""OpenAI's bytes go through, with the account put in: https://platform.openai.com/docs/api-reference/responses-streaming"""
+
+import itertools
+import json
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from openai.types.responses import Response
+
+from adapters._base import Fault, FaultError, GarbledError, Usage
+from adapters.responses.identity import ResponsesStream, responses_reply
+
+ACCOUNT = b'{"id":"gl_1","carbon_g":0.00011}'
+COMMENT = b': greenlane {"id":"gl_1","carbon_g":0.00011}\n'
+ITEM = '{"id": "msg_1", "type": "message", "status": "%s", "role": "assistant", "content": [%s]}'
+PART = '{"type": "output_text", "text": "%s", "annotations": [], "logprobs": []}'
+PLACE = '"item_id": "msg_1", "output_index": 0, "content_index": 0'
+
+
+def response(status: str, output: str = "", usage: str = "null", more: str = "") -> str:
+    return (
+        f'{{"id": "resp_1", "object": "response", "created_at": 1.0, "status": "{status}", "model": "gpt", "output": [{output}],'
+        f' "parallel_tool_calls": true, "tool_choice": "auto", "tools": [], "new": 1.50, "usage": {usage}{more} }}'
+    )
+
+
+def event(number: int, kind: str, rest: str) -> bytes:
+    return f'event: {kind}\ndata: {{"type": "{kind}", "sequence_number": {number}, {rest} }}\n\n'.encode()
+
+
+COUNTS = (
+    '{"input_tokens": 12, "input_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 3}, "output_tokens": 7,'
+    ' "output_tokens_details": {"reasoning_tokens": 2}, "total_tokens": 19%s}'
+)
+TOLD = COUNTS % ',"greenlane":{"id":"gl_1","carbon_g":0.00011}'
+WHOLE_ITEM = ITEM % ("completed", PART % "Hello\u2028")
+START = event(0, "response.created", f'"response": {response("in_progress")}')
+ADDED = event(1, "response.output_item.added", f'"output_index": 0, "item": {ITEM % ("in_progress", "")}')
+CONTENT = (
+    event(2, "response.content_part.added", f'{PLACE}, "part": {PART % ""}')
+    + event(3, "response.output_text.delta", f'{PLACE}, "delta": "Hello\u2028", "logprobs": [], "obfuscation": "x"')
+    + event(4, "response.output_text.done", f'{PLACE}, "text": "Hello\u2028", "logprobs": []')
+    + event(5, "response.output_item.done", f'"output_index": 0, "item": {WHOLE_ITEM}')
+)
+END = event(6, "response.completed", f'"response": {response("completed", WHOLE_ITEM, COUNTS % "")}')
+OUR_END = COMMENT + event(6, "response.completed", f'"response": {response("completed", WHOLE_ITEM, TOLD)}')
+WHOLE = START + ADDED + CONTENT + END
+OURS = START + ADDED + CONTENT + OUR_END
+USAGE = Usage(input_tokens=12, cached_tokens=4, cache_write_tokens=3, output_tokens=7, reasoning_tokens=2)
+
+
+def passed(stream: ResponsesStream, pieces: list[bytes], account: bytes | None = ACCOUNT) -> bytes:
+    out = b"".join([stream.feed(piece) for piece in pieces]) + stream.finish()
+    return out + stream.close(account)
+
+
+@pytest.mark.parametrize("whole", [WHOLE, WHOLE + b"data: [DONE]\n\n", WHOLE.removesuffix(b"\n\n")])
+def test_only_the_account_is_added_and_everything_is_noted(whole: bytes) -> None:
+    stream = ResponsesStream(capture=True)
+    assert passed(stream, [whole]) == OURS
+    assert (stream.usage, stream.finish_reason, stream.started, stream.ended) == (USAGE, "stop", True, True)
+    assert stream.text.decode() == "Hello\u2028"
+
+
+def test_without_an_account_the_bytes_are_the_same() -> None:
+    assert passed(ResponsesStream(), [WHOLE], None) == WHOLE
+
+
+def test_byte_by_byte_is_the_same() -> None:
+    assert passed(ResponsesStream(), [WHOLE[at : at + 1] for at in range(len(WHOLE))]) == OURS
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(0, len(WHOLE)), max_size=6))
+def test_cut_anywhere_is_the_same(cuts: list[int]) -> None:
+    places = [0, *sorted(cuts), len(WHOLE)]
+    assert passed(ResponsesStream(), [WHOLE[start:end] for start, end in itertools.pairwise(places)]) == OURS
+
+
+def test_content_is_not_held_back_and_a_start_is_no_content_yet() -> None:
+    stream = ResponsesStream()
+    assert stream.feed(START + ADDED) == START + ADDED
+    assert not stream.started
+    assert stream.feed(CONTENT) == CONTENT
+    assert stream.started
+
+
+@pytest.mark.parametrize(
+    ("end", "finish_reason"),
+    [
+        (
+            event(
+                6,
+                "response.completed",
+                '"response": ' + response("completed", WHOLE_ITEM + ', {"type": "function_call"}'),
+            ),
+            "tool_calls",
+        ),
+        (
+            event(6, "response.incomplete", f'"response": {response("incomplete")}'),
+            "length",
+        ),
+        (
+            event(
+                6,
+                "response.incomplete",
+                '"response": ' + response("incomplete", more=', "incomplete_details": {"reason": "content_filter"}'),
+            ),
+            "content_filter",
+        ),
+    ],
+)
+def test_the_end_has_its_hub_word_and_null_usage_stays_null(end: bytes, finish_reason: str) -> None:
+    stream = ResponsesStream()
+    assert passed(stream, [START + ADDED + CONTENT + end]) == START + ADDED + CONTENT + COMMENT + end
+    assert (stream.finish_reason, stream.usage, stream.ended) == (finish_reason, None, True)
+
+
+def test_the_official_client_takes_the_stream_and_its_comment() -> None:
+    transport = httpx2.MockTransport(lambda _: httpx2.Response(200, content=OURS, headers={"content-type": "text/event-stream"}))
+    with httpx2.Client(transport=transport) as http:
+        client = openai.OpenAI(api_key="k", base_url="http://t", http_client=http, max_retries=0)
+        with client.responses.stream(model="m", input="Hi") as live:
+            final = live.get_final_response()
+    assert final.output_text == "Hello\u2028"
+    assert final.usage is not None
+    assert final.usage.to_dict()["greenlane"] == json.loads(ACCOUNT)
+
+
+FLAT = event(2, "error", '"code": "rate_limit_exceeded", "message": "Slow down", "param": null')
+NESTED = event(2, "error", '"error": {"type": "too_many_requests", "code": "rate_limit_exceeded", "message": "Slow down", "param": null}')
+FAILED = event(2, "response.failed", '"response": ' + response("failed", more=', "error": {"code": "server_error", "message": "Sorry"}'))
+
+
+@pytest.mark.parametrize(
+    ("error", "fault"),
+    [
+        (FLAT, Fault(message="Slow down", code="rate_limit_exceeded", status=429)),
+        (NESTED, Fault(message="Slow down", type="too_many_requests", code="rate_limit_exceeded", status=429)),
+        (FAILED, Fault(message="Sorry", code="server_error", status=500)),
+        (b'data: {"type": "error"}\n\n', Fault(message="The upstream reported an error.", status=500)),
+    ],
+)
+def test_an_error_before_content_can_be_retried_elsewhere(error: bytes, fault: Fault) -> None:
+    with pytest.raises(FaultError) as caught:
+        ResponsesStream().feed(START + ADDED + error)
+    assert caught.value.fault == fault
+
+
+@pytest.mark.parametrize("error", [FLAT, NESTED, FAILED])
+def test_an_error_after_content_goes_through_and_is_told_once(error: bytes) -> None:
+    stream = ResponsesStream()
+    assert stream.feed(START + ADDED + CONTENT + error) == START + ADDED + CONTENT + error
+    assert not stream.ended
+    assert stream.fail(Fault(message="The upstream broke off.")) == b""
+
+
+def test_a_broken_stream_ends_in_one_error_with_the_next_number() -> None:
+    stream = ResponsesStream()
+    stream.feed(START + ADDED + CONTENT)
+    end = stream.fail(Fault(message="The upstream broke off.", code="upstream_error"))
+    assert end.startswith(b'event: error\ndata: {"type":"error","sequence_number":6,"code":"upstream_error","message":"The upstream')
+
+
+def test_rubbish_is_the_upstreams_fault() -> None:
+    with pytest.raises(GarbledError):
+        ResponsesStream().feed(b"data: {oops\n\n")
+    with pytest.raises(GarbledError):
+        ResponsesStream(event_bytes=100).feed(b"data: " + b"x" * 200)
+
+
+def test_events_of_unknown_shape_go_through() -> None:
+    odd = b'data: {"type": 3}\n\n'
+    assert ResponsesStream().feed(odd) == odd
+
+
+def test_a_whole_answer_gets_the_account_and_keeps_its_bytes() -> None:
+    body = response("completed", WHOLE_ITEM, COUNTS % "").encode()
+    told, usage, reason = responses_reply(body, ACCOUNT)
+    assert told == response("completed", WHOLE_ITEM, TOLD).encode()
+    assert (usage, reason) == (USAGE, "stop")
+    Response.model_validate_json(told)
+    assert responses_reply(body, None)[0] is body
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"<html>", b'{"object": "chat.completion"}', b'{"object": "response", "usage": 3}'])
+def test_what_is_no_response_is_garbled(body: bytes) -> None:
+    with pytest.raises(GarbledError):
+        responses_reply(body, ACCOUNT)
+
+
+def test_an_error_in_a_200_is_an_error() -> None:
+    with pytest.raises(FaultError) as caught:
+        responses_reply(b'{"error": {"message": "No.", "code": "x"}}', ACCOUNT)
+    assert caught.value.fault == Fault(message="No.", code="x")
+
+
+def test_a_failed_answer_is_passed_on() -> None:
+    body: Any = response("failed", more=', "error": {"code": "server_error", "message": "Sorry"}').encode()
+    assert responses_reply(body, None) == (body, None, None)
