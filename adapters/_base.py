@@ -8,7 +8,7 @@ and upstream speak the same dialect nothing is translated: see `_passthrough.py`
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -57,6 +57,8 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     param: str | None = None
     status: int | None = None
     """The HTTP status the fault stands for, where the dialect tells one (in-band errors of streams)."""
+    retry_after_s: float | None = None
+    """Seconds until a retry may do, where the body tells (Google's RetryInfo) what others put in a Retry-After header."""
 
 
 class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -235,6 +237,19 @@ class Adapter(Protocol):
 
     def fault(self, status: int, body: bytes) -> Fault:
         """What an error answer says. Never raises: an unreadable body gives a plain message with the status."""
+        ...
+
+
+@runtime_checkable
+class Embeds(Protocol):
+    """An adapter whose dialect has embeddings under another form than OpenAI's."""
+
+    def embeddings_outbound(self, body: Json, target: Target) -> Outbound:
+        """The upstream request for OpenAI's. Raises AdapterError."""
+        ...
+
+    def embeddings_reply(self, body: bytes, request: Json) -> tuple[Json, Usage | None]:
+        """OpenAI's list for the upstream's answer, in the encoding the request asked for. Raises GarbledError."""
         ...
 
 

@@ -76,7 +76,8 @@ class Parameters(Section, frozen=True):
     """All parameters, in billions."""
     active: Positive | None = None
     """Parameters used for one token, in billions; left out: all."""
-    bytes_per_parameter: Positive = 2.0
+    bytes_per_parameter: Positive | None = None
+    """Left out: told from the name (FP8, AWQ), else 2."""
     """2 for bf16, 1 for fp8, 0.5 for 4 bits."""
 
 

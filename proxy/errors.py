@@ -11,6 +11,16 @@ from __future__ import annotations
 class Refusal(Exception):  # noqa: N818 - it is an answer, not an error of ours
     """A request that is not let in: HTTP status, error code and a message for the client."""
 
-    def __init__(self, status: int, code: str | None, message: str, *, headers: bytes = b"", param: str | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str | None,
+        message: str,
+        *,
+        headers: bytes = b"",
+        param: str | None = None,
+        detail: list[dict[str, str]] | None = None,
+    ) -> None:
         super().__init__(message)
-        self.status, self.code, self.message, self.headers, self.param = status, code, message, headers, param
+        self.status, self.code, self.message = status, code, message
+        self.headers, self.param, self.detail = headers, param, detail

@@ -13,6 +13,7 @@ from adapters._base import AdapterError, Json
 from adapters.gemini.models import Model
 from adapters.gemini.parts import parts_of, text_of
 from adapters.gemini.signatures import BYPASS, google_id, signature_of
+from adapters.gemini.tools import NAME
 
 _EXACT = 2**53
 """Numbers in a Struct are doubles: integers beyond this would be changed (protobuf's struct.proto)."""
@@ -157,8 +158,9 @@ def _calls_of(message: Json, path: str) -> list[Json]:
             raise AdapterError("Only function calls can be passed on to Gemini.", where)
         if not isinstance(call.get("id"), str) or not call["id"]:
             raise AdapterError("A tool call needs an id.", f"{where}.id")
-        if not isinstance(call["function"].get("name"), str) or not call["function"]["name"]:
-            raise AdapterError("A tool call needs the function's name.", f"{where}.function.name")
+        name = call["function"].get("name")
+        if not isinstance(name, str) or not NAME.match(name):
+            raise AdapterError("A tool call needs the function's name, as Gemini takes it.", f"{where}.function.name")
     return calls
 
 

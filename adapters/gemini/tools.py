@@ -11,7 +11,8 @@ from typing import Any
 from adapters._base import AdapterError, Json
 from adapters.gemini.schema import subset, takes_arguments
 
-_NAME = re.compile(r"\A[A-Za-z_][A-Za-z0-9_.:-]{0,127}\Z")
+NAME = re.compile(r"\A[A-Za-z_][A-Za-z0-9_.:-]{0,127}\Z")
+"""Names of functions that the API takes."""
 
 
 def tools_of(chat: Json) -> Json:
@@ -64,7 +65,7 @@ def _functions(chat: Json) -> list[tuple[str, Json]]:
 
 def _declaration(function: Json, path: str) -> Json:
     name = function.get("name")
-    if not isinstance(name, str) or not _NAME.match(name):
+    if not isinstance(name, str) or not NAME.match(name):
         raise AdapterError("Gemini takes names of letters, digits, _ . : - that begin with a letter or _.", f"{path}.name")
     description = function.get("description")
     # `description` is required by the reference

@@ -126,7 +126,9 @@ class TestTools:
             user("Hi"),
             assistant(call(arguments='{"a": 1.50}'), call("g", call_id="c2"), content="Let me see."),
             result("one"),
-            result([{"type": "text", "text": "two"}, {"type": "image_url", "image_url": {"url": "https://e.org/a.png"}}], "c2", is_error=True),
+            result(
+                [{"type": "text", "text": "two"}, {"type": "image_url", "image_url": {"url": "https://e.org/a.png"}}], "c2", is_error=True
+            ),
             user("Well?"),
         ]
         assert sent(messages)["messages"][1:] == [
@@ -145,7 +147,10 @@ class TestTools:
                     {
                         "type": "tool_result",
                         "tool_use_id": "c2",
-                        "content": [{"type": "text", "text": "two"}, {"type": "image", "source": {"type": "url", "url": "https://e.org/a.png"}}],
+                        "content": [
+                            {"type": "text", "text": "two"},
+                            {"type": "image", "source": {"type": "url", "url": "https://e.org/a.png"}},
+                        ],
                         "is_error": True,
                     },
                     {"type": "text", "text": "Well?"},
@@ -155,7 +160,9 @@ class TestTools:
 
     def test_arguments_go_through_byte_for_byte(self) -> None:
         text = '{"big":12345678901234567890123,"small":1.10}'
-        made = ADAPTER.outbound({"messages": [user("Hi"), assistant(call(arguments=text)), result()]}, Target(upstream_model="claude-opus-5"))
+        made = ADAPTER.outbound(
+            {"messages": [user("Hi"), assistant(call(arguments=text)), result()]}, Target(upstream_model="claude-opus-5")
+        )
         assert text.encode() in made.body
 
     @pytest.mark.parametrize("text", ["[1]", "not json", '{"a":'])
@@ -224,7 +231,9 @@ class TestThinking:
         assert [block["type"] for block in content] == ["thinking", "redacted_thinking", "text", "tool_use"]
 
     def test_what_bears_no_signature_is_left_out(self) -> None:
-        said = assistant(content="Hello.", thinking_blocks=[{"type": "thinking", "thinking": "Hm.", "signature": ""}], reasoning_content="Hm.")
+        said = assistant(
+            content="Hello.", thinking_blocks=[{"type": "thinking", "thinking": "Hm.", "signature": ""}], reasoning_content="Hm."
+        )
         assert sent([user("Hi"), said, user("So?")])["messages"][1] == {"role": "assistant", "content": "Hello."}
 
     def test_a_turn_of_thinking_alone_is_left_out(self) -> None:

@@ -151,8 +151,8 @@ def test_inert_hints_are_left_out_and_told() -> None:
 def test_a_user_goes_on_as_an_opaque_id_and_never_as_an_address() -> None:
     """types/metadata_param: no name, e-mail address or phone number."""
     assert sent({"user": "u-17"})["metadata"] == {"user_id": "u-17"}
-    assert sent({"user": "u-17", "safety_identifier": "s-1"})["metadata"] == {"user_id": "u-17"}
-    assert ignored({"safety_identifier": "s-1", "user": "u-17"}) == ("user",)
+    assert sent({"user": "u-17", "safety_identifier": "s-1"})["metadata"] == {"user_id": "s-1"}
+    assert ignored({"user": "u-17", "safety_identifier": "s-1"}) == ("user",)
     assert "metadata" not in sent({"user": "ada@example.org"})
     assert ignored({"user": "ada@example.org"}) == ("user",)
 

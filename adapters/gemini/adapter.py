@@ -1,0 +1,41 @@
+"""The Gemini dialect's adapter, put together."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from adapters._base import Completion, Fault, Headers, Json, Outbound, Reader, Support, Target
+from adapters.gemini.answer import completion
+from adapters.gemini.faults import fault_of
+from adapters.gemini.request import MEMBERS, outbound
+from adapters.gemini.stream import GeminiReader
+
+_ABILITIES = frozenset({"tools", "image", "audio", "document", "json_schema", "json_object", "logprobs", "n", "reasoning", "embeddings"})
+
+
+class Gemini:
+    """generateContent where `stream` is not true, streamGenerateContent?alt=sse where it is."""
+
+    name = "gemini"
+    members: ClassVar[dict[str, Support]] = MEMBERS
+    open_members = False
+    abilities = _ABILITIES
+    apis = frozenset({"chat", "embeddings"})
+
+    def authorize(self, key: str) -> Headers:
+        return ((b"x-goog-api-key", key.encode()),)
+
+    def outbound(self, chat: Json, target: Target) -> Outbound:
+        return outbound(chat, target)
+
+    def completion(self, body: bytes) -> Completion:
+        return completion(body)
+
+    def reader(self, target: Target) -> Reader:
+        return GeminiReader(target)
+
+    def fault(self, status: int, body: bytes) -> Fault:
+        return fault_of(status, body)
+
+
+ADAPTER = Gemini()

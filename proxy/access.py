@@ -1,0 +1,76 @@
+"""Who asks: keys, the teams they belong to, and what each may do. Keys are known by their SHA-256 alone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import msgspec
+
+from policies._base import Limits
+from proxy.config import Budget
+from proxy.errors import Refusal
+
+
+class Grant(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """What a request may do, decided from its headers alone."""
+
+    key: str | None
+    """The key's name in the configuration; None where no keys are configured."""
+    team: str | None
+    policies: tuple[str, ...] = ()
+    """Policies that apply whatever the request asks for: the team's, then the key's. The last one's objective is the default."""
+    require: Limits = Limits()
+    prefer: Limits = Limits()
+    models: frozenset[str] | None = None
+    explain: bool = False
+    budget: Budget | None = None
+
+
+ANYONE = Grant(key=None, team=None, explain=True)
+"""Where no keys are configured: whoever reaches the loopback address."""
+
+
+class Keyring:
+    """Grants by the hash of their key. Empty: everyone is let in (and the server listens on loopback only)."""
+
+    __slots__ = ("_grants", "open")
+
+    def __init__(self, grants: Mapping[str, Grant]) -> None:
+        self._grants = {bytes.fromhex(digest): grant for digest, grant in grants.items()}
+        self.open = not grants
+
+    def admit(self, authorization: bytes | None, api_key: bytes | None) -> Grant:
+        """The grant of the key in `Authorization: Bearer` or `x-api-key`. Raises Refusal 401."""
+        if self.open:
+            return ANYONE
+        if api_key is None and authorization is not None:
+            scheme, _, api_key = authorization.partition(b" ")
+            if scheme.lower() != b"bearer":
+                api_key = None
+        if not api_key:
+            raise Refusal(401, "invalid_api_key", "No API key was given. Send it as `Authorization: Bearer KEY` or `x-api-key: KEY`.")
+        grant = self._grants.get(hashlib.sha256(api_key.strip()).digest())
+        if grant is None:
+            raise Refusal(401, "invalid_api_key", "The API key is not known here.")
+        return grant
+
+
+def check_origin(host: bytes | None, origin: bytes | None, hosts: frozenset[bytes]) -> None:
+    """Refuses a Host or an Origin that is not one of `hosts`, so that no web page can reach a server without keys.
+
+    Raises Refusal 403. DNS rebinding is what this is against: the page's own name would come as Host.
+    """
+    if _name(host or b"") not in hosts:
+        raise Refusal(403, "forbidden", "This server has no keys and answers only to loopback host names.")
+    if origin not in (None, b"null") and _name((origin or b"").partition(b"://")[2]) not in hosts:
+        raise Refusal(403, "forbidden", "This server has no keys and does not answer pages of other origins.")
+    if origin == b"null":
+        raise Refusal(403, "forbidden", "This server has no keys and does not answer pages of other origins.")
+
+
+def _name(authority: bytes) -> bytes:
+    """Host name of an authority: lower case, without port and brackets."""
+    if authority.startswith(b"["):
+        return authority[1:].partition(b"]")[0].lower()
+    return authority.partition(b":")[0].lower()

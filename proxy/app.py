@@ -1,0 +1,168 @@
+"""`greenlane serve`: the process, from its arguments to its last drained connection."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import uvicorn
+import uvloop
+from litestar import Litestar
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException
+
+from proxy import __version__
+from proxy.configuration import load
+from proxy.configuration.discovery import Found, discover
+from proxy.configuration.embedded import embedded
+from proxy.controlplane.errors import on_anything, on_http, on_refusal
+from proxy.controlplane.health import Health
+from proxy.controlplane.ledger import Entries
+from proxy.controlplane.models import Models
+from proxy.errors import Refusal
+from proxy.runtime import Runtime
+from proxy.server import protocol_class
+from proxy.telemetry import logs
+
+
+def serve(
+    *,
+    config_path: str | None = None,
+    vendors: bool = False,
+    host: str | None = None,
+    port: int | None = None,
+) -> None:
+    """Serves until SIGTERM or SIGINT. Raises ConfigurationError before anything listens."""
+    config = load(config_path) if config_path is not None else embedded((), vendors=vendors, environ=os.environ)
+    server = msgspec.structs.replace(
+        config.server,
+        host=config.server.host if host is None else host,
+        port=config.server.port if port is None else port,
+    )
+    config = msgspec.structs.replace(config, server=server)
+    logs.configure(config.logs.level)
+    runtime = Runtime(config, None if config_path is None else Path(config_path))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(runtime, vendors=vendors))
+
+
+async def _serve(runtime: Runtime, *, vendors: bool) -> None:
+    await runtime.start()
+    server = made_server(runtime)
+    background: list[asyncio.Task[None]] = []
+    if runtime.path is None:
+        background.append(asyncio.create_task(_find(runtime, vendors=vendors)))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, runtime.reload)
+    gc.collect()
+    gc.freeze()
+    await server.serve()
+    for task in background:
+        task.cancel()
+    await asyncio.gather(*background, return_exceptions=True)
+    await runtime.stop()
+
+
+def made_server(runtime: Runtime) -> uvicorn.Server:
+    """The server of a started runtime; `serve()` runs it."""
+    settings = runtime.config.server
+    config = uvicorn.Config(
+        application(runtime),
+        host=settings.host,
+        port=settings.port,
+        http=protocol_class(runtime.plane),
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=False,
+        backlog=4096,
+        timeout_graceful_shutdown=int(settings.drain_s),
+        ssl_certfile=settings.tls_certificate_file,
+        ssl_keyfile=settings.tls_key_file,
+    )
+    return _Server(config, runtime)
+
+
+class _Server(uvicorn.Server):
+    """Says where it listens once it does, and turns unready before it drains."""
+
+    def __init__(self, config: uvicorn.Config, runtime: Runtime) -> None:
+        super().__init__(config)
+        self._runtime = runtime
+
+    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        await super().startup(sockets)  # type: ignore[arg-type]
+        if self.started and self.servers:
+            port = self.servers[0].sockets[0].getsockname()[1]
+            announce(self._runtime, port)
+
+    async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        self._runtime.draining = True
+        await super().shutdown(sockets)  # type: ignore[arg-type]
+
+
+def application(runtime: Runtime) -> Litestar:
+    """The control plane. The inference routes never reach it: see `proxy/server.py`."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        yield
+
+    return Litestar(
+        route_handlers=[Health, Models, Entries],
+        exception_handlers={Refusal: on_refusal, HTTPException: on_http, Exception: on_anything},
+        state=State({"plane": runtime}),
+        lifespan=[lifespan],
+        openapi_config=None,
+        logging_config=None,
+    )
+
+
+async def _find(runtime: Runtime, *, vendors: bool) -> None:
+    """Looks for local servers beside the serving, and takes in what it finds."""
+    found = await discover(own_port=runtime.config.server.port)
+    if found:
+        config = embedded(found, vendors=vendors, environ=os.environ)
+        runtime.swap(msgspec.structs.replace(config, server=runtime.config.server))
+    _say_fleet(runtime, found)
+
+
+def announce(runtime: Runtime, port: int) -> None:
+    """Prints where the proxy listens and how to ask it."""
+    host = runtime.config.server.host
+    shown = f"[{host}]" if ":" in host else host
+    base = f"http://{shown}:{port}"
+    model = "auto" if "auto" in runtime.snapshot().models else next(iter(runtime.snapshot().models), "MODEL")
+    key = "" if runtime.snapshot().keyring.open else ' -H "authorization: Bearer $KEY"'
+    out = f"""Greenlane {__version__} serves {base}/v1 (configuration {runtime.snapshot().version})
+
+  curl -i {base}/v1/chat/completions -H "content-type: application/json"{key} \\
+    -d '{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello"}}]}}'
+"""
+    sys.stdout.write(out + "\n")
+    sys.stdout.flush()
+    if runtime.path is not None:
+        _say_fleet(runtime, [])
+
+
+def _say_fleet(runtime: Runtime, found: list[Found]) -> None:
+    lines = [f"{len(found)} models found on this machine."] if runtime.path is None else []
+    for served in runtime.snapshot().served.values():
+        intensity = served.intensity
+        grid = (
+            "grid unknown"
+            if intensity is None
+            else f"{intensity.zone}{' (assumed)' if intensity.assumed else ''} {intensity.g_per_kwh:.0f} g/kWh"
+        )
+        kind = "simulation" if served.simulated else served.adapter.name
+        lines.append(f"  {served.name:28} {served.model:28} {kind:11} {served.settings.privacy:8} {grid}")
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()

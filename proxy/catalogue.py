@@ -1,0 +1,264 @@
+"""From a checked configuration to a Snapshot: names are resolved, policies merged, profiles and prices worked out, once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+import msgspec
+
+from adapters import adapters
+from adapters._base import Adapter, Headers, Quirks, Target
+from adapters.openai import HOSTS
+from carbon.energy import EnergyProfile, Serving, estimator, profile_of
+from carbon.footprint import rate
+from carbon.intensity import Table
+from carbon.zones import resolve_regions, resolve_zone
+from policies._base import Limits, Place, Privacy
+from policies.constraints import nearest, strictest
+from proxy.access import Grant, Keyring
+from proxy.config import Config, Constraints, Deployment, Model, Parameters
+from proxy.config import Policy as PolicySettings
+from proxy.snapshot import CHATS, Member, Price, Served, Snapshot
+
+LOOPBACK = frozenset({b"localhost", b"127.0.0.1", b"::1"})
+_PRIVACY = {"local": Privacy.LOCAL, "private": Privacy.PRIVATE, "vendor": Privacy.VENDOR}
+_NATIVE_RESPONSES = ("api.openai.com",)
+"""Hosts whose Responses API is used without being listed under `apis`; elsewhere it is translated through chat."""
+
+
+class Secrets(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """What the references of a configuration resolved to. Never shown."""
+
+    api_keys: Mapping[str, str]
+    """Deployment → the key we send."""
+    keys: Mapping[str, str]
+    """SHA-256 in hex of a client's key → its name."""
+
+    def __repr__(self) -> str:
+        return f"<Secrets: {len(self.api_keys)} of deployments, {len(self.keys)} of clients>"
+
+
+def snapshot(config: Config, secrets: Secrets, table: Table, version: str) -> Snapshot:
+    """The configuration made ready. Its names were checked before; a wrong one raises KeyError or UnknownZoneError here."""
+    dialects = adapters()
+    served = {
+        name: _served(name, order, config, dialects[deployment.dialect], (secrets.api_keys.get(name), table))
+        for order, (name, deployment) in enumerate(config.deployments.items())
+    }
+    policies = {name: _extended(name, config.policies) for name in config.policies}
+    hosts = config.server.hosts
+    return Snapshot(
+        version=version,
+        config=config,
+        keyring=Keyring({digest: _grant(name, config) for digest, name in secrets.keys.items()}),
+        hosts=frozenset(host.lower().encode() for host in hosts) if hosts is not None else None if secrets.keys else LOOPBACK,
+        served=served,
+        models=_models(config, served),
+        policies=policies,
+        require=limits(config.require),
+        prefer=limits(config.prefer),
+        limits_of={name: _policy_limits(name, config.policies) for name in config.policies},
+        plans={},
+    )
+
+
+def limits(given: Constraints) -> Limits:
+    """Constraints as policies compare them. Raises UnknownZoneError for a region nobody knows."""
+    return Limits(
+        privacy=None if given.privacy is None else _PRIVACY[given.privacy],
+        regions=None if given.regions is None else resolve_regions(given.regions),
+        zero_retention=given.zero_retention,
+        max_g=given.max_g,
+        max_g_per_kwh=given.max_g_per_kwh,
+        max_usd=given.max_usd,
+        max_ttft_s=given.max_ttft_s,
+        min_quality=given.min_quality,
+    )
+
+
+def _served(name: str, order: int, config: Config, adapter: Adapter, facts: tuple[str | None, Table]) -> Served:
+    key, table = facts
+    settings = config.deployments[name]
+    url = urlsplit(settings.base_url)
+    simulated = url.scheme == "sim"
+    quirks = settings.quirks if settings.quirks != Quirks() else HOSTS.get(url.hostname or "", settings.quirks)
+    settings = msgspec.structs.replace(settings, quirks=quirks)
+    identity, translated = _operations(settings, adapter, url.hostname or "")
+    profile = _profile(settings)
+    measured = None if profile is None else estimator(profile)
+    zone = None if settings.zone is None else resolve_zone(settings.zone)
+    intensity = table.latest(None if zone is None else zone.id)
+    model = config.models.get(settings.model, Model())
+    return Served(
+        name=name,
+        model=settings.model,
+        settings=settings,
+        adapter=adapter,
+        target=Target(
+            upstream_model=settings.upstream_model or settings.model,
+            base_path=url.path.rstrip("/"),
+            api_version=settings.api_version,
+            max_output_tokens=settings.max_output_tokens,
+            quirks=quirks,
+        ),
+        headers=_headers(settings, adapter, key),
+        place=_place(name, order, settings, adapter),
+        identity=identity,
+        translated=translated,
+        estimator=measured,
+        intensity=intensity,
+        rate=rate(measured, intensity),
+        profile=None if profile is None else profile.record(),
+        price=_price(settings),
+        expected_output_tokens=model.expected_output_tokens or config.limits.expected_output_tokens,
+        simulated=simulated,
+    )
+
+
+def _operations(settings: Deployment, adapter: Adapter, host: str) -> tuple[frozenset[str], frozenset[str]]:
+    """What goes through as it is, and what is translated."""
+    speaks_openai = adapter.open_members
+    native = adapter.apis if speaks_openai else adapter.apis & {"messages"}
+    if settings.apis is not None:
+        wanted = frozenset(settings.apis)
+        identity = (native | ({"messages"} if speaks_openai else frozenset())) & wanted
+        through_hub = "chat" in wanted or "chat" in adapter.apis or bool(wanted & CHATS)
+        return identity, frozenset(CHATS - identity if through_hub else ()) | ((adapter.apis & wanted) - identity - CHATS)
+    identity = native
+    if speaks_openai and not (host.endswith(_NATIVE_RESPONSES) or adapter.name == "azure" or host.endswith(".openai.azure.com")):
+        identity = identity - {"responses"}
+    return identity, (CHATS - identity) | (adapter.apis - identity - CHATS if not speaks_openai else frozenset())
+
+
+def _place(name: str, order: int, settings: Deployment, adapter: Adapter) -> Place:
+    quality = settings.quality
+    by_task = quality if isinstance(quality, dict) else {}
+    stated = settings.abilities
+    names = [*(settings.residency or ()), *([settings.zone] if settings.zone and settings.residency is None else [])]
+    regions = frozenset[str]()
+    for written in names:
+        regions |= _region_names(written)
+    return Place(
+        name=name,
+        model=settings.model,
+        privacy=_PRIVACY[settings.privacy],
+        regions=regions,
+        zero_retention=settings.zero_retention,
+        quality=by_task.get("default") if isinstance(quality, dict) else quality,
+        quality_by_task={task: value for task, value in by_task.items() if task != "default"},
+        weight=settings.weight,
+        context_tokens=settings.context_tokens,
+        max_output_tokens=settings.max_output_tokens,
+        lacks=ABILITIES - (frozenset(stated) if stated is not None else adapter.abilities),
+        refuses=frozenset(member for member, support in adapter.members.items() if support == "refused")
+        | frozenset(settings.quirks.refuses),
+        admits=None if adapter.open_members else frozenset(member for member, support in adapter.members.items() if support != "refused"),
+        order=order,
+    )
+
+
+ABILITIES = frozenset({"tools", "image", "audio", "document", "json_schema", "json_object", "logprobs", "n", "reasoning"})
+
+
+def _region_names(written: str) -> frozenset[str]:
+    """All names a zone answers to; a bare region such as EU only its own."""
+    try:
+        return resolve_zone(written).names
+    except ValueError:
+        return resolve_regions([written])
+
+
+def _profile(settings: Deployment) -> EnergyProfile | None:
+    parameters = settings.parameters_b
+    sizes = parameters if isinstance(parameters, Parameters) else None if parameters is None else Parameters(total=parameters)
+    serving = Serving(
+        upstream_model=settings.upstream_model or settings.model,
+        gpu=settings.hardware.gpu if settings.hardware else None,
+        gpu_count=settings.hardware.count if settings.hardware else None,
+        total_b=sizes.total if sizes else None,
+        active_b=sizes.active if sizes else None,
+        bytes_per_parameter=sizes.bytes_per_parameter if sizes else None,
+        batch=settings.batch,
+        pue=settings.pue,
+        zone=None if settings.zone is None else resolve_zone(settings.zone).id,
+        privacy=settings.privacy,
+    )
+    return profile_of(serving)
+
+
+def _price(settings: Deployment) -> Price | None:
+    prices = settings.usd_per_mtok
+    if prices is None and settings.usd_per_request is None:
+        return None
+    plain = prices.input if prices else 0.0
+    return Price(
+        input_usd=plain / 1e6,
+        cached_usd=(plain if prices is None or prices.cached is None else prices.cached) / 1e6,
+        cache_write_usd=(plain if prices is None or prices.cache_write is None else prices.cache_write) / 1e6,
+        output_usd=(prices.output if prices else 0.0) / 1e6,
+        request_usd=settings.usd_per_request or 0.0,
+    )
+
+
+def _headers(settings: Deployment, adapter: Adapter, key: str | None) -> Headers:
+    own = tuple((name.lower().encode(), value.encode()) for name, value in settings.headers.items())
+    return (adapter.authorize(key) if key else ()) + own
+
+
+def _models(config: Config, served: Mapping[str, Served]) -> dict[str, Member]:
+    of: dict[str, list[Served]] = {}
+    for each in served.values():
+        of.setdefault(each.model, []).append(each)
+    names = list(dict.fromkeys([*config.models, *of]))
+    found = {}
+    for name in names:
+        settings = config.models.get(name, Model())
+        members = (name,) if settings.members is None else settings.members
+        found[name] = Member(
+            name=name,
+            own=tuple(each for member in members for each in of.get(member, ())),
+            substitutes=tuple(each for other in settings.substitutes for each in of.get(other, ())),
+            min_quality=settings.min_quality,
+            policy=settings.policy,
+            group=settings.members is not None,
+        )
+    return found
+
+
+def _lineage(name: str, policies: Mapping[str, PolicySettings]) -> list[PolicySettings]:
+    """The policy and what it extends, farthest ancestor first."""
+    line: list[PolicySettings] = []
+    at: str | None = name
+    while at is not None:
+        line.insert(0, policies[at])
+        at = policies[at].extends
+    return line
+
+
+def _extended(name: str, policies: Mapping[str, PolicySettings]) -> PolicySettings:
+    line = _lineage(name, policies)
+    objective = next((each.objective for each in reversed(line) if each.objective is not None), None)
+    weights = next((each.weights for each in reversed(line) if each.weights is not None), None)
+    substitute = next((each.substitute for each in reversed(line) if each.substitute is not None), None)
+    return msgspec.structs.replace(policies[name], extends=None, objective=objective, weights=weights, substitute=substitute)
+
+
+def _policy_limits(name: str, policies: Mapping[str, PolicySettings]) -> tuple[Limits, Limits]:
+    line = _lineage(name, policies)
+    return strictest(*(limits(each.require) for each in line)), nearest(*(limits(each.prefer) for each in line))
+
+
+def _grant(name: str, config: Config) -> Grant:
+    key = config.keys[name]
+    team = config.teams[key.team]
+    return Grant(
+        key=name,
+        team=key.team,
+        policies=tuple(policy for policy in (team.policy, key.policy) if policy is not None),
+        require=strictest(limits(team.require), limits(key.require)),
+        prefer=limits(team.prefer),
+        models=None if key.models is None else frozenset(key.models),
+        explain=key.explain,
+        budget=team.budget,
+    )

@@ -1,5 +1,0 @@
-"""The `greenlane` command."""
-
-
-def main() -> None:
-    """Entry point."""

@@ -1,0 +1,5 @@
+"""The `greenlane` command."""
+
+from proxy.cli.command import main
+
+__all__ = ["main"]

@@ -1,0 +1,86 @@
+"""The ledger, read: one entry with its account and its decision, and sums over many."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, cast, get_args
+
+import msgspec
+from litestar import Controller, Request, get
+from litestar.params import FromPath
+
+from proxy.controlplane.access import grant_of, needs_key
+from proxy.controlplane.state import Plane
+from proxy.errors import Refusal
+from proxy.records import Entry
+from proxy.store.ledger import StoreUnavailableError
+from proxy.store.usage import GroupBy, UsageQuery
+
+
+class Entries(Controller):
+    """A key reads its own team's entries only."""
+
+    path = "/v1/greenlane"
+    guards = [needs_key]  # noqa: RUF012 - Litestar's own attribute
+
+    @get("/requests/{entry_id:str}")
+    async def entry(self, request: Request[Any, Any, Any], entry_id: FromPath[str]) -> dict[str, Any]:
+        """Show one exchange: tokens, energy, grams, price, attempts, the decision's reasons and what it rejected."""
+        plane: Plane = request.app.state.plane
+        team = grant_of(request).team
+        try:
+            found = await plane.ledger.get(entry_id, team)
+            if found is None:
+                await plane.written()
+                found = await plane.ledger.get(entry_id, team)
+        except StoreUnavailableError:
+            raise Refusal(503, "unavailable", "The ledger's store cannot be read at the moment.") from None
+        if found is None:
+            raise Refusal(404, "not_found", "There is no such entry, or it is another team's.")
+        return shown(found)
+
+    @get("/usage")
+    async def usage(self, request: Request[Any, Any, Any]) -> dict[str, Any]:
+        """Sum what was used: `from`, `to` (RFC 3339 or a date), `group_by`."""
+        plane: Plane = request.app.state.plane
+        query = request.query_params
+        group_by = query.get("group_by", "model")
+        if group_by not in get_args(GroupBy):
+            raise Refusal(400, None, f"`group_by` must be one of {', '.join(get_args(GroupBy))}.", param="group_by")
+        asked = UsageQuery(
+            group_by=cast("GroupBy", group_by), from_s=_instant(query, "from"), to_s=_instant(query, "to"), team=grant_of(request).team
+        )
+        try:
+            await plane.written()
+            rows = await plane.ledger.usage(asked)
+        except StoreUnavailableError:
+            raise Refusal(503, "unavailable", "The ledger's store cannot be read at the moment.") from None
+        return {"object": "list", "group_by": group_by, "from": query.get("from"), "to": query.get("to"), "data": rows}
+
+
+def shown(entry: Entry) -> dict[str, Any]:
+    """An entry as JSON: the account first, then how it came about."""
+    plain: dict[str, Any] = msgspec.to_builtins(entry)
+    carbon = plain.pop("carbon")
+    return {
+        "object": "greenlane.request",
+        **plain,
+        "at": datetime.fromtimestamp(entry.at_s, UTC).isoformat().replace("+00:00", "Z"),
+        "rejected": [{"deployment": name, "constraint": constraint} for name, constraint in entry.rejected],
+        "account": {
+            **carbon,
+            "energy_wh": None if carbon["energy_j"] is None else carbon["energy_j"] / 3600,
+            "cost_usd": entry.cost_usd,
+        },
+    }
+
+
+def _instant(query: Any, name: str) -> float | None:
+    text = query.get(name)
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise Refusal(400, None, f"`{name}` must be a date or an RFC 3339 instant.", param=name) from None
+    return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,71 @@
+"""What can be asked for: the models, and where each of them runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import Controller, Request, get
+from litestar.params import FromPath
+
+from proxy.controlplane.access import grant_of, needs_key
+from proxy.controlplane.state import Plane
+from proxy.errors import Refusal
+from proxy.snapshot import Member, Served
+
+
+class Models(Controller):
+    """OpenAI's list, with our members under `greenlane`."""
+
+    path = "/v1/models"
+    guards = [needs_key]  # noqa: RUF012 - Litestar's own attribute
+
+    @get("/")
+    async def listed(self, request: Request[Any, Any, Any]) -> dict[str, Any]:
+        """List the models this key may use."""
+        plane: Plane = request.app.state.plane
+        allowed = grant_of(request).models
+        members = plane.snapshot().models.values()
+        return {"object": "list", "data": [_shown(each, plane) for each in members if allowed is None or each.name in allowed]}
+
+    @get("/{model:path}")
+    async def one(self, request: Request[Any, Any, Any], model: FromPath[str]) -> dict[str, Any]:
+        """Show one model; names may hold slashes."""
+        plane: Plane = request.app.state.plane
+        allowed = grant_of(request).models
+        found = plane.snapshot().models.get(model.lstrip("/"))
+        if found is None or (allowed is not None and found.name not in allowed):
+            raise Refusal(404, "model_not_found", "The model does not exist here, or this key may not use it.", param="model")
+        return _shown(found, plane)
+
+
+def _shown(member: Member, plane: Plane) -> dict[str, Any]:
+    deployments = [*member.own, *member.substitutes]
+    simulated = bool(deployments) and all(each.simulated for each in deployments)
+    return {
+        "id": member.name,
+        "object": "model",
+        "created": 0,
+        "owned_by": "greenlane-simulation" if simulated else "greenlane",
+        "greenlane": {
+            "simulated": simulated,
+            "members": sorted({each.model for each in member.own}) if member.group else None,
+            "substitutes": sorted({each.model for each in member.substitutes}) or None,
+            "deployments": [_place(each, plane) for each in member.own],
+        },
+    }
+
+
+def _place(served: Served, plane: Plane) -> dict[str, Any]:
+    intensity = served.intensity
+    return {
+        "name": served.name,
+        "model": served.model,
+        "dialect": served.adapter.name,
+        "privacy": served.settings.privacy,
+        "zone": None if intensity is None else intensity.zone,
+        "zone_assumed": None if intensity is None else intensity.assumed,
+        "intensity_g_per_kwh": None if intensity is None else intensity.g_per_kwh,
+        "energy_method": None if served.estimator is None else served.estimator.method,
+        "simulated": served.simulated,
+        "up": plane.up(served.name),
+    }

@@ -1,0 +1,56 @@
+"""From the headers to a grant, before any of the body is read; and the ids an answer carries."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+from proxy.access import Grant, check_origin
+from proxy.exchange import Exchange
+from proxy.snapshot import Snapshot
+
+REQUEST_ID_BYTES = 128
+_CLEAN = re.compile(rb"[\x21-\x7e]{1,128}")
+_counter = itertools.count(1)
+_PREFIX = f"gl-{os.urandom(6).hex()}-"
+"""Of this process: ids of two processes, or of one after a restart, never meet."""
+
+
+class Admission(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """Who asks, and under which ids the exchange is known."""
+
+    entry_id: str
+    request_id: str
+    """The client's, if it sent a clean one; else the entry's."""
+    headers: Mapping[bytes, bytes]
+    grant: Grant | None
+    """None until the key was checked."""
+    snapshot: Snapshot
+
+
+def next_entry_id() -> str:
+    """A new entry's id: unique among all processes that write to one ledger."""
+    return f"{_PREFIX}{next(_counter):x}"
+
+
+def greet(exchange: Exchange, snapshot: Snapshot) -> Admission:
+    """Ids for an exchange, whoever it is from."""
+    headers = dict(exchange.headers)
+    entry_id = next_entry_id()
+    sent = headers.get(b"x-request-id")
+    clean = sent is not None and _CLEAN.fullmatch(sent) is not None
+    request_id = sent.decode("ascii") if sent is not None and clean else entry_id
+    return Admission(entry_id=entry_id, request_id=request_id, headers=headers, grant=None, snapshot=snapshot)
+
+
+def admit(greeted: Admission) -> Admission:
+    """The same with its grant. Raises Refusal 401 (no such key) or 403 (a foreign Host or Origin where there are no keys)."""
+    headers, snapshot = greeted.headers, greeted.snapshot
+    if snapshot.hosts is not None:
+        check_origin(headers.get(b"host"), headers.get(b"origin"), snapshot.hosts)
+    grant = snapshot.keyring.admit(headers.get(b"authorization"), headers.get(b"x-api-key"))
+    return Admission(entry_id=greeted.entry_id, request_id=greeted.request_id, headers=headers, grant=grant, snapshot=snapshot)

@@ -1,0 +1,151 @@
+"""The headers of every response, and the account as JSON. All in bytes, each header line with its CRLF."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from carbon.footprint import Footprint
+from carbon.format import plain
+from proxy.dataplane.admit import Admission
+from proxy.snapshot import Snapshot
+from proxy.telemetry.ages import age_s
+
+PASSED_ON = frozenset(
+    {
+        b"retry-after",
+        b"retry-after-ms",
+        b"openai-processing-ms",
+        b"openai-version",
+        b"openai-model",
+        b"content-disposition",
+        b"content-language",
+    }
+)
+"""What an upstream says to the client through us, beside its rate-limit headers."""
+PASSED_ON_PREFIXES = (b"x-ratelimit-", b"anthropic-ratelimit-")
+
+NO_WORK = (
+    b"x-carbon-g: 0\r\nx-carbon-low-g: 0\r\nx-carbon-high-g: 0\r\nx-energy-wh: 0\r\nx-energy-low-wh: 0\r\nx-energy-high-wh: 0\r\n"
+    b"x-carbon-method: none\r\nx-carbon-confidence: none\r\n"
+)
+
+
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a choice the headers tell."""
+
+    head: bytes
+    """The deployment's own lines; see `peer.static_head`."""
+    policy: str
+    reason: str
+    attempts: int
+    cost_usd: float | None
+    footprint: Footprint
+    forecast: bool
+
+
+def ids(admission: Admission) -> bytes:
+    """The two ids every response carries."""
+    return f"x-request-id: {admission.request_id}\r\nx-greenlane-id: {admission.entry_id}\r\n".encode("ascii")
+
+
+def cors(admission: Admission) -> bytes:
+    """What lets a page of a configured origin read the answer and our headers."""
+    origin = admission.headers.get(b"origin")
+    if origin is None:
+        return b""
+    allowed = admission.snapshot.config.server.cors.origins
+    if "*" in allowed:
+        return b"access-control-allow-origin: *\r\naccess-control-expose-headers: *\r\n"
+    if origin.decode("latin-1") in allowed:
+        return b"access-control-allow-origin: " + origin + b"\r\nvary: origin\r\naccess-control-expose-headers: " + _EXPOSED_NAMES + b"\r\n"
+    return b""
+
+
+_NAMES = (
+    "x-request-id x-greenlane-id x-greenlane-model x-greenlane-deployment x-greenlane-policy x-greenlane-attempts x-greenlane-cache "
+    "x-greenlane-reason x-greenlane-cost-usd x-carbon-g x-carbon-low-g x-carbon-high-g x-energy-wh x-energy-low-wh x-energy-high-wh "
+    "x-carbon-forecast-g x-energy-forecast-wh x-carbon-method x-carbon-confidence x-carbon-intensity-g-per-kwh x-carbon-zone retry-after"
+)
+_EXPOSED_NAMES = _NAMES.replace(" ", ", ").encode()
+
+
+def refused(admission: Admission, policy: str = "", attempts: int = 0, *, worked: bool = False) -> bytes:
+    """Headers of an answer for which no work was done, or (`worked`) for which nobody knows how much."""
+    named = f"x-greenlane-policy: {policy}\r\n" if policy else ""
+    return (
+        ids(admission)
+        + f"{named}x-greenlane-attempts: {attempts}\r\nx-greenlane-cache: none\r\nx-greenlane-reason: refused\r\n".encode(
+            "ascii", "replace"
+        )
+        + (b"" if worked else NO_WORK)
+        + cors(admission)
+    )
+
+
+def answered(admission: Admission, served: Shown) -> bytes:
+    """Headers of an answer a deployment gave: observed figures, or the forecast where they leave before the work is done."""
+    cost = "" if served.cost_usd is None else f"x-greenlane-cost-usd: {digits(served.cost_usd)}\r\n"
+    text = (
+        f"x-request-id: {admission.request_id}\r\nx-greenlane-id: {admission.entry_id}\r\n"
+        f"x-greenlane-policy: {served.policy}\r\nx-greenlane-attempts: {served.attempts}\r\nx-greenlane-cache: none\r\n"
+        f"x-greenlane-reason: {served.reason}\r\n{cost}{carbon(served.footprint, forecast=served.forecast)}"
+    )
+    head = served.head + text.encode("ascii", "replace")
+    return head + cors(admission) if b"origin" in admission.headers else head
+
+
+def carbon(footprint: Footprint, *, forecast: bool) -> str:
+    """The carbon and energy lines. What could not be estimated is absent."""
+    word = "forecast-" if forecast else ""
+    lines = ""
+    if footprint.energy_j is not None and footprint.energy_low_j is not None and footprint.energy_high_j is not None:
+        lines = (
+            f"x-energy-{word}wh: {digits(footprint.energy_j / 3600)}\r\n"
+            f"x-energy-{word}low-wh: {digits(footprint.energy_low_j / 3600)}\r\n"
+            f"x-energy-{word}high-wh: {digits(footprint.energy_high_j / 3600)}\r\n"
+            f"x-carbon-method: {footprint.method}\r\nx-carbon-confidence: {footprint.confidence}\r\n"
+        )
+    if footprint.carbon_g is not None and footprint.carbon_low_g is not None and footprint.carbon_high_g is not None:
+        lines += (
+            f"x-carbon-{word}g: {digits(footprint.carbon_g)}\r\n"
+            f"x-carbon-{word}low-g: {digits(footprint.carbon_low_g)}\r\n"
+            f"x-carbon-{word}high-g: {digits(footprint.carbon_high_g)}\r\n"
+        )
+    return lines
+
+
+def verbose(footprint: Footprint, snapshot: Snapshot, rejected: tuple[str, ...], ignored: tuple[str, ...], now_s: float) -> bytes:
+    """The lines that are sent when asked for."""
+    intensity = footprint.intensity
+    lines = [f"x-greenlane-config-version: {snapshot.version}\r\n"]
+    if intensity is not None:
+        lines += [
+            f"x-carbon-basis: {intensity.basis}\r\n",
+            f"x-carbon-source: {_token(intensity.source)}\r\n",
+            f"x-carbon-as-of: {intensity.as_of}\r\n",
+            f"x-carbon-age-s: {age_s(intensity.as_of, now_s)}\r\n",
+        ]
+    if rejected:
+        lines.append(f"x-greenlane-rejected: {', '.join(rejected)[:300]}\r\n")
+    if ignored:
+        lines.append(f"x-greenlane-ignored: {', '.join(ignored)[:200]}\r\n")
+    return "".join(lines).encode("ascii", "replace")
+
+
+def digits(value: float) -> str:
+    """`carbon.format.plain`, with its common range done by one format."""
+    return f"{value:#.2g}" if 0.0001 <= value < 9.5 else plain(value)
+
+
+def account(admission: Admission, told: dict[str, Any]) -> bytes:
+    """The object of `usage.greenlane`; one line, no line break."""
+    return _encode({"id": admission.entry_id, **told})
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def _token(text: str) -> str:
+    return text[:80].encode("ascii", "replace").decode().replace("\r", " ").replace("\n", " ")

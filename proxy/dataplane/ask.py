@@ -1,0 +1,251 @@
+"""From a request's bytes to what routing must know of it. The body is decoded once, narrowly, and nobody else parses it.
+
+Everything refused here is refused before any upstream hears of it; messages name the member and never quote a value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from adapters import _multipart
+from adapters._base import AdapterError, Json
+from adapters._json import View, depth_within, has_duplicate, tree, view
+from policies._base import Ask
+from proxy.config import Limits as Bounds
+from proxy.dataplane.operations import Operation
+from proxy.dataplane.wishes import Wishes, wishes
+from proxy.errors import Refusal
+from proxy.snapshot import Member, Snapshot
+
+BYTES_PER_TOKEN = 4
+IMAGE_TOKENS = 800
+"""What a forecast takes for an image; vendors' figures lie between 85 and 1,600."""
+_PLAIN = frozenset({"model", "messages", "input", "prompt", "stream", "stream_options", "greenlane"})
+_DEFAULTS: Mapping[str, tuple[bytes, ...]] = {
+    "n": (b"1",),
+    "logprobs": (b"false",),
+    "presence_penalty": (b"0", b"0.0"),
+    "frequency_penalty": (b"0", b"0.0"),
+    "logit_bias": (b"{}",),
+    "tools": (b"[]",),
+    "functions": (b"[]",),
+    "tool_choice": (b'"auto"',),
+    "parallel_tool_calls": (b"true",),
+    "stop": (b"[]",),
+    "service_tier": (b'"auto"',),
+    "store": (b"false",),
+}
+_PAYLOAD = re.compile(rb'(?:;base64,|"data"\s*:\s*"|"file_data"\s*:\s*")[A-Za-z0-9+/=_-]{256,}')
+_int = msgspec.json.Decoder(int).decode
+_str = msgspec.json.Decoder(str).decode
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """A request that is well formed: its body, and what is asked."""
+
+    operation: Operation
+    body: bytes
+    members: View
+    """Top-level members as bytes; of a form body, the model alone."""
+    content_type: bytes
+    form_model: _multipart.Field | None
+    member: Member
+    ask: Ask
+    wishes: Wishes
+    wants_usage: bool
+    """The client asked for the usage chunk."""
+    continuous_usage: bool
+    previous_response_id: str | None
+
+    def tree(self) -> Json:
+        """The body decoded whole, for translation."""
+        return tree(self.body)
+
+
+def read(body: bytes, content_type: bytes, operation: Operation, headers: Mapping[bytes, bytes], snapshot: Snapshot) -> Call:
+    """The call a body makes. Raises Refusal (400, 404, 415) and AdapterError (400, naming the member)."""
+    form_model = None
+    if operation.multipart and content_type.lower().startswith(b"multipart/"):
+        members, form_model = _form(body, content_type)
+    else:
+        members = _object(body, content_type, snapshot.config.limits)
+    told = members.get("greenlane")
+    wanted = wishes(headers, told)
+    member, policy = _model(members, snapshot, operation)
+    if wanted.policy is not None and wanted.policy not in snapshot.policies:
+        raise Refusal(400, "unknown_policy", "There is no policy of that name.", param="greenlane.policy")
+    if policy is not None and wanted.policy is None:
+        wanted = msgspec.structs.replace(wanted, policy=policy)
+    stream = _flag(members, "stream")
+    options = _options(members) if stream else {}
+    ask = msgspec.structs.replace(_ask(body, members, operation, member, snapshot), stream=stream, task=wanted.task)
+    previous = members.get("previous_response_id") if operation.api == "responses" else None
+    return Call(
+        operation=operation,
+        body=body,
+        members=members,
+        content_type=content_type,
+        form_model=form_model,
+        member=member,
+        ask=ask,
+        wishes=wanted,
+        wants_usage=options.get("include_usage") is True,
+        continuous_usage=options.get("continuous_usage_stats") is True,
+        previous_response_id=_text(members, "previous_response_id") if previous is not None else None,
+    )
+
+
+def _object(body: bytes, content_type: bytes, bounds: Bounds) -> View:
+    if (
+        content_type
+        and not content_type.lower().startswith((b"application/json", b"text/json", b"text/plain"))
+        and b"+json" not in content_type
+    ):
+        raise Refusal(415, "unsupported_media_type", "The body must be sent as application/json.")
+    if not body:
+        raise AdapterError("The body is empty; a JSON object was expected.")
+    if not depth_within(body, bounds.json_depth):
+        raise AdapterError(f"The body nests deeper than {bounds.json_depth} levels.")
+    members = view(body)
+    if body.count(b'"model"') > 1 and has_duplicate(body, "model"):
+        raise AdapterError("`model` is given twice.", "model")
+    return members
+
+
+def _form(body: bytes, content_type: bytes) -> tuple[View, _multipart.Field | None]:
+    fields = _multipart.fields(body, content_type)
+    members: View = {}
+    for name in ("model", "stream", "greenlane"):
+        if name in fields:
+            text = _multipart.text(body, fields[name])
+            members[name] = msgspec.Raw(text.encode() if name != "model" else msgspec.json.encode(text))
+    return members, fields.get("model")
+
+
+def _model(members: View, snapshot: Snapshot, operation: Operation) -> tuple[Member, str | None]:
+    """The model named, and the policy named after it (`auto/private`)."""
+    if "model" not in members:
+        if operation.api == "generate" and "auto" in snapshot.models:
+            return snapshot.models["auto"], None
+        raise AdapterError("`model` is missing.", "model")
+    name = _text(members, "model")
+    found = snapshot.models.get(name)
+    if found is not None:
+        return found, None
+    stem, _, policy = name.rpartition("/")
+    found = snapshot.models.get(stem)
+    if found is not None and policy in snapshot.policies:
+        return found, policy
+    raise Refusal(404, "model_not_found", "The model does not exist here, or this key may not use it.", param="model")
+
+
+def _ask(body: bytes, members: View, operation: Operation, member: Member, snapshot: Snapshot) -> Ask:
+    bounds = snapshot.config.limits
+    choices = _count(members, "n") or 1
+    if choices > bounds.n:
+        raise AdapterError(f"`n` may be at most {bounds.n}.", "n")
+    if operation.api == "chat":
+        messages = members.get("messages")
+        if messages is None or bytes(messages)[:1] != b"[":
+            raise AdapterError("`messages` must be an array.", "messages")
+    cap = _count(members, "max_completion_tokens") or _count(members, "max_output_tokens") or _count(members, "max_tokens")
+    expected = member.own[0].expected_output_tokens if member.own else bounds.expected_output_tokens
+    if not operation.text:
+        cap, expected = 0, 0
+    total = None if cap is None else cap * choices
+    return Ask(
+        model=member.name,
+        api=operation.api,
+        stream=False,
+        input_tokens=_input_tokens(body),
+        max_output_tokens=total,
+        expected_output_tokens=(expected if cap is None else min(cap, expected)) * choices,
+        needs=_needs(body, members, choices) if operation.text else frozenset(),
+        members=_unusual(members),
+        choices=choices,
+    )
+
+
+def _input_tokens(body: bytes) -> int:
+    """Estimated from the body's length: text by four bytes a token, images by a flat figure, files not at all."""
+    size = len(body)
+    if size > 1024 and (b"base64" in body or b'_data"' in body or b'"data"' in body):
+        found = _PAYLOAD.findall(body)
+        size -= sum(map(len, found))
+        return size // BYTES_PER_TOKEN + IMAGE_TOKENS * len(found)
+    return max(1, size // BYTES_PER_TOKEN)
+
+
+def _unusual(members: View) -> frozenset[str]:
+    """Members with another value than their default."""
+    unusual = members.keys() - _PLAIN
+    return frozenset(name for name in unusual if (value := bytes(members[name])) != b"null" and value not in _DEFAULTS.get(name, ()))
+
+
+def _needs(body: bytes, members: View, choices: int) -> frozenset[str]:
+    """Abilities the request asks for, told from the names of its members and parts."""
+    needs = set()
+    if bytes(members.get("tools", b"[]")) not in (b"[]", b"null"):
+        needs.add("tools")
+    if choices > 1:
+        needs.add("n")
+    if bytes(members.get("logprobs", b"false")) not in (b"false", b"null"):
+        needs.add("logprobs")
+    if b'"image_url"' in body or b'"input_image"' in body:
+        needs.add("image")
+    if b'"input_audio"' in body:
+        needs.add("audio")
+    if b'"file_data"' in body or b'"file_id"' in body:
+        needs.add("document")
+    wanted = members.get("response_format")
+    if wanted is not None:
+        shape = bytes(wanted)
+        needs |= {"json_schema"} if b'"json_schema"' in shape else {"json_object"} if b'"json_object"' in shape else set()
+    return frozenset(needs)
+
+
+def _text(members: View, name: str) -> str:
+    try:
+        value = _str(members[name])
+    except msgspec.MsgspecError:
+        raise AdapterError(f"`{name}` must be a string.", name) from None
+    if not value:
+        raise AdapterError(f"`{name}` must not be empty.", name)
+    return value
+
+
+def _flag(members: View, name: str) -> bool:
+    raw = members.get(name)
+    if raw is None:
+        return False
+    value = bytes(raw)
+    if value not in (b"true", b"false", b"null", b"True", b"False"):
+        raise AdapterError(f"`{name}` must be true or false.", name)
+    return value.lower() == b"true"
+
+
+def _count(members: View, name: str) -> int | None:
+    raw = members.get(name)
+    if raw is None or bytes(raw) == b"null":
+        return None
+    try:
+        value = _int(raw)
+    except msgspec.MsgspecError:
+        raise AdapterError(f"`{name}` must be a whole number.", name) from None
+    if value < (1 if name == "n" else 0) or value > 1 << 31:
+        raise AdapterError(f"`{name}` is out of range.", name)
+    return value
+
+
+def _options(members: View) -> dict[str, Any]:
+    raw = members.get("stream_options")
+    if raw is None or bytes(raw) == b"null":
+        return {}
+    options = msgspec.json.decode(raw)
+    if not isinstance(options, dict):
+        raise AdapterError("`stream_options` must be an object.", "stream_options")
+    return options

@@ -1,0 +1,189 @@
+"""From a decision to an answer: its deployments are tried in order until one answers, and never one outside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from time import perf_counter
+
+import msgspec
+
+from adapters._base import AdapterError, Fault, FaultError, GarbledError, Outbound, Stream
+from policies._base import Candidate, Decision
+from proxy.dataplane.ask import Call
+from proxy.dataplane.carriage import Facts, Hub, outbound, read_answer, request, stream
+from proxy.dataplane.peer import Peer
+from proxy.dataplane.relay import Relay, Result
+from proxy.exchange import Exchange
+from proxy.records import Attempt
+from proxy.snapshot import Plan, Served
+
+TO_THE_CLIENT = frozenset({400, 404, 405, 406, 409, 411, 412, 413, 414, 415, 416, 417, 422, 431, 451})
+"""Answers of an upstream that concern the request itself: another deployment would say the same."""
+ACCOUNT = frozenset({401, 402, 403})
+"""Our own credentials or credit: the next deployment has others."""
+
+
+class Tried(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """The attempt that ended the exchange, and all of them."""
+
+    served: Served | None
+    peer: Peer | None
+    candidate: Candidate | None
+    result: Result
+    attempts: tuple[Attempt, ...]
+    started_s: float
+    """When the last attempt was sent."""
+    ignored: tuple[str, ...] = ()
+    stream: Stream | None = None
+    """Of an answer that is streamed: what is left to be written comes from it."""
+    events: int = 0
+    """Events that went to the client."""
+    facts: Facts | None = None
+    """What a whole answer says."""
+    unexpressed: AdapterError | None = None
+    """Why the last candidate could not be asked, where none could."""
+
+
+Commit = Callable[[Served, Peer, int], Callable[[list[tuple[bytes, bytes]], bytes], None]]
+
+
+async def attempt(exchange: Exchange, call: Call, plan: Plan, decision: Decision, hub: Hub, way: Way) -> Tried:
+    """The decision carried out. Ends with the first answer that is not a failure another deployment could mend."""
+    attempts: list[Attempt] = []
+    last: Tried | None = None
+    unexpressed: AdapterError | None = None
+    for candidate in decision.order:
+        served = plan.served[candidate.place]
+        peer = way.peers[served.name]
+        now_s = perf_counter()
+        if not peer.breaker.allows(now_s) or (attempts and now_s - exchange.arrived_s > served.settings.timeouts.total_s):
+            continue
+        try:
+            out = outbound(call, served, hub)
+            events = _stream(call, served, peer, hub, way)
+            relay = _send(exchange, call, (served, peer, out), events, way, len(attempts) + 1)
+        except AdapterError as error:
+            unexpressed = error
+            continue
+        peer.breaker.begin(now_s)
+        peer.inflight += 1
+        try:
+            result = await relay.result
+        finally:
+            peer.inflight -= 1
+            way.freed()
+        facts = None
+        if result.ending == "whole":
+            result, facts = _read(call, served, peer, result)
+        attempts.append(Attempt(deployment=served.name, status=result.status, kind=result.kind, seconds_s=perf_counter() - now_s))
+        _judge(peer, result, way)
+        last = Tried(
+            served=served,
+            peer=peer,
+            candidate=candidate,
+            result=result,
+            attempts=tuple(attempts),
+            started_s=now_s,
+            ignored=out.ignored,
+            stream=events,
+            events=relay.events,
+            facts=facts,
+        )
+        if not _may_go_on(result):
+            return last
+    if last is not None:
+        return last
+    failed = Result(ending="failed", kind="unexpressed" if unexpressed else "down")
+    return Tried(served=None, peer=None, candidate=None, result=failed, attempts=(), started_s=perf_counter(), unexpressed=unexpressed)
+
+
+class Way(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """What an attempt needs of the data plane around it."""
+
+    peers: Mapping[str, Peer]
+    headers: Mapping[bytes, bytes]
+    request_id: str
+    commit: Commit
+    failed: Callable[[Peer, str], None]
+    """Counts a failed attempt by its kind."""
+    freed: Callable[[], None]
+    """A place became free: whoever queues may look again."""
+    answer_bytes: int
+    event_bytes: int
+
+
+def _stream(call: Call, served: Served, peer: Peer, hub: Hub, way: Way) -> Stream | None:
+    if not (call.ask.stream and call.operation.text):
+        return None
+    return stream(call, served, hub, way.event_bytes, capture=peer.usage_missing)
+
+
+def _send(exchange: Exchange, call: Call, to: tuple[Served, Peer, Outbound], events: Stream | None, way: Way, number: int) -> Relay:
+    """Starts one attempt."""
+    served, peer, out = to
+    operation = call.operation
+    raw = not operation.text and (call.ask.stream or operation.api == "speech")
+    relay = Relay(exchange, events, way.commit(served, peer, number), way.answer_bytes, raw=raw)
+    relay.watch(peer.upstream.send(request(call, served, out, way.headers, way.request_id), relay))
+    return relay
+
+
+def _read(call: Call, served: Served, peer: Peer, result: Result) -> tuple[Result, Facts | None]:
+    """A whole answer understood; one that cannot be is a failure, and another deployment may do better."""
+    try:
+        return result, read_answer(call, served, result.body, capture=peer.usage_missing)
+    except FaultError as error:
+        return msgspec.structs.replace(result, ending="failed", kind="in_band", fault=error.fault), None
+    except GarbledError as error:
+        fault = Fault(message=f"The upstream's answer could not be read: {error}.", code="upstream_error")
+        return msgspec.structs.replace(result, ending="failed", kind="garbled", fault=fault), None
+
+
+def _judge(peer: Peer, result: Result, way: Way) -> None:
+    """What the breaker and the metrics learn."""
+    if result.ending == "gone":
+        return
+    if result.kind == "ok" or (result.kind == "status" and result.status in TO_THE_CLIENT | {429}):
+        peer.breaker.succeeded()
+    else:
+        peer.breaker.failed(perf_counter())
+    if result.kind != "ok":
+        way.failed(peer, f"status_{result.status}" if result.kind == "status" else result.kind)
+
+
+def _may_go_on(result: Result) -> bool:
+    """Whether the next deployment may be tried: nothing has gone to the client, and another might do better."""
+    return result.ending == "failed" and not (result.kind == "status" and result.status in TO_THE_CLIENT)
+
+
+def failure(tried: Tried) -> tuple[int, Fault]:
+    """The status and the error a client gets when nothing answered."""
+    result = tried.result
+    served = tried.served
+    if served is not None and result.kind == "status" and result.status is not None:
+        fault = served.adapter.fault(result.status, result.body)
+        if result.status in TO_THE_CLIENT:
+            return result.status, fault
+        if result.status == 429:
+            return 429, msgspec.structs.replace(fault, type="rate_limit_error", code=fault.code or "rate_limit_exceeded")
+        return 502, Fault(message=_about(result.status), type="upstream_error", code="upstream_error")
+    if (
+        result.fault is not None
+        and result.fault.status is not None
+        and result.kind == "in_band"
+        and result.fault.status in TO_THE_CLIENT | {429}
+    ):
+        return result.fault.status, result.fault
+    if result.kind.startswith("timeout"):
+        return 504, Fault(message=_text(result), type="upstream_error", code="upstream_timeout")
+    return 502, Fault(message=_text(result), type="upstream_error", code="upstream_error")
+
+
+def _about(status: int) -> str:
+    if status in ACCOUNT:
+        return "The upstream did not accept this proxy's credentials."
+    return f"The upstream answered with status {status}."
+
+
+def _text(result: Result) -> str:
+    return result.fault.message if result.fault is not None else "The upstream could not be reached."

@@ -1,0 +1,202 @@
+"""How a call travels to one deployment and how its answer is read: the client's own bytes, or translated through the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from adapters import _multipart
+from adapters._base import Adapter, AdapterError, Embeds, GarbledError, Json, Outbound, Stream, Usage
+from adapters._json import edited, encode, with_account
+from adapters._passthrough import ChatStream, answer_facts
+from adapters._translated import TranslatedStream
+from adapters.anthropic.identity import MessagesStream, messages_reply
+from adapters.openai import PATHS, OpenAI
+from adapters.responses.identity import ResponsesStream, responses_reply
+from carbon.footprint import ProviderReport
+from carbon.meters.provider import from_body
+from proxy.dataplane.ask import Call
+from proxy.snapshot import Served
+from proxy.upstream._base import Request
+
+ANTHROPIC_VERSION = b"2023-06-01"
+"""Sent where a client of the Messages API names none."""
+_FORWARDED = (b"traceparent", b"tracestate")
+_FORWARDED_ANTHROPIC = (b"anthropic-beta",)
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a whole answer says, beside its text."""
+
+    usage: Usage | None
+    finish_reason: str | None
+    text: bytes = b""
+    report: ProviderReport | None = None
+    response_id: str | None = None
+    hub: Json | None = None
+    """The answer in hub form, where it is to be translated."""
+
+
+class Hub:
+    """The hub form of a call, made once and only if a candidate needs it."""
+
+    __slots__ = ("_call", "_request", "_tree")
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._tree: Json | None = None
+        self._request: Json | None = None
+
+    @property
+    def tree(self) -> Json:
+        """The client's own body, decoded whole."""
+        if self._tree is None:
+            self._tree = self._call.tree()
+        return self._tree
+
+    def request(self) -> Json:
+        """The hub request. Raises AdapterError naming what is wrong with the client's."""
+        if self._request is None:
+            hub = self._call.operation.door.hub(self.tree)
+            hub.pop("greenlane", None)
+            if self._call.ask.stream:
+                hub["stream"] = True
+            self._request = hub
+        return self._request
+
+
+def outbound(call: Call, served: Served, hub: Hub) -> Outbound:
+    """The upstream request's path, body and dialect headers. Raises AdapterError where the dialect cannot express it."""
+    api, adapter, target = call.operation.api, served.adapter, served.target
+    if api in served.identity:
+        if call.form_model is not None:
+            model = target.upstream_model.encode()
+            return Outbound(path=_path(served, api), body=_multipart.replaced(call.body, call.form_model, model))
+        if isinstance(adapter, OpenAI):
+            return adapter.identity(api, call.body, call.members, target)
+        edits: dict[str, bytes | None] = {"model": encode(target.upstream_model), "greenlane": None}
+        return Outbound(path=PATHS[api], body=edited(call.body, call.members, edits))
+    if api == "embeddings":
+        return _embeds(adapter).embeddings_outbound(hub.tree, target)
+    return adapter.outbound(hub.request(), target)
+
+
+def _path(served: Served, api: str) -> str:
+    return served.adapter.path(api, served.target) if isinstance(served.adapter, OpenAI) else PATHS[api]
+
+
+def request(call: Call, served: Served, out: Outbound, headers: Mapping[bytes, bytes], request_id: str) -> Request:
+    """The request as the upstream's client takes it: our key, the client's trace, never the client's key."""
+    content_type = call.content_type if call.form_model is not None else b"application/json"
+    lines: list[tuple[bytes, bytes]] = [(b"content-type", content_type), (b"x-request-id", request_id.encode())]
+    if call.operation.api == "messages" and "messages" in served.identity and served.adapter.name == "anthropic":
+        lines.append((b"anthropic-version", headers.get(b"anthropic-version", ANTHROPIC_VERSION)))
+        lines += [(name, headers[name]) for name in _FORWARDED_ANTHROPIC if name in headers]
+    lines += [(name, headers[name]) for name in _FORWARDED if name in headers]
+    path = (served.target.base_path + out.path).encode()
+    return Request(b"POST", path, (*served.headers, *out.headers, *lines), out.body)
+
+
+def stream(call: Call, served: Served, hub: Hub, event_bytes: int, *, capture: bool) -> Stream:
+    """What turns the upstream's events into the client's."""
+    api = call.operation.api
+    if api not in served.identity:
+        return TranslatedStream(served.adapter.reader(served.target), call.operation.door.writer(hub.tree), capture=capture)
+    if api == "messages":
+        return MessagesStream(capture=capture, event_bytes=event_bytes)
+    if api == "responses":
+        return ResponsesStream(capture=capture, event_bytes=event_bytes)
+    return ChatStream(wants_usage=call.wants_usage, capture=capture, continuous=call.continuous_usage, event_bytes=event_bytes)
+
+
+def read_answer(call: Call, served: Served, body: bytes, *, capture: bool) -> Facts:
+    """What a whole answer says. Raises FaultError for an error in it, GarbledError where it is not what its dialect allows."""
+    api = call.operation.api
+    if not call.operation.text:
+        return _plain_facts(call, served, body)
+    if api in served.identity:
+        if api == "messages":
+            _, usage, reason = messages_reply(body, None)
+            return Facts(usage=usage, finish_reason=reason, report=_report(body))
+        if api == "responses":
+            _, usage, reason = responses_reply(body, None)
+            return Facts(usage=usage, finish_reason=reason, report=_report(body), response_id=_id(body))
+        usage, reason, text = answer_facts(body, capture=capture)
+        return Facts(usage=usage, finish_reason=reason, text=text, report=_report(body))
+    completion = served.adapter.completion(body)
+    text = _hub_text(completion.body) if capture else b""
+    return Facts(usage=completion.usage, finish_reason=completion.finish_reason, text=text, report=_report(body), hub=completion.body)
+
+
+def reply(call: Call, served: Served, hub: Hub, body: bytes, facts: Facts, account: bytes) -> bytes:
+    """The client's answer: the upstream's bytes with the account added, or the translation."""
+    api = call.operation.api
+    if facts.hub is not None:
+        return call.operation.door.reply(facts.hub, facts.usage, account, hub.tree)
+    if api in served.identity:
+        if api == "messages":
+            return messages_reply(body, account)[0]
+        if api == "responses":
+            return responses_reply(body, account)[0]
+        if body.lstrip()[:1] != b"{":
+            return body
+        return with_account(body, account, _usage_object(facts.usage) if call.operation.creates else None)
+    return with_account(encode(_embeds(served.adapter).embeddings_reply(body, hub.tree)[0]), account, _usage_object(facts.usage))
+
+
+def _embeds(adapter: Adapter) -> Embeds:
+    if not isinstance(adapter, Embeds):
+        raise AdapterError(f"The dialect {adapter.name} has no embeddings.", "model")
+    return adapter
+
+
+def _plain_facts(call: Call, served: Served, body: bytes) -> Facts:
+    """Usage of an answer that is not generated text: embeddings have it, images sometimes, sounds never."""
+    if call.operation.api not in served.identity:
+        _, usage = _embeds(served.adapter).embeddings_reply(body, call.tree())
+        return Facts(usage=usage, finish_reason=None)
+    if body.lstrip()[:1] != b"{":
+        return Facts(usage=None, finish_reason=None)
+    try:
+        usage, _, _ = answer_facts(body, capture=False)
+    except GarbledError:
+        usage = None
+    return Facts(usage=usage, finish_reason=None, report=_report(body))
+
+
+def _report(body: bytes) -> ProviderReport | None:
+    """The provider's own energy object, looked for only where its name occurs."""
+    if b'"energy"' not in body and b'"impact"' not in body:
+        return None
+    try:
+        found: Any = msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return None
+    return from_body(found) if isinstance(found, dict) else None
+
+
+class _Id(msgspec.Struct):
+    id: str | None = None
+
+
+def _id(body: bytes) -> str | None:
+    try:
+        return msgspec.json.decode(body, type=_Id).id
+    except msgspec.MsgspecError:
+        return None
+
+
+def _hub_text(completion: Json) -> bytes:
+    said = [choice.get("message") or {} for choice in completion.get("choices") or ()]
+    return "".join((message.get("content") or "") + (message.get("reasoning_content") or "") for message in said).encode("utf-8", "replace")
+
+
+def _usage_object(usage: Usage | None) -> bytes | None:
+    """OpenAI's usage object for an answer that came without one."""
+    if usage is None or usage.input_tokens is None:
+        return None
+    completion = usage.output_tokens or 0
+    counts = {"prompt_tokens": usage.input_tokens, "completion_tokens": completion, "total_tokens": usage.input_tokens + completion}
+    return encode(counts)

@@ -1,0 +1,251 @@
+"""The journey of an inference request, top to bottom: admit, ask, candidates, decision, attempt, relay, settle.
+
+Each step turns one immutable value into the next; every error before the commit point becomes an answer in the client's dialect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import zlib
+from collections.abc import Callable, Mapping
+from time import perf_counter
+
+import msgspec
+
+from adapters._base import AdapterError
+from policies._base import Ask, Decision
+from proxy.config import Limits
+from proxy.dataplane import answer
+from proxy.dataplane.admit import Admission, admit, greet
+from proxy.dataplane.ask import Call, read
+from proxy.dataplane.attempt import Tried, Way, attempt
+from proxy.dataplane.candidates import Affinity, candidates
+from proxy.dataplane.carriage import Hub
+from proxy.dataplane.counting import Counter
+from proxy.dataplane.finish import Finish, Journey
+from proxy.dataplane.operations import Operation, canonical, operation_of
+from proxy.dataplane.peer import Peer
+from proxy.dataplane.refusals import body_of, no_candidate, preflight
+from proxy.dataplane.settle import NOTHING, Ending, Settler
+from proxy.dataplane.waiting import WaitingRoom
+from proxy.errors import Refusal
+from proxy.exchange import Exchange
+from proxy.snapshot import Plan, Snapshot
+from proxy.telemetry.metrics import Metrics
+
+log = logging.getLogger("greenlane.endpoint")
+QUEUE_S = 60.0
+"""A request waits for a free place as long as it would wait for a first byte."""
+
+
+class DataPlane:
+    """Answers the inference routes. Holds what changes at run time: the snapshot in force, the peers, who waits."""
+
+    def __init__(
+        self, snapshot: Snapshot, peers: dict[str, Peer], settler: Settler, metrics: Metrics, accepting: Callable[[], bool]
+    ) -> None:
+        self.snapshot = snapshot
+        self.peers = peers
+        self.limits: Limits = snapshot.config.limits
+        self.counter = Counter()
+        self.settler = settler
+        self.metrics = metrics
+        self.waiting = WaitingRoom(self.limits.queue)
+        self.affinity = Affinity()
+        self.inflight = 0
+        self.tasks: set[asyncio.Task[None]] = set()
+        self._accepting = accepting
+        self.finish = Finish(settler, self.counter)
+        self._turns: dict[str, int] = {}
+        self._former: dict[str, Mapping[str, Peer]] = {}
+        self._errors = metrics.numbers("greenlane_upstream_errors")
+
+    def swap(self, snapshot: Snapshot, peers: dict[str, Peer]) -> None:
+        """From now on requests begin under this snapshot; those under way keep theirs."""
+        self._former = {self.snapshot.version: self.peers}
+        self.snapshot, self.peers, self.limits = snapshot, peers, snapshot.config.limits
+
+    # what the connection asks for: proxy.server.Gateway
+
+    def route(self, method: bytes, path: bytes) -> Operation | None:
+        operation = operation_of(path)
+        if operation is None and method == b"OPTIONS":
+            return PREFLIGHT
+        return operation
+
+    def canonical(self, path: bytes) -> bytes:
+        return canonical(path)
+
+    def admit(self, exchange: Exchange, operation: Operation) -> None:
+        greeted = greet(exchange, self.snapshot)
+        exchange.notes = greeted
+        if exchange.method == b"OPTIONS":
+            return
+        if exchange.method != b"POST":
+            raise Refusal(405, "method_not_allowed", "This path takes POST.", headers=b"allow: POST, OPTIONS\r\n")
+        exchange.notes = admit(greeted)
+        if operation.api and not self._accepting():
+            raise Refusal(503, "unavailable", "The ledger cannot take more entries at the moment.", headers=b"retry-after: 5\r\n")
+
+    def serve(self, exchange: Exchange) -> None:
+        if exchange.method == b"OPTIONS":
+            exchange.respond(204, preflight(exchange.notes), b"")
+            return
+        task = asyncio.get_running_loop().create_task(self._journey(exchange, exchange.notes, exchange.state))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    def refuse(self, exchange: Exchange, refusal: Refusal) -> None:
+        admission = exchange.notes or greet(exchange, self.snapshot)
+        operation = exchange.state if isinstance(exchange.state, Operation) else operation_of(exchange.path)
+        self.metrics.add("greenlane_requests", ("", "", "", str(refusal.status)))
+        exchange.respond(
+            refusal.status,
+            answer.refused(admission) + refusal.headers + b"content-type: application/json\r\n",
+            body_of(operation, refusal),
+        )
+
+    def adorn(self, exchange: Exchange) -> list[tuple[bytes, bytes]]:
+        greeted = greet(exchange, self.snapshot)
+        exchange.notes = greeted
+        lines = answer.refused(greeted).replace(b"x-greenlane-reason: refused", b"x-greenlane-reason: control")
+        found = [tuple(line.split(b": ", 1)) for line in lines.split(b"\r\n") if line]
+        return [(name, value) for name, value in found]
+
+    # the journey
+
+    async def _journey(self, exchange: Exchange, admission: Admission, operation: Operation) -> None:
+        self.inflight += 1
+        call: Call | None = None
+        try:
+            call = self._read(exchange, admission, operation)
+            plan = self._plan(call, admission)
+            decision = await self._decide(exchange, call, plan, admission)
+            if decision is None:
+                return
+            await self._carry_out(exchange, call, plan, decision, admission)
+        except Refusal as refusal:
+            self._refused(exchange, admission, call, refusal)
+        except AdapterError as error:
+            self._refused(exchange, admission, call, Refusal(400, error.code, error.message, param=error.param))
+        except Exception:
+            log.exception("a request failed inside the proxy (%s)", admission.entry_id)
+            if not exchange.started:
+                self._refused(exchange, admission, call, Refusal(500, "internal_error", "Something went wrong in the proxy."))
+            elif not exchange.ended:
+                exchange.abort()
+        finally:
+            self.inflight -= 1
+
+    def _read(self, exchange: Exchange, admission: Admission, operation: Operation) -> Call:
+        headers = admission.headers
+        coding = headers.get(b"content-encoding")
+        body = exchange.body if coding in (None, b"identity") else inflated(exchange.body, coding or b"", self.limits.body_bytes)
+        exchange.body = b""
+        call = read(body, headers.get(b"content-type", b""), operation, headers, admission.snapshot)
+        grant = admission.grant
+        if grant is not None and grant.models is not None and call.member.name not in grant.models:
+            raise Refusal(404, "model_not_found", "The model does not exist here, or this key may not use it.", param="model")
+        return call
+
+    def _plan(self, call: Call, admission: Admission) -> Plan:
+        grant = admission.grant
+        if grant is None:
+            raise Refusal(401, "invalid_api_key", "No API key was given.")
+        plan = admission.snapshot.plan(call.operation.api, call.member, grant, call.wishes.policy)
+        wishes = call.wishes
+        return plan.tightened(wishes.require, wishes.prefer, wishes.substitute) if wishes.limited else plan
+
+    async def _decide(self, exchange: Exchange, call: Call, plan: Plan, admission: Admission) -> Decision | None:
+        """The decision; waits while everything is full. None: the client left meanwhile."""
+        began_s = perf_counter()
+        peers = self._peers_of(admission.snapshot)
+        while True:
+            found = candidates(call, plan, peers, perf_counter(), self._home(call, plan, admission))
+            decision = plan.prepared.decide(self._turned(call), found)
+            if decision.rejected:
+                self.settler.rejections(decision)
+            if decision.order:
+                return decision
+            busy = [each for each in decision.rejected if each.constraint == "full"]
+            left_s = QUEUE_S - (perf_counter() - began_s)
+            if not busy or self.waiting.full or left_s <= 0 or not await self.waiting.wait(left_s):
+                raise no_candidate(call, plan, decision, admission, peers, perf_counter())
+            if exchange.gone:
+                self._gone(exchange, admission, call, plan)
+                return None
+
+    async def _carry_out(self, exchange: Exchange, call: Call, plan: Plan, decision: Decision, admission: Admission) -> None:
+        journey = Journey(exchange=exchange, admission=admission, call=call, policy=plan.policy, decision=decision, hub=Hub(call))
+        way = Way(
+            peers=self._peers_of(admission.snapshot),
+            headers=admission.headers,
+            request_id=admission.request_id,
+            commit=self.finish.commit(journey),
+            failed=self._count_failure,
+            freed=self.waiting.freed,
+            answer_bytes=self.limits.answer_bytes,
+            event_bytes=self.limits.event_bytes,
+        )
+        tried = await attempt(exchange, call, plan, decision, journey.hub, way)
+        if tried.served is None:
+            raise tried.unexpressed or Refusal(503, "unavailable", "Every deployment is down.", headers=b"retry-after: 5\r\n")
+        self._remember(call, plan, admission, tried)
+        self.finish.finish(journey, tried)
+
+    def _peers_of(self, snapshot: Snapshot) -> Mapping[str, Peer]:
+        """The peers a snapshot was made with: a reload makes new ones beside them."""
+        return self.peers if snapshot is self.snapshot else self._former.get(snapshot.version, self.peers)
+
+    def _turned(self, call: Call) -> Ask:
+        """The ask with its turn, which `round_robin` counts by: one counter a model."""
+        model = call.member.name
+        self._turns[model] = turn = self._turns.get(model, -1) + 1
+        return msgspec.structs.replace(call.ask, turn=turn) if turn else call.ask
+
+    def _home(self, call: Call, plan: Plan, admission: Admission) -> str | None:
+        if len(plan.prepared.places) < 2 or call.operation.api != "chat" or admission.grant is None:
+            return None
+        return self.affinity.home(admission.grant.team, call.member.name, bytes(call.members["messages"]))
+
+    def _remember(self, call: Call, plan: Plan, admission: Admission, tried: Tried) -> None:
+        if tried.served is None or len(plan.prepared.places) < 2 or call.operation.api != "chat" or admission.grant is None:
+            return
+        self.affinity.remember(admission.grant.team, call.member.name, bytes(call.members["messages"]), tried.served.name)
+
+    def _count_failure(self, peer: Peer, kind: str) -> None:
+        labels = (peer.name, peer.served.model, kind)
+        self._errors[labels] = self._errors.get(labels, 0.0) + 1.0
+
+    def _refused(self, exchange: Exchange, admission: Admission, call: Call | None, refusal: Refusal) -> None:
+        """Answers an admitted request with an error of ours, and keeps its entry."""
+        ending = Ending(status=refusal.status, outcome="refused", reason="refused", policy=None, error=refusal.code)
+        self.settler.settle(admission, call, None, NOTHING, ending, exchange.arrived_s)
+        operation = call.operation if call is not None else exchange.state
+        head = answer.refused(admission) + refusal.headers + b"content-type: application/json\r\n"
+        exchange.respond(refusal.status, head, body_of(operation, refusal))
+
+    def _gone(self, exchange: Exchange, admission: Admission, call: Call, plan: Plan) -> None:
+        ending = Ending(status=499, outcome="client_gone", reason="refused", policy=plan.policy)
+        self.settler.settle(admission, call, None, NOTHING, ending, exchange.arrived_s)
+
+
+def inflated(body: bytes, coding: bytes, limit_bytes: int) -> bytes:
+    """A gzip or deflate body, bounded. Raises Refusal 413 (too large when inflated), 415 (another coding), 400 (broken)."""
+    if coding.lower() not in (b"gzip", b"x-gzip", b"deflate"):
+        raise Refusal(415, "unsupported_media_type", "The content coding is not known; gzip and deflate are.")
+    inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+    try:
+        plain = inflater.decompress(body, limit_bytes + 1)
+    except zlib.error:
+        raise Refusal(400, "invalid_request_error", "The body is not valid gzip or deflate.") from None
+    if len(plain) > limit_bytes:
+        raise Refusal(413, "too_large", f"The body is larger than {limit_bytes} bytes when inflated.")
+    if not inflater.eof or inflater.unused_data:
+        raise Refusal(400, "invalid_request_error", "The compressed body is cut short or followed by other bytes.")
+    return plain
+
+
+PREFLIGHT = Operation(api="", path=b"")
+"""OPTIONS on a path that is not inference."""

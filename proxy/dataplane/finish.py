@@ -1,0 +1,256 @@
+"""The end of an exchange: what the client still gets, and the account that is kept before its last byte goes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter, time
+from typing import NamedTuple
+
+import msgspec
+
+from adapters._base import Fault, Usage
+from carbon.footprint import Footprint, ProviderReport
+from policies._base import Decision
+from proxy.dataplane import answer, refusals
+from proxy.dataplane.admit import Admission
+from proxy.dataplane.ask import Call
+from proxy.dataplane.attempt import Tried, failure
+from proxy.dataplane.carriage import Facts, Hub, read_answer, reply
+from proxy.dataplane.counting import Counter
+from proxy.dataplane.peer import Peer
+from proxy.dataplane.relay import Result
+from proxy.dataplane.settle import NO_TOKENS, NOTHING, Account, Ending, Settler, account, counted, forecast, reason_of, report_in, told
+from proxy.exchange import Exchange
+from proxy.records import Tokens
+from proxy.snapshot import Served
+
+EVENTS = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
+JSON = b"content-type: application/json\r\n"
+_UNTOUCHED = frozenset({"connect", "dns", "tls", "timeout_connect", "status", "down", "unexpressed", "closed"})
+"""Kinds of failure after which no work was done; after any other some was, and nobody knows how much."""
+
+
+class Outcome(NamedTuple):
+    """How an exchange ended, in its entry's words."""
+
+    status: int
+    outcome: str
+    error: str | None = None
+    response_id: str | None = None
+
+
+class Journey(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """What is fixed once a decision has been made."""
+
+    exchange: Exchange
+    admission: Admission
+    call: Call
+    policy: str
+    decision: Decision
+    hub: Hub
+
+    @property
+    def verbose(self) -> bool:
+        grant = self.admission.grant
+        return (
+            self.call.wishes.verbose
+            or self.admission.snapshot.config.server.verbose
+            or (grant is not None and grant.key is not None and grant.explain)
+        )
+
+
+class Finish:
+    """Ends exchanges. One a process."""
+
+    def __init__(self, settler: Settler, counter: Counter) -> None:
+        self._settler = settler
+        self._counter = counter
+
+    def commit(self, journey: Journey) -> Callable[[Served, Peer, int], Callable[[list[tuple[bytes, bytes]], bytes], None]]:
+        """What sends the head of a stream with its first bytes: made for each attempt, called at its commit point."""
+
+        def for_attempt(served: Served, peer: Peer, number: int) -> Callable[[list[tuple[bytes, bytes]], bytes], None]:
+            def send(headers: list[tuple[bytes, bytes]], first: bytes) -> None:
+                call = journey.call
+                footprint = forecast(call, served) if call.operation.text else Footprint(intensity=served.intensity)
+                head = self._head(journey, served, peer, number, footprint, None)
+                kind = EVENTS if call.operation.text else content_type(headers)
+                journey.exchange.start(200, head + kind + passed_on(headers), first)
+
+            return send
+
+        return for_attempt
+
+    def finish(self, journey: Journey, tried: Tried) -> None:
+        """Ends the exchange as the attempt ended."""
+        match tried.result.ending:
+            case "whole":
+                self._whole(journey, tried)
+            case "streamed":
+                self._streamed(journey, tried)
+            case "truncated":
+                self._truncated(journey, tried)
+            case "gone":
+                self._gone(journey, tried)
+            case "failed":
+                self._failed(journey, tried)
+
+    def _whole(self, journey: Journey, tried: Tried) -> None:
+        served, peer, facts, call = tried.served, tried.peer, tried.facts, journey.call
+        if served is None or peer is None or facts is None:
+            raise ValueError("a whole answer comes from somewhere")
+        result = tried.result
+        if facts.usage is None and call.operation.text and not facts.text:
+            facts = self._reread(journey, served, peer, result)
+        said = facts.text
+        worked = self._account(journey, tried, facts.usage, lambda: said, facts.report)
+        if facts.usage is None and call.operation.text:
+            facts = msgspec.structs.replace(facts, usage=_usage(worked.tokens))
+        shown = answer.account(journey.admission, told(worked, served, journey.policy, reason_of(journey.decision, tried.candidate)))
+        body = reply(call, served, journey.hub, result.body, facts, shown)
+        self._settle(journey, tried, worked, Outcome(200, "completed", response_id=facts.response_id))
+        head = self._head(journey, served, peer, len(tried.attempts), worked.footprint, worked.cost_usd)
+        kind = JSON if call.operation.text else content_type(result.headers)
+        journey.exchange.respond(200, head + kind + passed_on(result.headers), body)
+
+    def _reread(self, journey: Journey, served: Served, peer: Peer, result: Result) -> Facts:
+        """The answer once more with its text, because it reports no usage; from now on the text is kept at once."""
+        peer.usage_missing = True
+        return read_answer(journey.call, served, result.body, capture=True)
+
+    def _streamed(self, journey: Journey, tried: Tried) -> None:
+        served, peer, stream = tried.served, tried.peer, tried.stream
+        if served is None or peer is None:
+            raise ValueError("a stream comes from somewhere")
+        if stream is None:
+            self._settle(journey, tried, self._account(journey, tried, None, bytes, None), Outcome(200, "completed"))
+            journey.exchange.end()
+            return
+        missing = stream.usage is None
+        peer.usage_missing = peer.usage_missing or missing
+        worked = self._account(journey, tried, stream.usage, lambda: bytes(stream.text), report_in(stream.comments))
+        if missing:
+            stream.usage = _usage(worked.tokens)
+        shown = answer.account(journey.admission, told(worked, served, journey.policy, reason_of(journey.decision, tried.candidate)))
+        last = stream.close(shown)
+        self._settle(journey, tried, worked, Outcome(200, "completed", response_id=getattr(stream, "response_id", None)))
+        journey.exchange.end(last)
+
+    def _truncated(self, journey: Journey, tried: Tried) -> None:
+        fault = refusals.scrubbed(tried.result.fault or Fault(message="The upstream broke the stream."))
+        stream = tried.stream
+        usage = None if stream is None else stream.usage
+        worked = self._account(journey, tried, usage, lambda: b"" if stream is None else bytes(stream.text), None)
+        self._settle(journey, tried, worked, Outcome(200, "truncated", fault.code or "upstream_error"))
+        if stream is None:
+            journey.exchange.abort()
+        else:
+            journey.exchange.end(stream.fail(fault))
+
+    def _gone(self, journey: Journey, tried: Tried) -> None:
+        stream = tried.stream
+        if stream is None or tried.result.first_s is None:
+            # how much was generated before the client left is not known
+            served = tried.served
+            worked = Account(tokens=NO_TOKENS, footprint=Footprint(intensity=None if served is None else served.intensity), cost_usd=None)
+        else:
+            worked = self._account(journey, tried, stream.usage, lambda: bytes(stream.text), None)
+        self._settle(journey, tried, worked, Outcome(499, "client_gone"))
+
+    def _failed(self, journey: Journey, tried: Tried) -> None:
+        status, fault = failure(tried)
+        fault = refusals.scrubbed(fault)
+        kind = tried.result.kind
+        worked = NOTHING if kind in _UNTOUCHED else Account(tokens=NO_TOKENS, footprint=Footprint(), cost_usd=None)
+        self._settle(journey, tried, worked, Outcome(status, "failed", fault.code or "upstream_error"))
+        head = answer.refused(journey.admission, journey.policy, len(tried.attempts), worked=kind not in _UNTOUCHED)
+        body = journey.call.operation.door.error(fault, status)
+        journey.exchange.respond(status, head + JSON + passed_on(tried.result.headers), body)
+
+    def _account(
+        self, journey: Journey, tried: Tried, usage: Usage | None, text: Callable[[], bytes], report: ProviderReport | None
+    ) -> Account:
+        served = tried.served
+        if served is None:
+            return NOTHING
+        call = journey.call
+        if not call.operation.text and usage is None:
+            return Account(tokens=NO_TOKENS, footprint=Footprint(intensity=served.intensity), cost_usd=None)
+
+        def count() -> tuple[int, int]:
+            said = text()
+            return self._counter.tokens(bytes(call.members.get("messages", call.body))), self._counter.tokens(
+                said
+            ) if said else tried.events
+
+        return account(served, counted(usage, count), report, perf_counter() - tried.started_s)
+
+    def _head(self, journey: Journey, served: Served, peer: Peer, attempts: int, footprint: Footprint, cost_usd: float | None) -> bytes:
+        decision = journey.decision
+        first = decision.order[0].place.name
+        shown = answer.Shown(
+            head=peer.head,
+            policy=journey.policy,
+            reason=decision.reason if served.name == first else "fallback",
+            attempts=attempts,
+            cost_usd=cost_usd,
+            footprint=footprint,
+            forecast=journey.call.ask.stream,
+        )
+        head = answer.answered(journey.admission, shown)
+        if journey.verbose:
+            rejected = tuple(f"{each.deployment}={each.constraint}" for each in decision.rejected)
+            head += answer.verbose(footprint, journey.admission.snapshot, rejected, (), time())
+        return head
+
+    def _settle(
+        self,
+        journey: Journey,
+        tried: Tried,
+        worked: Account,
+        how: Outcome,
+    ) -> None:
+        ending = Ending(
+            status=how.status,
+            outcome=how.outcome,
+            reason=reason_of(journey.decision, tried.candidate),
+            policy=journey.policy,
+            error=how.error,
+            first_s=tried.result.first_s,
+            response_id=how.response_id,
+            attempts=tried.attempts,
+            decision=journey.decision,
+            ignored=tried.ignored,
+            overhead_s=tried.started_s - journey.exchange.arrived_s if len(tried.attempts) == 1 else None,
+            upstream_id=upstream_id(tried.result.headers),
+        )
+        self._settler.settle(journey.admission, journey.call, tried, worked, ending, journey.exchange.arrived_s)
+
+
+def passed_on(headers: list[tuple[bytes, bytes]]) -> bytes:
+    """The upstream's header lines that are the client's business."""
+    lines = b""
+    for name, value in headers:
+        if name in answer.PASSED_ON or name.startswith(answer.PASSED_ON_PREFIXES):
+            lines += name + b": " + value + b"\r\n"
+    return lines
+
+
+def content_type(headers: list[tuple[bytes, bytes]]) -> bytes:
+    """The upstream's content type as a header line."""
+    for name, value in headers:
+        if name == b"content-type":
+            return b"content-type: " + value + b"\r\n"
+    return b"content-type: application/octet-stream\r\n"
+
+
+def upstream_id(headers: list[tuple[bytes, bytes]]) -> str | None:
+    """The request id the upstream gave, for its support."""
+    for name, value in headers:
+        if name in (b"x-request-id", b"request-id"):
+            return value[:128].decode("ascii", "replace")
+    return None
+
+
+def _usage(tokens: Tokens) -> Usage:
+    return Usage(input_tokens=tokens.input, output_tokens=tokens.output)

@@ -1,0 +1,95 @@
+"""A deployment at run time: its upstream, breaker, load and observed latency, and the metrics bound to its names."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+
+from carbon.format import plain
+from proxy.config import Config, Deployment
+from proxy.dataplane.breaker import Breaker
+from proxy.snapshot import Served, Snapshot
+from proxy.telemetry.metrics import Metrics
+from proxy.upstream._base import Upstream
+
+OBSERVED = 31
+"""First-token times kept a deployment; their median is what `fastest` compares."""
+
+
+class Peer:
+    """What the data plane keeps of one deployment. Survives a reload that leaves its settings as they are."""
+
+    __slots__ = (
+        "_recent",
+        "breaker",
+        "duration",
+        "first_token",
+        "head",
+        "inflight",
+        "labels",
+        "name",
+        "overhead",
+        "served",
+        "ttft_s",
+        "upstream",
+        "usage_missing",
+    )
+
+    def __init__(self, served: Served, upstream: Upstream, breaker: Breaker, metrics: Metrics) -> None:
+        self.served = served
+        self.name = served.name
+        self.upstream = upstream
+        self.breaker = breaker
+        self.inflight = 0
+        self.ttft_s: float | None = None
+        self.usage_missing = not served.settings.quirks.reports_usage
+        """Its last stream reported no usage: text is kept to be counted."""
+        self._recent: deque[float] = deque(maxlen=OBSERVED)
+        self.head = static_head(served)
+        self.labels = (served.model, served.name)
+        self.duration = metrics.histogram("greenlane_request_duration_seconds", self.labels)
+        self.first_token = metrics.histogram("greenlane_time_to_first_token_seconds", self.labels)
+        self.overhead = metrics.histogram("greenlane_overhead_seconds", self.labels)
+
+    def __repr__(self) -> str:
+        return f"<Peer {self.name}: {self.inflight} in flight, {self.breaker!r}>"
+
+    def observe_ttft(self, seconds_s: float) -> None:
+        self._recent.append(seconds_s)
+        ordered = sorted(self._recent)
+        self.ttft_s = ordered[len(ordered) // 2]
+
+    @property
+    def full(self) -> bool:
+        concurrency = self.served.settings.concurrency
+        return concurrency is not None and self.inflight >= concurrency
+
+    @property
+    def load(self) -> float:
+        settings = self.served.settings
+        return self.inflight / ((settings.concurrency or 1) if settings.concurrency else settings.weight)
+
+
+def static_head(served: Served) -> bytes:
+    """The header lines of every answer this deployment gives."""
+    lines = [f"x-greenlane-model: {served.model}\r\nx-greenlane-deployment: {served.name}\r\n"]
+    intensity = served.intensity
+    if intensity is not None:
+        lines.append(f"x-carbon-intensity-g-per-kwh: {plain(intensity.g_per_kwh)}\r\nx-carbon-zone: {intensity.zone}\r\n")
+    return "".join(lines).encode("ascii", "replace")
+
+
+def peers(
+    snapshot: Snapshot, before: Mapping[str, Peer], metrics: Metrics, connect: Callable[[Deployment, Config], Upstream]
+) -> dict[str, Peer]:
+    """A peer for every deployment of the snapshot; one whose settings did not change keeps its connections and its history."""
+    found = {}
+    for name, served in snapshot.served.items():
+        old = before.get(name)
+        if old is not None and old.served.settings == served.settings and old.served.headers == served.headers:
+            old.served, old.head = served, static_head(served)
+            found[name] = old
+        else:
+            settings = snapshot.config.breaker
+            found[name] = Peer(served, connect(served.settings, snapshot.config), Breaker(settings.failures, settings.open_s), metrics)
+    return found

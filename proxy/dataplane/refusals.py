@@ -1,0 +1,88 @@
+"""Answers that are errors: their bodies in the client's dialect, and what a request learns when nothing may serve it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from adapters._base import Fault
+from adapters._chat import error_body
+from policies._base import Decision
+from proxy.dataplane import answer
+from proxy.dataplane.admit import Admission
+from proxy.dataplane.ask import Call
+from proxy.dataplane.operations import Operation
+from proxy.dataplane.peer import Peer
+from proxy.errors import Refusal
+from proxy.snapshot import Plan
+
+_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+_CAPACITY = frozenset({"down", "full"})
+_SECRET = re.compile(r"(?:sk|pk|key|gsk|xai|AIza|Bearer)[-_ ]?[A-Za-z0-9_\-.*]{8,}")
+
+
+def body_of(operation: Operation | None, refusal: Refusal) -> bytes:
+    """The error body of a refusal: OpenAI's object, or Anthropic's on its route."""
+    fault = Fault(message=refusal.message, type=type_of(refusal.status), code=refusal.code, param=refusal.param)
+    if refusal.detail is not None:
+        plain: dict[str, Any] = msgspec.json.decode(_error(operation, fault, refusal.status))
+        plain["error"]["deployments"] = refusal.detail
+        return msgspec.json.encode(plain)
+    return _error(operation, fault, refusal.status)
+
+
+def _error(operation: Operation | None, fault: Fault, status: int) -> bytes:
+    return error_body(fault) if operation is None else operation.door.error(fault, status)
+
+
+def type_of(status: int) -> str:
+    """OpenAI's error type for a status of ours."""
+    return _TYPES.get(status) or ("invalid_request_error" if status < 500 else "server_error")
+
+
+def scrubbed(fault: Fault) -> Fault:
+    """The fault without anything that looks like a key."""
+    return msgspec.structs.replace(fault, message=_SECRET.sub("***", fault.message))
+
+
+def no_candidate(call: Call, plan: Plan, decision: Decision, admission: Admission, peers: Mapping[str, Peer], now_s: float) -> Refusal:
+    """Why nothing may serve the call: 400 a member nobody can express, 422 a constraint, 503 nobody is up."""
+    rejected = decision.rejected
+    name = call.member.name
+    if not plan.served:
+        return Refusal(404, "model_not_found", f"The model `{name}` is not served through this API.", param="model")
+    capacity = [each for each in rejected if each.constraint in _CAPACITY]
+    if capacity:
+        wait_s = min((peers[each.deployment].breaker.retry_after_s(now_s) for each in capacity if each.deployment in peers), default=1.0)
+        header = f"retry-after: {max(1, round(wait_s))}\r\n".encode()
+        return Refusal(503, "unavailable", f"Every deployment of `{name}` that may serve this is down or full.", headers=header)
+    members = [each.constraint for each in rejected if each.constraint.startswith(("member:", "ability:"))]
+    if members and len(members) == len(rejected):
+        param = members[0].partition(":")[2]
+        return Refusal(400, "unsupported_parameter", f"No deployment of `{name}` can express `{param}`.", param=param)
+    detail = None
+    if admission.grant is not None and admission.grant.explain:
+        detail = [{"deployment": each.deployment, "constraint": each.constraint} for each in rejected]
+    constraints = ", ".join(sorted({each.constraint for each in rejected}))
+    message = f"No deployment of `{name}` meets what is required ({constraints})."
+    return Refusal(422, "no_eligible_deployment", message, detail=detail)
+
+
+def preflight(admission: Admission) -> bytes:
+    """Headers of the answer to OPTIONS: the CORS grant where the origin has one, and the headers of every response."""
+    lines = answer.refused(admission) + b"allow: GET, HEAD, POST, OPTIONS\r\n"
+    allowed = answer.cors(admission)
+    if not allowed:
+        return lines
+    wanted = admission.headers.get(b"access-control-request-headers", b"authorization, content-type")
+    names = b", ".join(name.strip() for name in wanted.split(b",") if re.fullmatch(rb"[A-Za-z0-9_-]{1,64}", name.strip()))
+    max_age_s = admission.snapshot.config.server.cors.max_age_s
+    return (
+        lines
+        + b"access-control-allow-methods: GET, POST, OPTIONS\r\naccess-control-allow-headers: "
+        + names
+        + b"\r\naccess-control-max-age: %d\r\n" % max_age_s
+    )

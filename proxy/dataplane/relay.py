@@ -1,0 +1,247 @@
+"""One attempt's answer on its way to the client: chunks are forwarded in the call that brings them, and nothing is spliced.
+
+Until the first body byte goes out (the commit point) a failure leaves the client untouched and another deployment can be tried;
+after it a broken stream ends in one error event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from time import perf_counter
+from typing import Literal
+
+import msgspec
+
+from adapters._base import Fault, FaultError, GarbledError, Stream
+from proxy.exchange import Exchange
+from proxy.upstream._base import Sending, UpstreamError
+
+log = logging.getLogger("greenlane.relay")
+ERROR_BYTES = 256 * 1024
+"""Of an upstream's error answer this much is read."""
+
+Ending = Literal["whole", "streamed", "truncated", "failed", "gone"]
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """How one attempt ended."""
+
+    ending: Ending
+    status: int | None = None
+    headers: list[tuple[bytes, bytes]] = []
+    body: bytes = b""
+    """Of a whole answer, or of an error answer."""
+    fault: Fault | None = None
+    """What an upstream said in the stream, or what broke it."""
+    kind: str = "ok"
+    """`ok`, `status`, or an error kind."""
+    first_s: float | None = None
+    """When the first content came (perf_counter)."""
+    sent_bytes: int = 0
+
+
+class Relay:
+    """Receives from one upstream, sends to one client. `result` is set exactly once."""
+
+    __slots__ = (
+        "_answer_bytes",
+        "_clock",
+        "_committed",
+        "_done",
+        "_exchange",
+        "_first_s",
+        "_headers",
+        "_held",
+        "_on_commit",
+        "_parts",
+        "_raw",
+        "_sending",
+        "_size",
+        "_status",
+        "_stream",
+        "events",
+        "result",
+    )
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        stream: Stream | None,
+        on_commit: Callable[[list[tuple[bytes, bytes]], bytes], None],
+        answer_bytes: int,
+        *,
+        raw: bool = False,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self._clock = perf_counter
+        self.result: asyncio.Future[Result] = loop.create_future()
+        self._exchange = exchange
+        self._stream = stream
+        self._on_commit = on_commit
+        self._answer_bytes = answer_bytes
+        self._raw = raw
+        """Forward bytes as they come, unread (sound, events of operations that generate no text)."""
+        self._sending: Sending | None = None
+        self._status: int | None = None
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._parts: list[bytes] = []
+        self._held = b""
+        self._size = 0
+        self._first_s: float | None = None
+        self._committed = False
+        self._done = False
+        self.events = 0
+        """Events forwarded; about the tokens generated where nobody says."""
+
+    @property
+    def committed(self) -> bool:
+        return self._committed
+
+    def watch(self, sending: Sending) -> None:
+        """Ties the client's pace and presence to this attempt."""
+        self._sending = sending
+        exchange = self._exchange
+        exchange.on_pause = sending.pause
+        exchange.on_resume = sending.resume
+        exchange.on_gone = self._gone
+
+    def on_response(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        self._status = status
+        self._headers = headers
+        if status >= 300:
+            self._stream = None
+            self._raw = False
+        elif self._stream is not None and _is_json(headers):
+            self._abort()
+            self._broken(Fault(message="The upstream answered a stream with a whole answer.", code="upstream_error"), "garbled")
+
+    def on_data(self, data: bytes) -> None:
+        if self._done:
+            return
+        if self._stream is None and not self._raw:
+            self._collect(data)
+            return
+        if self._first_s is None:
+            self._first_s = self._clock()
+        if self._stream is None:
+            self._forward(data)
+            return
+        try:
+            out = self._stream.feed(data)
+        except FaultError as error:
+            self._broken(error.fault, "in_band")
+        except GarbledError as error:
+            self._broken(Fault(message=f"The upstream's stream could not be read: {error}.", code="upstream_error"), "garbled")
+        except Exception:
+            log.exception("a stream reader failed")
+            self._broken(Fault(message="The upstream's stream could not be read.", code="upstream_error"), "garbled")
+        else:
+            if out:
+                self._forward_events(out)
+            if self._stream.ended:
+                self._finish(Result(ending="streamed", status=self._status, headers=self._headers, first_s=self._first_s))
+
+    def on_end(self) -> None:
+        if self._done:
+            return
+        if self._stream is not None:
+            self._end_of_events()
+        elif self._raw and self._committed:
+            self._finish(Result(ending="streamed", status=self._status, headers=self._headers, first_s=self._first_s))
+        else:
+            parts = self._parts
+            body = parts[0] if len(parts) == 1 else b"".join(parts)
+            kind = "ok" if self._status is not None and 200 <= self._status < 300 else "status"
+            ending: Ending = "whole" if kind == "ok" else "failed"
+            self._finish(Result(ending=ending, status=self._status, headers=self._headers, body=body, kind=kind, first_s=self._clock()))
+
+    def on_error(self, error: UpstreamError) -> None:
+        if not self._done:
+            self._broken(Fault(message=_TOLD.get(error.kind, "The upstream could not be reached."), code="upstream_error"), error.kind)
+
+    def _end_of_events(self) -> None:
+        stream = self._stream
+        if stream is None:
+            return
+        try:
+            out = stream.finish()
+        except FaultError as error:
+            self._broken(error.fault, "in_band")
+            return
+        except GarbledError:
+            out = b""
+        if out:
+            self._forward_events(out)
+        if stream.ended:
+            self._finish(Result(ending="streamed", status=self._status, headers=self._headers, first_s=self._first_s))
+        else:
+            self._broken(Fault(message="The upstream ended the stream before it was complete.", code="upstream_error"), "truncated")
+
+    def _collect(self, data: bytes) -> None:
+        self._size += len(data)
+        limit = self._answer_bytes if self._status is not None and self._status < 300 else ERROR_BYTES
+        if self._size <= limit:
+            self._parts.append(data)
+        elif limit == self._answer_bytes:
+            self._abort()
+            self._broken(Fault(message="The upstream's answer is too large.", code="upstream_error"), "too_large")
+
+    def _forward_events(self, out: bytes) -> None:
+        stream = self._stream
+        self.events += out.count(b"\n\n")
+        if not self._committed and stream is not None and not stream.started:
+            self._held += out
+            return
+        self._forward(out)
+
+    def _forward(self, out: bytes) -> None:
+        self._size += len(out)
+        if self._committed:
+            self._exchange.send(out)
+            return
+        self._committed = True
+        first, self._held = self._held + out, b""
+        self._on_commit(self._headers, first)
+
+    def _broken(self, fault: Fault, kind: str) -> None:
+        self._abort()
+        ending: Ending = "truncated" if self._committed else "failed"
+        self._finish(Result(ending=ending, status=self._status, headers=self._headers, fault=fault, kind=kind, first_s=self._first_s))
+
+    def _gone(self) -> None:
+        if not self._done:
+            self._abort()
+            self._finish(Result(ending="gone", status=self._status, kind="client_gone", first_s=self._first_s))
+
+    def _abort(self) -> None:
+        if self._sending is not None:
+            self._sending.abort()
+
+    def _finish(self, result: Result) -> None:
+        self._done = True
+        self._parts = []
+        exchange = self._exchange
+        exchange.on_pause = exchange.on_resume = exchange.on_gone = None
+        if not self.result.done():
+            self.result.set_result(result)
+
+
+_TOLD = {
+    "connect": "The upstream could not be reached.",
+    "dns": "The upstream's name could not be resolved.",
+    "tls": "The upstream's certificate or TLS was not accepted.",
+    "reset": "The upstream broke the connection.",
+    "garbled": "The upstream's answer could not be read.",
+    "timeout_connect": "The upstream could not be reached in time.",
+    "timeout_first_byte": "The upstream did not begin to answer in time.",
+    "timeout_idle": "The upstream fell silent.",
+    "timeout_total": "The upstream did not finish in time.",
+    "too_large": "The upstream's answer is too large.",
+    "closed": "The upstream is being closed.",
+}
+
+
+def _is_json(headers: list[tuple[bytes, bytes]]) -> bool:
+    return any(name == b"content-type" and value.lower().startswith(b"application/json") for name, value in headers)

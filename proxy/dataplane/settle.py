@@ -1,0 +1,300 @@
+"""The account of an exchange: usage to tokens, tokens to energy, grams and price, all of it to a ledger entry, metrics and a log line.
+
+Runs exactly once for every admitted exchange and never waits. The figures come from the same `Footprint.of` as the forecast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any
+
+import msgspec
+
+from adapters._base import Usage
+from carbon.footprint import NO_WORK, Footprint, ProviderReport, Workload
+from carbon.meters.provider import from_comment
+from carbon.shipped import DATA_VERSION
+from policies._base import Candidate, Decision
+from proxy import __version__
+from proxy.dataplane.admit import Admission
+from proxy.dataplane.ask import Call
+from proxy.dataplane.attempt import Tried
+from proxy.dataplane.peer import Peer
+from proxy.records import Attempt, Carbon, Entry, IntensitySample, Tokens
+from proxy.snapshot import Served
+from proxy.telemetry.logs import RequestLog
+from proxy.telemetry.metrics import Metrics
+
+NO_TOKENS = Tokens()
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """What one answer cost."""
+
+    tokens: Tokens
+    footprint: Footprint
+    cost_usd: float | None
+    report: ProviderReport | None = None
+
+
+NOTHING = Account(tokens=NO_TOKENS, footprint=NO_WORK, cost_usd=0.0)
+"""Of a request that no upstream worked on."""
+
+
+class Ending(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """How the exchange ended, for its entry."""
+
+    status: int
+    outcome: str
+    reason: str
+    policy: str | None
+    error: str | None = None
+    first_s: float | None = None
+    response_id: str | None = None
+    attempts: tuple[Attempt, ...] = ()
+    decision: Decision | None = None
+    ignored: tuple[str, ...] = ()
+    overhead_s: float | None = None
+    forecast: Footprint | None = None
+    upstream_id: str | None = None
+
+
+def forecast(call: Call, served: Served) -> Footprint:
+    """What the call is expected to cost on a deployment: the same function as the account, with expected tokens."""
+    ask = call.ask
+    return Footprint.of(
+        Workload(input_tokens=ask.input_tokens, output_tokens=ask.expected_output_tokens), served.estimator, served.intensity
+    )
+
+
+def account(served: Served, tokens: Tokens, report: ProviderReport | None, seconds_s: float | None) -> Account:
+    """Energy, grams and price of what a deployment did. Unknown tokens leave everything unknown, unless the provider reports."""
+    footprint = Footprint(intensity=served.intensity)
+    cost = None
+    if tokens.input is not None and tokens.output is not None:
+        workload = Workload(
+            input_tokens=tokens.input,
+            output_tokens=tokens.output,
+            cached_tokens=tokens.cached or 0,
+            estimated=tokens.estimated,
+            seconds_s=seconds_s,
+        )
+        footprint = Footprint.of(workload, served.estimator, served.intensity, report)
+        if served.price is not None:
+            cost = served.price.usd(tokens.input, tokens.cached or 0, tokens.cache_write or 0, tokens.output)
+    elif report is not None:
+        footprint = Footprint.of(Workload(input_tokens=0, output_tokens=0), None, served.intensity, report)
+    return Account(tokens=tokens, footprint=footprint, cost_usd=cost, report=report)
+
+
+def counted(usage: Usage | None, text: Callable[[], tuple[int, int]]) -> Tokens:
+    """Tokens as reported, or counted (input, output) where they were not."""
+    if usage is not None and usage.input_tokens is not None:
+        return Tokens(
+            input=usage.input_tokens,
+            cached=usage.cached_tokens,
+            cache_write=usage.cache_write_tokens,
+            output=usage.output_tokens if usage.output_tokens is not None else 0,
+            reasoning=usage.reasoning_tokens,
+        )
+    input_tokens, output_tokens = text()
+    return Tokens(input=input_tokens, output=output_tokens, estimated=True)
+
+
+def report_in(comments: list[bytes]) -> ProviderReport | None:
+    """The last energy report among a stream's comment lines."""
+    for line in reversed(comments):
+        if (found := from_comment(line)) is not None:
+            return found
+    return None
+
+
+def told(account: Account, served: Served, policy: str, reason: str) -> dict[str, Any]:
+    """The members of `usage.greenlane`, less the id. Unknown is null."""
+    footprint = account.footprint
+    intensity = footprint.intensity
+    return {
+        "model": served.model,
+        "deployment": served.name,
+        "policy": policy,
+        "reason": reason,
+        "energy_wh": _wh(footprint.energy_j),
+        "energy_low_wh": _wh(footprint.energy_low_j),
+        "energy_high_wh": _wh(footprint.energy_high_j),
+        "carbon_g": _short(footprint.carbon_g),
+        "carbon_low_g": _short(footprint.carbon_low_g),
+        "carbon_high_g": _short(footprint.carbon_high_g),
+        "method": footprint.method,
+        "confidence": footprint.confidence,
+        "zone": None if intensity is None else intensity.zone,
+        "intensity_g_per_kwh": None if intensity is None else intensity.g_per_kwh,
+        "cost_usd": _short(account.cost_usd),
+    }
+
+
+class Settler:
+    """Writes entries, counts, logs. One a process."""
+
+    def __init__(self, metrics: Metrics, log: RequestLog, keep: Callable[[Entry], None], wall: Callable[[], float]) -> None:
+        self._metrics = metrics
+        self._log = log
+        self._keep = keep
+        self._wall = wall
+        self._requests = metrics.numbers("greenlane_requests")
+        self._tokens = metrics.numbers("greenlane_tokens")
+        self._energy = metrics.numbers("greenlane_energy_joules")
+        self._grams = metrics.numbers("greenlane_co2e_grams")
+        self._cost = metrics.numbers("greenlane_cost_usd")
+
+    def settle(
+        self, admission: Admission, call: Call | None, tried: Tried | None, account: Account, ending: Ending, arrived_s: float
+    ) -> None:
+        """Keeps the entry (before the answer's last byte goes out), then counts and logs. Never waits, never raises."""
+        duration_s = perf_counter() - arrived_s
+        served = tried.served if tried is not None else None
+        ttft_s = None if ending.first_s is None else ending.first_s - arrived_s
+        entry = self._entry(admission, call, served, account, ending)
+        entry = msgspec.structs.replace(entry, duration_s=duration_s, ttft_s=ttft_s)
+        self._keep(entry)
+        self._count(entry, tried.peer if tried is not None else None, account)
+        self._log.write(
+            (
+                entry.at_s,
+                entry.id,
+                entry.request_id,
+                entry.key,
+                entry.model,
+                entry.deployment,
+                entry.policy,
+                entry.reason,
+                entry.status,
+                entry.outcome,
+                duration_s,
+                ttft_s,
+                entry.tokens.input,
+                entry.tokens.output,
+                entry.carbon.energy_j,
+                entry.carbon.carbon_g,
+            )
+        )
+
+    def _entry(self, admission: Admission, call: Call | None, served: Served | None, account: Account, ending: Ending) -> Entry:
+        grant = admission.grant
+        decision = ending.decision
+        estimator = served.estimator if served is not None else None
+        return Entry(
+            id=admission.entry_id,
+            at_s=self._wall(),
+            request_id=admission.request_id,
+            api=call.operation.api if call is not None else "",
+            stream=call.ask.stream if call is not None else False,
+            team=grant.team if grant is not None else None,
+            key=grant.key if grant is not None else None,
+            model_requested=call.member.name if call is not None else None,
+            model=served.model if served is not None else None,
+            deployment=served.name if served is not None else None,
+            policy=ending.policy,
+            task=call.wishes.task if call is not None else None,
+            reason=ending.reason,
+            outcome=ending.outcome,
+            status=ending.status,
+            error=ending.error,
+            attempts=ending.attempts,
+            tokens=account.tokens,
+            cost_usd=account.cost_usd,
+            carbon=carbon_of(account.footprint),
+            forecast=None if ending.forecast is None else carbon_of(ending.forecast),
+            duration_s=0.0,
+            ttft_s=None,
+            overhead_s=ending.overhead_s,
+            rejected=() if decision is None else tuple((each.deployment, each.constraint) for each in decision.rejected),
+            order=() if decision is None else tuple(each.place.name for each in decision.order),
+            ignored=ending.ignored,
+            warnings=account.footprint.warnings,
+            upstream_id=ending.upstream_id,
+            response_id=ending.response_id,
+            config_version=admission.snapshot.version,
+            data_version=DATA_VERSION,
+            software_version=__version__,
+            profile=None if estimator is None else profile_record(served),
+            provider_report=None if account.report is None else account.report.raw,
+        )
+
+    def _count(self, entry: Entry, peer: Peer | None, account: Account) -> None:
+        requests = self._requests
+        model, deployment = entry.model or entry.model_requested or "", entry.deployment or ""
+        labels = (model, deployment, entry.policy or "", str(entry.status))
+        requests[labels] = requests.get(labels, 0.0) + 1.0
+        if peer is None:
+            return
+        peer.duration.observe(entry.duration_s)
+        if entry.ttft_s is not None:
+            peer.first_token.observe(entry.ttft_s)
+            peer.observe_ttft(entry.ttft_s)
+        if entry.overhead_s is not None:
+            peer.overhead.observe(entry.overhead_s)
+        numbers = self._tokens
+        tokens = account.tokens
+        for kind, value in (("input", tokens.input), ("cached", tokens.cached), ("output", tokens.output), ("reasoning", tokens.reasoning)):
+            if value:
+                key = (model, deployment, kind)
+                numbers[key] = numbers.get(key, 0.0) + value
+        footprint = account.footprint
+        key = (model, deployment, footprint.method)
+        if footprint.energy_j:
+            self._energy[key] = self._energy.get(key, 0.0) + footprint.energy_j
+        if footprint.carbon_g:
+            self._grams[key] = self._grams.get(key, 0.0) + footprint.carbon_g
+        if account.cost_usd:
+            self._cost[peer.labels] = self._cost.get(peer.labels, 0.0) + account.cost_usd
+
+    def rejections(self, decision: Decision) -> None:
+        """Counts what a decision excluded, by constraint."""
+        for each in decision.rejected:
+            self._metrics.add("greenlane_policy_rejections", (each.constraint.partition(":")[0],))
+
+
+def carbon_of(footprint: Footprint) -> Carbon:
+    intensity = footprint.intensity
+    return Carbon(
+        energy_j=footprint.energy_j,
+        energy_low_j=footprint.energy_low_j,
+        energy_high_j=footprint.energy_high_j,
+        carbon_g=footprint.carbon_g,
+        carbon_low_g=footprint.carbon_low_g,
+        carbon_high_g=footprint.carbon_high_g,
+        method=footprint.method,
+        confidence=footprint.confidence,
+        intensity=None
+        if intensity is None
+        else IntensitySample(
+            zone=intensity.zone,
+            g_per_kwh=intensity.g_per_kwh,
+            low_g_per_kwh=intensity.low,
+            high_g_per_kwh=intensity.high,
+            basis=intensity.basis,
+            source=intensity.source,
+            as_of=intensity.as_of,
+            assumed=intensity.assumed,
+        ),
+    )
+
+
+def profile_record(served: Served | None) -> dict[str, float | str | None] | None:
+    """The inputs of the energy figures, enough to recompute them."""
+    return None if served is None else served.profile
+
+
+def reason_of(decision: Decision, candidate: Candidate | None) -> str:
+    """The decision's reason, or `fallback` where another than its first served."""
+    return decision.reason if candidate is None or not decision.order or candidate is decision.order[0] else "fallback"
+
+
+def _wh(joules: float | None) -> float | None:
+    return None if joules is None else _short(joules / 3600)
+
+
+def _short(value: float | None) -> float | None:
+    """Five significant digits: more would claim what the bands deny."""
+    return None if value is None else float(f"{value:.5g}")

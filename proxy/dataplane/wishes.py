@@ -1,0 +1,154 @@
+"""What a request says to us: `x-greenlane-*` headers and the body's `greenlane` member. It can tighten, never loosen."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from adapters._base import AdapterError
+from carbon.zones import resolve_regions
+from policies._base import Limits, Privacy, Substitution
+
+PREFIX = b"x-greenlane-"
+_NAME = re.compile(r"[\x21-\x2b\x2d-\x7e]{1,100}")
+_TASK = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+class Wishes(msgspec.Struct, frozen=True, kw_only=True):
+    policy: str | None = None
+    require: Limits = Limits()
+    prefer: Limits = Limits()
+    substitute: Substitution | None = None
+    verbose: bool = False
+    task: str | None = None
+
+    @property
+    def limited(self) -> bool:
+        """Whether anything in it needs a decision of its own."""
+        return self.require is not _NOTHING or self.prefer is not _NOTHING or self.substitute is not None
+
+
+_NOTHING = Limits()
+NONE = Wishes(require=_NOTHING, prefer=_NOTHING)
+
+
+def wishes(headers: Mapping[bytes, bytes], told: msgspec.Raw | None) -> Wishes:
+    """Headers and member together; where both say something the header counts. Raises AdapterError naming the member."""
+    said: dict[str, Any] = {}
+    if told is not None and bytes(told) != b"null":
+        said = _object(told)
+    for name, value in headers.items():
+        if name.startswith(PREFIX):
+            said[name[len(PREFIX) :].decode("ascii", "replace").replace("-", "_")] = value.decode("latin-1")
+    if not said:
+        return NONE
+    prefer = said.pop("prefer", None)
+    plain: dict[str, Any] = {name: said.pop(name) for name in ("policy", "substitute", "verbose", "task") if name in said}
+    require = _limits(said, "greenlane")
+    return Wishes(
+        policy=_matching(plain, "policy", _NAME),
+        task=_matching(plain, "task", _TASK),
+        substitute=_substitute(plain.get("substitute")),
+        verbose=_truth(plain.get("verbose", False), "greenlane.verbose"),
+        require=require,
+        prefer=_NOTHING if prefer is None else _limits(_pairs(prefer), "greenlane.prefer"),
+    )
+
+
+def _object(told: msgspec.Raw) -> dict[str, Any]:
+    found = msgspec.json.decode(told)
+    if not isinstance(found, dict):
+        raise AdapterError("`greenlane` must be an object.", "greenlane")
+    return found
+
+
+def _limits(said: Mapping[str, Any], where: str) -> Limits:
+    read: dict[str, Any] = {}
+    for name, value in said.items():
+        reader = _READERS.get(name)
+        if reader is None:
+            known = ", ".join(sorted([*_READERS, "policy", "prefer", "substitute", "task", "verbose"]))
+            raise AdapterError(f"`{where}` knows no `{name[:40]}`; it knows {known}.", where)
+        read[name] = reader(value, f"{where}.{name}")
+    return Limits(**read) if read else _NOTHING
+
+
+def _number(value: Any, where: str) -> float:
+    try:
+        number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
+    except ValueError:
+        number = math.nan
+    if not (math.isfinite(number) and number >= 0):
+        raise AdapterError(f"`{where}` must be a number that is not negative.", where)
+    return number
+
+
+def _privacy(value: Any, where: str) -> Privacy:
+    try:
+        return Privacy[str(value).upper()]
+    except KeyError:
+        raise AdapterError(f"`{where}` must be local, private or vendor.", where) from None
+
+
+def _regions(value: Any, where: str) -> frozenset[str]:
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise AdapterError(f"`{where}` must be a list of regions.", where)
+    try:
+        return resolve_regions([name.strip() for name in names if name.strip()])
+    except ValueError:
+        raise AdapterError(f"`{where}` names a region that is not known.", where) from None
+
+
+def _truth(value: Any, where: str) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in ("true", "false", "1", "0"):
+        return value.lower() in ("true", "1")
+    raise AdapterError(f"`{where}` must be true or false.", where)
+
+
+_READERS: Mapping[str, Callable[[Any, str], Any]] = {
+    "privacy": _privacy,
+    "regions": _regions,
+    "zero_retention": _truth,
+    "max_g": _number,
+    "max_g_per_kwh": _number,
+    "max_usd": _number,
+    "max_ttft_s": _number,
+    "min_quality": _number,
+}
+
+
+def _pairs(prefer: Any) -> Mapping[str, Any]:
+    """`key=value, key=value` of a header, or an object of a body. A value with commas is its own pair's: regions by `|`."""
+    if isinstance(prefer, Mapping):
+        return prefer
+    if not isinstance(prefer, str):
+        raise AdapterError("`greenlane.prefer` must be an object.", "greenlane.prefer")
+    found: dict[str, Any] = {}
+    for pair in prefer.split(","):
+        name, equals, value = pair.strip().partition("=")
+        if not equals:
+            raise AdapterError("`x-greenlane-prefer` is a list of key=value.", "greenlane.prefer")
+        found[name.strip().replace("-", "_")] = value.strip().replace("|", ",")
+    return found
+
+
+def _matching(plain: Mapping[str, Any], name: str, pattern: re.Pattern[str]) -> str | None:
+    value = plain.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise AdapterError(f"`greenlane.{name}` is not a name.", f"greenlane.{name}")
+    return value
+
+
+def _substitute(value: Any) -> Substitution | None:
+    if value is None or value == "never":
+        return None if value is None else "never"
+    raise AdapterError("`greenlane.substitute` may only be `never`: a request cannot ask for more.", "greenlane.substitute")

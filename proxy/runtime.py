@@ -1,0 +1,184 @@
+"""The running proxy put together: configuration to snapshot, peers, spool, ledger and workers; and reloading it all at once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import msgspec
+
+from carbon.sources.static import Static
+from proxy.catalogue import Secrets, snapshot
+from proxy.config import Config, Deployment
+from proxy.configuration import ConfigurationError, SecretError, load, version
+from proxy.configuration.credentials import resolve_all
+from proxy.dataplane.endpoint import DataPlane
+from proxy.dataplane.peer import peers
+from proxy.dataplane.settle import Settler
+from proxy.records import Entry
+from proxy.snapshot import Snapshot
+from proxy.store.claims import claim
+from proxy.store.codec import encode
+from proxy.store.ledger import Ledger
+from proxy.store.spool_file import SpoolFullError
+from proxy.telemetry.logs import RequestLog
+from proxy.telemetry.metrics import Labels, Metrics
+from proxy.upstream._base import Upstream
+from proxy.upstream.factory import upstream_for
+from proxy.workers.ledger import LedgerWorker
+from proxy.workers.supervisor import Supervisor
+
+log = logging.getLogger("greenlane")
+WATCH_S = 1.0
+"""How often the configuration file's time of change is looked at."""
+RETIRED_S = 600.0
+"""Connections of a deployment that a reload took away are closed after the longest time an exchange may last."""
+
+
+class Runtime:
+    """One process's proxy. `start` and `stop` are called once each, on its event loop."""
+
+    def __init__(self, config: Config, path: Path | None) -> None:
+        self.config = config
+        self.path = path
+        self.metrics = Metrics()
+        self.request_log = RequestLog(enabled=config.logs.requests)
+        self.spool = claim(config.ledger.spool_file, config.ledger.spool_bytes)
+        self.ledger = Ledger.later(config.ledger.url)
+        self.worker = LedgerWorker(self.spool, self.ledger, config.ledger)
+        self.supervisor = Supervisor()
+        self.settler = Settler(self.metrics, self.request_log, self._keep, time.time)
+        self.draining = False
+        self._started_s = time.monotonic()
+        self.plane: DataPlane = msgspec.UNSET  # type: ignore[assignment]
+
+    async def start(self) -> None:
+        """Everything runs when it returns; the store may still be down: entries wait in the spool."""
+        first = compiled(self.config)
+        self.plane = DataPlane(first, peers(first, {}, self.metrics, _connect), self.settler, self.metrics, self._accepting)
+        self._read_gauges()
+        self.supervisor.start("ledger", self.worker.run)
+        self.supervisor.start("tokenizer", lambda: asyncio.to_thread(self.plane.counter.load))
+        if self.path is not None:
+            self.supervisor.start("configuration", self._watch)
+
+    async def stop(self) -> None:
+        """Ends the workers; every entry is in the store or, if that is down, in the spool."""
+        self.draining = True
+        for peer in self.plane.peers.values():
+            peer.upstream.close()
+        await self.worker.flush(5.0)
+        await self.supervisor.stop()
+        self.request_log.flush()
+        await self.ledger.close()
+        self.spool.close()
+
+    def snapshot(self) -> Snapshot:
+        return self.plane.snapshot
+
+    def ready(self) -> str | None:
+        if self.draining:
+            return "draining"
+        if not any(peer.breaker.closed for peer in self.plane.peers.values()):
+            return "no deployment is usable"
+        return None
+
+    def up(self, deployment: str) -> bool:
+        peer = self.plane.peers.get(deployment)
+        return peer is not None and peer.breaker.closed
+
+    async def written(self) -> None:
+        await self.worker.flush(1.0)
+
+    def swap(self, config: Config) -> None:
+        """Takes a new configuration into force. Raises what `compiled` raises; then the old one stays."""
+        fresh = compiled(config)
+        before = self.plane.peers
+        after = peers(fresh, before, self.metrics, _connect)
+        self.plane.swap(fresh, after)
+        self.config = config
+        retired = [peer.upstream for name, peer in before.items() if after.get(name) is not peer]
+        if retired:
+            asyncio.get_running_loop().call_later(RETIRED_S, _close, retired)
+
+    def reload(self) -> bool:
+        """Reads the file again. What is wrong is logged and the last good configuration stays."""
+        if self.path is None:
+            return False
+        try:
+            self.swap(load(self.path))
+        except (ConfigurationError, SecretError, ValueError) as error:
+            log.error("the configuration was not reloaded, the last good one stays: %s", error)
+            return False
+        log.info("configuration %s is in force", self.plane.snapshot.version)
+        return True
+
+    def _keep(self, entry: Entry) -> None:
+        try:
+            self.spool.append(encode(entry))
+        except SpoolFullError:
+            log.error("the spool is full: entry %s is lost to the ledger", entry.id)
+
+    def _accepting(self) -> bool:
+        return not self.spool.nearly_full
+
+    def _read_gauges(self) -> None:
+        metrics = self.metrics
+        metrics.read_when_scraped("greenlane_ledger_pending", lambda: [((), float(self.worker.pending))])
+        metrics.read_when_scraped("greenlane_inflight", lambda: self._of_peers(lambda name: float(self.plane.peers[name].inflight)))
+        metrics.read_when_scraped("greenlane_deployment_up", lambda: self._of_peers(lambda name: float(self.up(name))))
+        metrics.read_when_scraped("greenlane_grid_intensity_g_per_kwh", self._intensities)
+        metrics.read_when_scraped("greenlane_grid_intensity_age_seconds", self._ages)
+
+    def _of_peers(self, value: Callable[[str], float]) -> Iterable[tuple[Labels, float]]:
+        return [(peer.labels, value(name)) for name, peer in list(self.plane.peers.items())]
+
+    def _intensities(self) -> Iterable[tuple[Labels, float]]:
+        found = {each.intensity.zone: each.intensity for each in self.snapshot().served.values() if each.intensity is not None}
+        return [((zone, intensity.source), intensity.g_per_kwh) for zone, intensity in found.items()]
+
+    def _ages(self) -> Iterable[tuple[Labels, float]]:
+        from proxy.telemetry.ages import age_s
+
+        found = {each.intensity.zone: each.intensity for each in self.snapshot().served.values() if each.intensity is not None}
+        return [((zone,), float(age_s(intensity.as_of, time.time()))) for zone, intensity in found.items()]
+
+    async def _watch(self) -> None:
+        """Reloads when the file changes."""
+        if self.path is None:
+            return
+        seen = _stamp(self.path)
+        while True:
+            await asyncio.sleep(WATCH_S)
+            now = _stamp(self.path)
+            if now is not None and now != seen:
+                seen = now
+                self.reload()
+
+
+def compiled(config: Config) -> Snapshot:
+    """The snapshot of a checked configuration. Raises SecretError."""
+    ours, clients = resolve_all(config, os.environ)
+    secrets = Secrets(api_keys={name: secret.reveal() for name, secret in ours.items()}, keys=clients)
+    return snapshot(config, secrets, Static(basis=config.carbon.basis).table(), version(config))
+
+
+def _connect(deployment: Deployment, config: Config) -> Upstream:
+    return upstream_for(deployment, config.limits)
+
+
+def _close(upstreams: list[Upstream]) -> None:
+    for upstream in upstreams:
+        upstream.close()
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

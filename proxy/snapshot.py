@@ -1,0 +1,192 @@
+"""The configuration as the hot path uses it: one immutable value, swapped whole when the configuration changes.
+
+In-flight requests finish under the snapshot they began with. Nothing here opens a socket or reads a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from adapters._base import Adapter, Headers, Target
+from carbon.energy import Estimator
+from carbon.footprint import Rate
+from carbon.intensity import Intensity
+from policies._base import Limits, Objective, Place, Policy, Substitution
+from policies.constraints import nearest, strictest
+from policies.decide import Prepared, prepare
+from policies.objectives import objective
+from proxy.access import Grant, Keyring
+from proxy.config import Config, Deployment
+from proxy.config import Policy as PolicySettings
+
+CHATS = frozenset({"chat", "responses", "messages", "generate"})
+"""Operations that can be translated through the hub."""
+DEFAULT_POLICY = "default"
+"""What the headers call the choice where no policy applies: least loaded."""
+
+
+class Price(msgspec.Struct, frozen=True, kw_only=True):
+    """US dollars per token by class, and per request."""
+
+    input_usd: float
+    cached_usd: float
+    cache_write_usd: float
+    output_usd: float
+    request_usd: float = 0.0
+
+    def usd(self, input_tokens: int, cached_tokens: int, cache_write_tokens: int, output_tokens: int) -> float:
+        """Price of a request; `input_tokens` includes those read from and written to a cache."""
+        fresh = max(0, input_tokens - cached_tokens - cache_write_tokens)
+        return (
+            fresh * self.input_usd
+            + cached_tokens * self.cached_usd
+            + cache_write_tokens * self.cache_write_usd
+            + output_tokens * self.output_usd
+            + self.request_usd
+        )
+
+
+class Served(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """One deployment, ready to be asked."""
+
+    name: str
+    model: str
+    settings: Deployment
+    adapter: Adapter
+    target: Target
+    headers: Headers
+    """Credentials and configured headers; secret."""
+    place: Place
+    """As seen through the hub; see `place_for`."""
+    identity: frozenset[str]
+    """Operations whose bytes it takes as they are."""
+    translated: frozenset[str]
+    """Operations it serves through the hub."""
+    estimator: Estimator | None
+    intensity: Intensity | None
+    rate: Rate | None
+    profile: dict[str, float | str | None] | None
+    """The energy profile's inputs, as the ledger keeps them."""
+    price: Price | None
+    expected_output_tokens: int
+    simulated: bool
+
+    def __repr__(self) -> str:
+        return f"<Served {self.name}: {self.model} at {self.settings.base_url}>"
+
+    def serves(self, api: str) -> bool:
+        return api in self.identity or api in self.translated
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """A model as a client may name it: the deployments it ranges over, substitutes last."""
+
+    name: str
+    own: tuple[Served, ...]
+    substitutes: tuple[Served, ...]
+    min_quality: float | None
+    policy: str | None
+    group: bool
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """A merged policy over what can serve one operation of one model for one grant."""
+
+    policy: str
+    prepared: Prepared
+    served: Mapping[Place, Served]
+    caps_carbon: bool
+    """Somebody compares the upper end of the carbon forecast: it is worked out only then."""
+    caps_cost: bool
+    output_ceiling_tokens: int
+
+    def ceiling(self, place: Place) -> int:
+        """Output tokens a cost cap assumes where the request sets no cap."""
+        return place.max_output_tokens or self.output_ceiling_tokens
+
+    def tightened(self, require: Limits, prefer: Limits, substitute: Substitution | None) -> Plan:
+        """The plan for one request that says something of its own."""
+        return plan_of(self.prepared.with_request(require, prefer, substitute), self.served, self.output_ceiling_tokens)
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """Everything a request needs to know of the configuration."""
+
+    version: str
+    config: Config
+    keyring: Keyring
+    hosts: frozenset[bytes] | None
+    """Host names answered to; None: any."""
+    served: Mapping[str, Served]
+    models: Mapping[str, Member]
+    policies: Mapping[str, PolicySettings]
+    """With `extends` already followed."""
+    require: Limits
+    prefer: Limits
+    limits_of: Mapping[str, tuple[Limits, Limits]]
+    """Policy name → its require and prefer."""
+    plans: dict[tuple[str, str, str | None, str | None], Plan]
+    """Made at first use; bounded by what the configuration names."""
+
+    def plan(self, api: str, member: Member, grant: Grant, wanted: str | None) -> Plan:
+        """The merged policy for an operation on a model. `wanted` is the policy a request names, known to exist."""
+        key = (api, member.name, grant.key, wanted)
+        found = self.plans.get(key)
+        if found is None:
+            found = self.plans[key] = self._plan(api, member, grant, wanted)
+        return found
+
+    def _plan(self, api: str, member: Member, grant: Grant, wanted: str | None) -> Plan:
+        standing = [name for name in (self.config.policy, member.policy, *grant.policies) if name is not None]
+        chosen = wanted or (standing[-1] if standing else None)
+        named = [*grant.policies, *([chosen] if chosen else [])]
+        floor = Limits(min_quality=member.min_quality)
+        require = strictest(self.require, grant.require, floor, *(self.limits_of[name][0] for name in named))
+        prefer = nearest(self.prefer, grant.prefer, *([self.limits_of[chosen][1]] if chosen else []))
+        settings = self.policies[chosen] if chosen else PolicySettings()
+        policy = Policy(
+            name=chosen or DEFAULT_POLICY,
+            objective=_objective(settings, group=member.group),
+            require=require,
+            prefer=prefer,
+            substitute=settings.substitute or "down",
+        )
+        served: dict[Place, Served] = {}
+        for stand_in, group in ((False, member.own), (True, member.substitutes)):
+            for each in group:
+                if each.serves(api):
+                    served[place_for(each, api, stand_in=stand_in)] = each
+        return plan_of(prepare(policy, list(served)), served, self.config.limits.output_ceiling_tokens)
+
+
+def plan_of(prepared: Prepared, served: Mapping[Place, Served], output_ceiling_tokens: int) -> Plan:
+    """A prepared policy with what the data plane needs beside it."""
+    limits = (prepared.policy.require, prepared.policy.prefer)
+    return Plan(
+        policy=prepared.policy.name,
+        prepared=prepared,
+        served=served,
+        caps_carbon=any(each.max_g is not None for each in limits),
+        caps_cost=any(each.max_usd is not None for each in limits),
+        output_ceiling_tokens=output_ceiling_tokens,
+    )
+
+
+def place_for(served: Served, api: str, *, stand_in: bool) -> Place:
+    """The place as one operation sees it: where the client's own bytes go through, only the host's own refusals count."""
+    place = served.place
+    if api in served.identity:
+        place = msgspec.structs.replace(place, admits=None, refuses=frozenset(served.settings.quirks.refuses))
+    return msgspec.structs.replace(place, substitute=stand_in)
+
+
+def _objective(settings: PolicySettings, *, group: bool) -> Objective:
+    name = settings.objective or ("weighted" if settings.weights else "least_loaded")
+    if settings.objective is None and settings.weights is None and group:
+        name = "lowest_carbon"
+    if name != "weighted":
+        return objective(name)
+    given = {name: value for name, value in msgspec.structs.asdict(settings.bounds).items() if value is not None}
+    return objective("weighted", {**({"weights": settings.weights} if settings.weights else {}), "bounds": given})

@@ -1,0 +1,38 @@
+"""Fixtures for tests from outside: a whole proxy on a socket, and upstreams that do as they are told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness import Served, Upstream
+
+
+@pytest.fixture
+def upstream() -> Iterator[Callable[..., Upstream]]:
+    """Makes OpenAI-speaking upstreams whose answers the test writes."""
+    made: list[Upstream] = []
+
+    def make(*args: object, **settings: object) -> Upstream:
+        made.append(Upstream(*args, **settings))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def proxy(tmp_path: Path) -> Iterator[Callable[..., Served]]:
+    """Starts proxies from the text of a configuration."""
+    made: list[Served] = []
+
+    def make(text: str, **settings: object) -> Served:
+        made.append(Served(text, tmp_path / f"proxy-{len(made)}", **settings))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()

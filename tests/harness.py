@@ -1,0 +1,244 @@
+"""A proxy and upstreams in threads of the test's process: real sockets, real clients, milliseconds to start."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import uvloop
+
+from proxy.app import made_server
+from proxy.configuration import loads
+from proxy.runtime import Runtime
+
+HEAD = """
+server: {{port: 0}}
+logs: {{requests: false}}
+ledger: {{url: "sqlite+aiosqlite:///{folder}/ledger.db", spool_file: "{folder}/spool", spool_bytes: 1048576, interval_s: 0.05}}
+"""
+
+
+class Served:
+    """A running proxy. `url` ends in `/v1`. The text is a configuration without `server`, `logs` and `ledger`."""
+
+    def __init__(self, text: str, folder: Path, environ: dict[str, str] | None = None, server: str = "{port: 0}") -> None:
+        folder.mkdir()
+        self.folder = folder
+        self.path = folder / "greenlane.yaml"
+        self._head = HEAD.format(folder=folder).replace("{port: 0}", server)
+        self.write(text)
+        self._ready: queue.Queue[Any] = queue.Queue()
+        self._thread = threading.Thread(target=self._run, args=(environ or {},), daemon=True)
+        self._thread.start()
+        started = self._ready.get(timeout=20)
+        if isinstance(started, BaseException):
+            raise started
+        self.port: int = started
+        self.base = f"http://127.0.0.1:{self.port}"
+        self.url = f"{self.base}/v1"
+
+    def write(self, text: str) -> None:
+        """Replaces the configuration file; the proxy takes it in within a second or two, or at `reload`."""
+        self.path.write_text(self._head + text)
+
+    def reload(self) -> bool:
+        """Takes the file in now; False where it was wrong."""
+        done: queue.Queue[bool] = queue.Queue()
+        self.loop.call_soon_threadsafe(lambda: done.put(self.runtime.reload()))
+        return done.get(timeout=10)
+
+    def call(self, work: Callable[[Runtime], Any]) -> Any:
+        """What `work` returns for the runtime, called on its loop."""
+        done: queue.Queue[Any] = queue.Queue()
+        self.loop.call_soon_threadsafe(lambda: done.put(work(self.runtime)))
+        return done.get(timeout=10)
+
+    def entry(self, entry_id: str) -> dict[str, Any]:
+        """The ledger's entry as JSON text knows it, once it is written."""
+        import urllib.request
+
+        with urllib.request.urlopen(f"{self.url}/greenlane/requests/{entry_id}", timeout=10) as answer:
+            return json.load(answer)
+
+    def entries(self, least: int = 1, timeout_s: float = 5.0) -> list[Any]:
+        """The newest entries, once there are that many."""
+        end_s = time.monotonic() + timeout_s
+        while True:
+            future = asyncio.run_coroutine_threadsafe(self._recent(), self.loop)
+            found = future.result(timeout=10)
+            if len(found) >= least or time.monotonic() > end_s:
+                return found
+            time.sleep(0.02)
+
+    async def _recent(self) -> list[Any]:
+        await self.runtime.written()
+        return await self.runtime.ledger.recent(100)
+
+    def close(self) -> None:
+        if self._thread.is_alive():
+            self.loop.call_soon_threadsafe(self._stop)
+            self._thread.join(timeout=20)
+        assert not self._thread.is_alive(), "the proxy did not stop"
+
+    def _stop(self) -> None:
+        self.server.should_exit = True
+
+    def _run(self, environ: dict[str, str]) -> None:
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(self._serve(environ))
+        except BaseException as error:  # noqa: BLE001 - told to the test's thread
+            self._ready.put(error)
+
+    async def _serve(self, environ: dict[str, str]) -> None:
+        import os
+
+        os.environ.update(environ)
+        self.loop = asyncio.get_running_loop()
+        self.runtime = Runtime(loads(self.path.read_text(), environ=os.environ), self.path)
+        await self.runtime.start()
+        self.server = made_server(self.runtime)
+        self.server.config.timeout_graceful_shutdown = 5
+        serving = asyncio.create_task(self.server.serve())
+        while not self.server.started and not serving.done():
+            await asyncio.sleep(0.005)
+        if serving.done():
+            await serving
+        self._ready.put(self.server.servers[0].sockets[0].getsockname()[1])
+        await serving
+        await self.runtime.stop()
+
+
+class Received(NamedTuple):
+    """A request an upstream got."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+Answer = Callable[[Received, "Handler"], None]
+
+
+class Upstream:
+    """An HTTP/1.1 server on a thread; `answer` writes each response by `handler.reply`, `handler.events` or raw `handler.wfile`."""
+
+    def __init__(self, answer: Answer | None = None) -> None:
+        self.answer = answer or completion
+        self.requests: list[Received] = []
+        self.gone = threading.Event()
+        """Set when a write failed because the proxy went away."""
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("H", (Handler,), {"upstream": self}))
+        self._server.daemon_threads = True
+        self.port = self._server.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}/v1"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class Handler(BaseHTTPRequestHandler):
+    upstream: Upstream
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        received = Received("POST", self.path, {name.lower(): value for name, value in self.headers.items()}, body)
+        self.upstream.requests.append(received)
+        try:
+            self.upstream.answer(received, self)
+        except (BrokenPipeError, ConnectionResetError):
+            self.upstream.gone.set()
+            self.close_connection = True
+
+    def reply(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.send_response(status)
+        for name, value in {"content-type": "application/json", "content-length": str(len(data)), **(headers or {})}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(data)
+
+    def events(self, pieces: Iterable[bytes], headers: dict[str, str] | None = None) -> None:
+        """Server-sent events, one chunk a piece, flushed as they come."""
+        self.send_response(200)
+        for name, value in {"content-type": "text/event-stream", "transfer-encoding": "chunked", **(headers or {})}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        for piece in pieces:
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+            self.wfile.flush()
+        self.wfile.write(b"0\r\n\r\n")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> bytes:
+    """One chat chunk as an event."""
+    choices = [{"index": 0, "delta": delta, "finish_reason": finish}]
+    body = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "up", "choices": choices, **more}
+    return b"data: " + json.dumps(body).encode() + b"\n\n"
+
+
+USAGE = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
+DONE = b"data: [DONE]\n\n"
+
+
+def said(words: Iterable[str] = ("Hel", "lo", "!"), *, usage: bool = True) -> list[bytes]:
+    """A good stream."""
+    pieces = [chunk({"role": "assistant", "content": ""}), *(chunk({"content": word}) for word in words), chunk({}, "stop")]
+    if usage:
+        body = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "up", "choices": [], "usage": USAGE}
+        pieces.append(b"data: " + json.dumps(body).encode() + b"\n\n")
+    return [*pieces, DONE]
+
+
+def completion(received: Received, handler: Handler) -> None:
+    """What a plain OpenAI host answers."""
+    request = received.json
+    if request.get("stream"):
+        handler.events(said(usage=(request.get("stream_options") or {}).get("include_usage") is True))
+        return
+    message = {"role": "assistant", "content": "Hello!", "refusal": None}
+    body = {
+        "id": "c1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": request["model"],
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}],
+        "usage": USAGE,
+    }
+    handler.reply(200, body)
+
+
+def exchange(port: int, request: bytes, timeout_s: float = 5.0) -> bytes:
+    """Everything a server answers to raw bytes until it closes or falls silent."""
+    with socket.create_connection(("127.0.0.1", port), timeout=timeout_s) as wire:
+        wire.sendall(request)
+        wire.settimeout(timeout_s)
+        answer = b""
+        while True:
+            try:
+                more = wire.recv(65536)
+            except (TimeoutError, ConnectionResetError):
+                return answer
+            if not more:
+                return answer
+            answer += more

@@ -1,0 +1,163 @@
+"""What goes into the ledger comes out of it, once, and only for its own team."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from contextlib import asynccontextmanager
+
+import pytest
+
+from proxy.store.codec import encode
+from proxy.store.engine import StoreUrlError
+from proxy.store.ledger import Ledger, StoreUnavailableError
+from proxy.store.usage import UsageQuery
+
+
+@asynccontextmanager
+async def opened(url):
+    ledger = await Ledger.open(url)
+    try:
+        yield ledger
+    finally:
+        await ledger.close()
+
+
+def run(url, steps):
+    async def session():
+        async with opened(url) as ledger:
+            return await steps(ledger)
+
+    return asyncio.run(session())
+
+
+def query(tmp_path, statement):
+    connection = sqlite3.connect(tmp_path / "greenlane.db")
+    try:
+        return connection.execute(statement).fetchall()
+    finally:
+        connection.close()
+
+
+def test_an_entry_is_read_back_whole(url, entry):
+    async def steps(ledger):
+        await ledger.insert([entry()])
+        return await ledger.get("gl-1", "search")
+
+    assert run(url, steps) == entry()
+
+
+def test_a_team_reads_its_own_entries_and_nobody_elses(url, entry):
+    async def steps(ledger):
+        await ledger.insert([entry(), entry(id="gl-2", team=None)])
+        return [await ledger.get(entry_id, team) for entry_id in ("gl-1", "gl-2", "gl-3") for team in ("search", "ads", None)]
+
+    found = run(url, steps)
+    assert [e and e.id for e in found] == ["gl-1", None, "gl-1", None, None, "gl-2", None, None, None]
+
+
+def test_inserting_again_changes_nothing(url, entry, tmp_path):
+    async def steps(ledger):
+        await ledger.insert([entry(), entry(id="gl-2")])
+        await ledger.insert([entry(status=500), entry(id="gl-3"), entry(id="gl-3", status=500)])
+        await ledger.insert([])
+
+    run(url, steps)
+    assert query(tmp_path, "SELECT id, status FROM ledger ORDER BY id") == [("gl-1", 200), ("gl-2", 200), ("gl-3", 200)]
+
+
+def test_a_batch_larger_than_a_slice_goes_in_whole(url, entry):
+    async def steps(ledger):
+        await ledger.insert([entry(id=f"gl-{i}") for i in range(1234)])
+        return await ledger.usage(UsageQuery())
+
+    assert run(url, steps)[0]["requests"] == 1234
+
+
+def test_recent_gives_the_newest_first(url, entry):
+    async def steps(ledger):
+        await ledger.insert([entry(id=f"gl-{i}", at_s=float(i), team="ads" if i % 2 else "search") for i in range(6)])
+        return await ledger.recent(2), await ledger.recent(2, "search"), await ledger.recent(9, "nobody")
+
+    assert [[e.id for e in found] for found in run(url, steps)] == [["gl-5", "gl-4"], ["gl-4", "gl-2"], []]
+
+
+def test_a_stored_response_finds_its_deployment_for_its_own_team(url, entry):
+    async def steps(ledger):
+        await ledger.insert([entry(response_id="resp_1"), entry(id="gl-2", response_id=None)])
+        return [
+            await ledger.deployment_of_response(*asked)
+            for asked in (("resp_1", "search"), ("resp_1", "ads"), ("resp_1", None), ("x", None))
+        ]
+
+    assert run(url, steps) == ["vllm-eu", None, "vllm-eu", None]
+
+
+def test_what_cannot_be_a_row_is_set_aside_and_holds_nobody_up(url, entry, tmp_path):
+    """An integer beyond 64 bits, a time that is no time, and bytes of no entry, among good ones; and again, as after a crash."""
+    huge, never = entry(id="gl-huge", status=2**63), entry(id="gl-never", at_s=float("nan"))
+    records = [encode(entry(id=f"gl-{i}")) for i in range(5)]
+    records[2:2] = [encode(huge), b"rubbish", encode(never)]
+
+    async def steps(ledger):
+        await ledger.insert_records(records)
+        await ledger.insert_records(records)
+
+    run(url, steps)
+    assert query(tmp_path, "SELECT id FROM ledger ORDER BY id") == [(f"gl-{i}",) for i in range(5)]
+    assert query(tmp_path, "SELECT kind, record FROM ledger_quarantine ORDER BY kind") == [
+        ("OverflowError", encode(huge)),
+        ("UndecodableError", b"rubbish"),
+        ("ValueError", encode(never)),
+    ]
+
+
+def test_a_value_the_database_cannot_hold_is_in_no_row(url):
+    async def steps(ledger):
+        return await ledger.recent(2**63), await ledger.get("\ud800", None)
+
+    assert run(url, steps) == ([], None)
+
+
+def test_a_locked_store_says_so_and_takes_the_batch_later(url, entry, tmp_path, monkeypatch):
+    monkeypatch.setattr("proxy.store.engine.BUSY_TIMEOUT_S", 0.05)
+
+    async def steps(ledger):
+        holder = sqlite3.connect(tmp_path / "greenlane.db", isolation_level=None)
+        holder.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailableError, match="SQLITE_BUSY") as caught:
+            await ledger.insert([entry()])
+        readable = await ledger.recent(1)
+        holder.execute("COMMIT")
+        holder.close()
+        await ledger.insert([entry()])
+        return caught.value.kind, readable, await ledger.get("gl-1", None)
+
+    assert run(url, steps) == ("SQLITE_BUSY", [], entry())
+
+
+def test_a_store_that_is_not_there_says_so(tmp_path):
+    with pytest.raises(StoreUnavailableError, match="SQLITE_CANTOPEN"):
+        asyncio.run(Ledger.open(f"sqlite+aiosqlite:///{tmp_path}/none/greenlane.db"))
+
+
+def test_a_url_that_is_none_of_ours_is_refused():
+    with pytest.raises(StoreUrlError):
+        asyncio.run(Ledger.open("mysql://h/db"))
+
+
+def test_a_ledger_for_later_speaks_to_its_store_at_the_first_use(tmp_path, entry):
+    """As when the proxy starts before its database does."""
+    folder = tmp_path / "mounted-later"
+
+    async def session():
+        ledger = Ledger.later(f"sqlite+aiosqlite:///{folder}/greenlane.db")
+        with pytest.raises(StoreUnavailableError):
+            await ledger.insert([entry()])
+        folder.mkdir()
+        await ledger.insert([entry()])
+        found = await ledger.get("gl-1", None)
+        await ledger.close()
+        return found
+
+    assert asyncio.run(session()) == entry()
