@@ -141,11 +141,7 @@ class Connection(asyncio.Protocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            # the offer of another protocol is declined by answering in this one (RFC 9110 §7.8); the parser must start anew
-            self.parser = httptools.HttpRequestParser(self)
-            rest = data[upgrade.args[0] :]
-            if rest:
-                self.data_received(rest)
+            self._decline(data[upgrade.args[0] :])
         except httptools.HttpParserCallbackError as error:
             refusal = error.__context__
             self._reject(refusal if isinstance(refusal, Refusal) else Refusal(400, None, "The request could not be read."))
@@ -178,6 +174,8 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         exchange = cast("Exchange", self.incoming)
+        if self.parser.should_upgrade():
+            return
         exchange.method = self.parser.get_method()
         exchange.version = self.parser.get_http_version().encode()
         self.in_head = False
@@ -214,6 +212,8 @@ class Connection(asyncio.Protocol):
             exchange.parts.append(data)
 
     def on_message_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return
         exchange = cast("Exchange", self.incoming)
         parts = exchange.parts
         exchange.body = parts[0] if len(parts) == 1 else b"".join(parts)
@@ -229,6 +229,19 @@ class Connection(asyncio.Protocol):
         if len(self.waiting) >= PIPELINED and not self.read_paused:
             self.read_paused = True
             self.transport.pause_reading()
+
+    def _decline(self, rest: bytes) -> None:
+        """Answers an offer of another protocol in this one (RFC 9110 §7.8): the same request is read again without the offer."""
+        exchange = cast("Exchange", self.incoming)
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            self._reject(Refusal(405, "method_not_allowed", "This is not a forward proxy."))
+            return
+        kept = [name + b": " + value for name, value in exchange.headers if name not in (b"connection", b"upgrade", b"http2-settings")]
+        head = b"\r\n".join([method + b" " + exchange.path + b" HTTP/1.1", *kept, b"", b""])
+        self.parser = httptools.HttpRequestParser(self)
+        self.in_head, self.head_bytes = True, 0
+        self.data_received(head + rest)
 
     def _framing(self, exchange: Exchange) -> bool:
         """Refuses ambiguous framing (RFC 9112 §6); True where the client waits for 100 Continue."""

@@ -66,6 +66,7 @@ class MessagesReader:
         self._blocks: dict[int, _Block] = {}
         self._counts = Counts()
         self._calls = 0
+        self._begun = False
         self.comments = self._events.comments
         self.usage: Usage | None = None
         self.finish_reason: str | None = None
@@ -95,7 +96,7 @@ class MessagesReader:
             case "error":
                 raise FaultError(fault_of(wire.error))
             case "message_start":
-                self._start(wire, found)
+                self._start(wire)
             case "content_block_start":
                 self._open(wire, found)
             case "content_block_delta":
@@ -110,7 +111,7 @@ class MessagesReader:
             case _:
                 pass  # ping, and what may come to be: the vendor adds events within a version
 
-    def _start(self, wire: _Wire, found: list[Json]) -> None:
+    def _start(self, wire: _Wire) -> None:
         if self._head or wire.message is None:
             raise GarbledError("the stream does not begin with one message_start")
         message = wire.message
@@ -119,13 +120,19 @@ class MessagesReader:
             # output_tokens is provisional here: the vendor's examples begin with 1
             message.usage.output_tokens = None
             self._count(message.usage)
-        found.append(self._chunk({"role": "assistant", "content": ""}))
+
+    def _begin(self, found: list[Json]) -> None:
+        """The role goes out with the first block, not with message_start: an error in between can still become a status."""
+        if not self._begun:
+            self._begun = True
+            found.append(self._chunk({"role": "assistant", "content": ""}))
 
     def _open(self, wire: _Wire, found: list[Json]) -> None:
         self._require_start()
         start = wire.content_block
         if wire.index is None or start is None or wire.index in self._blocks:
             raise GarbledError("a content block begins twice or has no index")
+        self._begin(found)
         block = _Block(str(start.get("type")), start, pieces=[], signature=[])
         self._blocks[wire.index] = block
         match block.kind:
@@ -190,6 +197,7 @@ class MessagesReader:
         reason = reason_of(delta.stop_reason, called=self._calls > 0)
         if reason is None:
             return
+        self._begin(found)
         self.finish_reason = reason
         refusal = delta.stop_details.explanation if reason == "content_filter" and delta.stop_details is not None else None
         found.append(self._chunk({} if refusal is None else {"refusal": refusal}, reason))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from adapters._base import Completion, Fault, Headers, Json, Outbound, Reader, Support, Target
+from adapters._base import Completion, Fault, Headers, Json, Outbound, Reader, Support, Target, Usage
 from adapters.gemini.answer import completion
+from adapters.gemini.embeddings import embeddings_outbound, embeddings_reply
 from adapters.gemini.faults import fault_of
 from adapters.gemini.request import MEMBERS, outbound
 from adapters.gemini.stream import GeminiReader
@@ -36,6 +37,12 @@ class Gemini:
 
     def fault(self, status: int, body: bytes) -> Fault:
         return fault_of(status, body)
+
+    def embeddings_outbound(self, body: Json, target: Target) -> Outbound:
+        return embeddings_outbound(body, target)
+
+    def embeddings_reply(self, body: bytes, request: Json) -> tuple[Json, Usage | None]:
+        return embeddings_reply(body, request)
 
 
 ADAPTER = Gemini()

@@ -56,6 +56,9 @@ class LedgerWorker:
         self._running = True
         try:
             await self._run()
+        except Exception as error:
+            self.last_error_kind = type(error).__name__
+            raise
         finally:
             self._running = False
             self._end_round()
@@ -71,6 +74,9 @@ class LedgerWorker:
                 while self._spool.released < target:
                     if not self._running:
                         # Before the supervised task begins, or after it ended, one of our own does its work.
+                        if own is not None:
+                            await asyncio.gather(own, return_exceptions=True)
+                            await asyncio.sleep(_FLUSH_PAUSE_S)
                         own = asyncio.get_running_loop().create_task(self.run(), name="ledger-flush")
                     elif self.last_error_kind is not None:
                         await asyncio.sleep(_FLUSH_PAUSE_S)
@@ -117,6 +123,9 @@ class LedgerWorker:
         target = spool.appended
         while spool.released < target:
             records = spool.read(self._settings.batch)
+            if not records:
+                # The mapping was damaged under us; what is behind the damage is found at the next start.
+                return
             await self._store.insert_records(records)
             spool.release(len(records))
 

@@ -14,8 +14,8 @@ from proxy.configuration.litellm_providers import PROVIDERS
 SOURCE = """
 model_list:
   - model_name: gpt-4o
-    litellm_params: {model: azure/gpt-4o-eu, api_base: "https://my.openai.azure.com/", api_key: os.environ/AZURE_EU, api_version: "2024-10-21",
-                     rpm: 6}
+    litellm_params: {model: azure/gpt-4o-eu, api_base: "https://my.openai.azure.com/", api_key: os.environ/AZURE_EU,
+                     api_version: "2024-10-21", rpm: 6}
   - model_name: gpt-4o
     litellm_params: {model: azure/gpt-4o-ca, api_base: os.environ/AZURE_CA, api_key: "sk-very-secret", temperature: 0.2}
   - model_name: claude
@@ -154,9 +154,7 @@ PARAMS = st.fixed_dictionaries(
         "model": st.builds("{}/{}".format, st.sampled_from(sorted(PROVIDERS)), WORDS) | SCALARS,
         "api_base": st.sampled_from(["http://h/v1", "os.environ/BASE", "os.environ/BAD NAME"]),
         "api_key": st.sampled_from(["sk-hidden", "os.environ/KEY", "os.environ/1 bad", "none"]) | st.none(),
-        **{
-            name: SCALARS for name in ("api_version", "weight", "timeout", "stream_timeout", "max_parallel_requests", "rpm", "organization")
-        },
+        **dict.fromkeys(("api_version", "weight", "timeout", "stream_timeout", "max_parallel_requests", "rpm", "organization"), SCALARS),
         "extra_headers": st.dictionaries(WORDS, SCALARS, max_size=2) | SCALARS,
         "input_cost_per_token": SCALARS,
     },

@@ -90,7 +90,7 @@ def test_a_flush_that_cannot_end_in_time_says_so_and_loses_nothing(settings):
         spool = claim(settings.spool_file, SMALL)
         worker = LedgerWorker(spool, store, settings)
         spool.append(b"a")
-        flushed = await worker.flush(0.02)
+        flushed = await worker.flush(0.2)
         spool.close()
         again = claim(settings.spool_file, SMALL)
         left = again.read(5)
@@ -98,6 +98,26 @@ def test_a_flush_that_cannot_end_in_time_says_so_and_loses_nothing(settings):
         return flushed, worker.last_error_kind, left
 
     assert asyncio.run(main()) == (False, "SQLITE_BUSY", [b"a"])
+
+
+def test_a_store_that_fails_in_a_way_nobody_foresaw_ends_no_flush_early_and_loses_nothing(settings):
+    class Broken:
+        calls = 0
+
+        async def insert_records(self, records):
+            self.calls += 1
+            raise LookupError("no such thing")
+
+    async def main():
+        spool = claim(settings.spool_file, SMALL)
+        store = Broken()
+        worker = LedgerWorker(spool, store, settings)
+        spool.append(b"a")
+        flushed = await worker.flush(0.2)
+        spool.close()
+        return flushed, worker.last_error_kind, worker.pending, 1 <= store.calls < 5
+
+    assert asyncio.run(main()) == (False, "LookupError", 1, True)
 
 
 def test_the_interval_drains_without_being_asked(settings):
@@ -246,7 +266,9 @@ def test_a_real_store_that_is_locked_for_a_while_gets_every_entry_once(settings,
         holder.execute("BEGIN IMMEDIATE")
         for i in range(20):
             spool.append(encode(entry(id=f"gl-{i}")))
-        in_time = await worker.flush(0.1)
+        in_time = False
+        while worker.last_error_kind is None:
+            in_time = await worker.flush(0.1)
         waiting = (worker.pending, worker.last_error_kind)
         holder.execute("COMMIT")
         holder.close()

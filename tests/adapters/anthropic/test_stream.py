@@ -217,6 +217,18 @@ def test_an_error_in_the_stream_is_a_fault_with_its_status() -> None:
     assert not reader.ended
 
 
+def test_an_error_before_the_first_block_comes_before_any_chunk() -> None:
+    reader = ADAPTER.reader(TARGET)
+    assert reader.feed(START + event("ping")) == []
+    with pytest.raises(FaultError):
+        reader.feed(event("error", error={"type": "overloaded_error", "message": "Overloaded"}))
+
+
+def test_an_answer_without_blocks_has_a_role_and_an_end() -> None:
+    chunks, _ = read(START, event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 1}), STOP)
+    assert chunks == [head(delta={"role": "assistant", "content": ""}), head(finish_reason="stop")]
+
+
 def test_what_follows_the_end_is_not_read() -> None:
     stream = stream_of("text")
     assert read(stream + b"event: error\ndata: rubbish\n\n")[0] == read(stream)[0]

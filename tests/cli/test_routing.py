@@ -1,0 +1,97 @@
+"""`greenlane route`: what is asked of the explanation, and how it is shown."""
+
+from __future__ import annotations
+
+import json
+import sys
+import types
+
+import pytest
+
+from proxy.cli import routing
+from proxy.cli.command import run
+
+EXPLANATION = {
+    "model": "auto",
+    "policy": "green",
+    "reason": "lowest-carbon",
+    "order": [
+        {"deployment": "vllm-eu", "zone": "aws:eu-north-1", "g_per_kwh": 35.9, "g": 0.0001234, "usd": None, "privacy": "local"},
+        {"deployment": "vllm-us", "zone": "aws:us-east-1", "g_per_kwh": 392.0, "g": 0.00135, "usd": None, "privacy": "local"},
+    ],
+    "rejected": [{"deployment": "openai", "constraint": "privacy"}],
+    "unmet": ["max_ttft_s"],
+}
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    calls = []
+    explain = types.ModuleType("proxy.explain")
+
+    def route(config, **question):
+        calls.append((list(config.deployments), question))
+        return EXPLANATION
+
+    explain.route = route
+    monkeypatch.setitem(sys.modules, "proxy.explain", explain)
+    monkeypatch.delenv("GREENLANE_CONFIG", raising=False)
+    return calls
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "g.yaml"
+    path.write_text("deployments: {a: {model: m, base_url: 'http://h'}}")
+    return str(path)
+
+
+def test_a_decision_is_shown_with_its_reason_and_what_was_left_out(asked, file, capsys):
+    assert run(["route", "--config", file, "--model", "auto"]) == 0
+    assert capsys.readouterr().out == (
+        "model auto, policy green: lowest-carbon\n"
+        "\n"
+        "deployment  zone            g_per_kwh         g  privacy\n"
+        "vllm-eu     aws:eu-north-1       35.9  0.000123  local\n"
+        "vllm-us     aws:us-east-1         392   0.00135  local\n"
+        "\n"
+        "left out  because of\n"
+        "openai    privacy\n"
+        "\n"
+        "preferences nobody meets: max_ttft_s\n"
+    )
+    assert asked == [(["a"], {"model": "auto", "headers": {}, "input_tokens": 1000, "max_tokens": None})]
+
+
+def test_what_is_asked_for_goes_as_a_client_would_send_it(asked, file):
+    options = ["--policy", "green", "--privacy", "local", "--max-g", "0.5", "--header", "Regions=EU,DE", "--header", "X-Tenant=a=b"]
+    run(["route", "--config", file, "--model", "auto", "--input-tokens", "7", "--max-tokens", "9", *options])
+    headers = {
+        "x-greenlane-policy": "green",
+        "x-greenlane-privacy": "local",
+        "x-greenlane-max-g": "0.5",
+        "x-greenlane-regions": "EU,DE",
+        "x-tenant": "a=b",
+    }
+    assert asked[0][1] == {"model": "auto", "headers": headers, "input_tokens": 7, "max_tokens": 9}
+
+
+def test_a_refusal_ends_with_1(asked, file, monkeypatch, capsys):
+    refusal = {"model": "auto", "policy": None, "reason": "refused", "order": [], "rejected": [], "message": "no deployment is left"}
+    monkeypatch.setattr(sys.modules["proxy.explain"], "route", lambda _config, **_question: refusal)
+    assert run(["route", "--config", file, "--model", "auto"]) == 1
+    assert capsys.readouterr().out == "model auto, policy none: refused\n\nno deployment is left\n"
+
+
+def test_the_decision_can_be_had_as_json(asked, file, capsys):
+    assert run(["route", "--config", file, "--model", "auto", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == EXPLANATION
+
+
+def test_without_a_configuration_the_embedded_fleet_is_asked(asked, monkeypatch):
+    async def nothing():
+        return []
+
+    monkeypatch.setattr(routing, "discover", nothing)
+    run(["route", "--model", "auto"])
+    assert asked[0][0] == ["simulation-se", "simulation-de", "simulation-pl"]
