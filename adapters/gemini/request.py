@@ -62,7 +62,9 @@ _INT32 = 2**31
 def outbound(chat: Json, target: Target) -> Outbound:
     """The request. Raises AdapterError for what Gemini cannot express."""
     for name, value in chat.items():
-        if MEMBERS.get(name, "refused") == "refused" and value not in (None, {}, []):
+        # an empty `web_search_options` is no default: it turns the search on
+        empty = value is None or (value in ({}, []) and name != "web_search_options")
+        if MEMBERS.get(name, "refused") == "refused" and not empty:
             raise AdapterError(f"`{name}` cannot be passed on to Gemini.", name)
     model = model_of(target.upstream_model)
     body = conversation(chat.get("messages"), model)

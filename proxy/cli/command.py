@@ -64,7 +64,6 @@ def _serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     command.add_argument(
         "--vendors", action="store_true", help="let vendors join the embedded fleet whose usual key variable is set: they cost money"
     )
-    command.add_argument("--workers", type=_count, help="processes (default: 1)")
     command.set_defaults(answer=serving.serve)
 
 

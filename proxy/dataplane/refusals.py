@@ -11,6 +11,7 @@ import msgspec
 from adapters._base import Fault
 from adapters._chat import error_body
 from policies._base import Decision
+from policies.refusal import CAPACITY, refusal
 from proxy.dataplane import answer
 from proxy.dataplane.admit import Admission
 from proxy.dataplane.ask import Call
@@ -20,7 +21,6 @@ from proxy.errors import Refusal
 from proxy.snapshot import Plan
 
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
-_CAPACITY = frozenset({"down", "full"})
 _SECRET = re.compile(r"(?:sk|pk|key|gsk|xai|AIza|Bearer)[-_ ]?[A-Za-z0-9_\-.*]{8,}")
 
 
@@ -50,23 +50,25 @@ def scrubbed(fault: Fault) -> Fault:
 
 def no_candidate(call: Call, plan: Plan, decision: Decision, admission: Admission, peers: Mapping[str, Peer], now_s: float) -> Refusal:
     """Why nothing may serve the call: 400 a member nobody can express, 422 a constraint, 503 nobody is up."""
-    rejected = decision.rejected
     name = call.member.name
     if not plan.served:
         return Refusal(404, "model_not_found", f"The model `{name}` is not served through this API.", param="model")
-    capacity = [each for each in rejected if each.constraint in _CAPACITY]
-    if capacity:
-        wait_s = min((peers[each.deployment].breaker.retry_after_s(now_s) for each in capacity if each.deployment in peers), default=1.0)
+    why = refusal(decision)
+    if why is not None and why.kind == "unavailable":
+        waiting = [peers[each.deployment].breaker for each in decision.rejected if each.constraint in CAPACITY and each.deployment in peers]
+        wait_s = min((breaker.retry_after_s(now_s) for breaker in waiting), default=1.0)
         header = f"retry-after: {max(1, round(wait_s))}\r\n".encode()
         return Refusal(503, "unavailable", f"Every deployment of `{name}` that may serve this is down or full.", headers=header)
-    members = [each.constraint for each in rejected if each.constraint.startswith(("member:", "ability:"))]
-    if members and len(members) == len(rejected):
-        param = members[0].partition(":")[2]
-        return Refusal(400, "unsupported_parameter", f"No deployment of `{name}` can express `{param}`.", param=param)
+    if why is not None and why.kind == "member":
+        named = ", ".join(f"`{each}`" for each in why.names)
+        return Refusal(400, "unsupported_parameter", f"No deployment of `{name}` can express {named}.", param=why.names[0])
+    if why is not None and why.kind == "context":
+        message = f"The request is too long for every deployment of `{name}` that may serve it."
+        return Refusal(400, "context_length_exceeded", message, param="messages")
     detail = None
     if admission.grant is not None and admission.grant.explain:
-        detail = [{"deployment": each.deployment, "constraint": each.constraint} for each in rejected]
-    constraints = ", ".join(sorted({each.constraint for each in rejected}))
+        detail = [{"deployment": each.deployment, "constraint": each.constraint} for each in decision.rejected]
+    constraints = ", ".join(sorted({each.constraint for each in decision.rejected}))
     message = f"No deployment of `{name}` meets what is required ({constraints})."
     return Refusal(422, "no_eligible_deployment", message, detail=detail)
 

@@ -111,6 +111,7 @@ def test_inert_hints_are_left_out_and_listed():
         ({"logit_bias": {"1": 2}}, "logit_bias"),
         ({"audio": {"voice": "alloy", "format": "wav"}}, "audio"),
         ({"web_search_options": {"search_context_size": "low"}}, "web_search_options"),
+        ({"web_search_options": {}}, "web_search_options"),
         ({"repetition_penalty": 1.1}, "repetition_penalty"),
         ({"modalities": ["text", "audio"]}, "modalities"),
         ({"stop": ["a", "b", "c", "d", "e", "f"]}, "stop"),
