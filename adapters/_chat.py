@@ -54,7 +54,8 @@ class ChatWriter:
     def write(self, chunk: Json) -> bytes:
         if not self._head:
             self._head = {name: chunk[name] for name in ("id", "object", "created", "model") if name in chunk}
-        return block(encode(chunk))
+        # the reference: with include_usage, "all other chunks will also include a usage field, but with a null value"
+        return block(encode({**chunk, "usage": None} if self._wants_usage else chunk))
 
     def close(self, usage: Usage | None, account: bytes | None) -> bytes:
         out = b""

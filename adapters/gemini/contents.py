@@ -73,7 +73,7 @@ class _Turns:
             parts.append({"text": message["refusal"]})
         calls = _calls_of(message, path)
         self._close_calls(path)
-        if calls and not self._contents:
+        if calls and not any(content["role"] == "user" for content in self._contents):
             # the API: a turn with calls comes right after a user's turn or a turn with results
             raise AdapterError("A tool call cannot open a conversation with Gemini.", f"{path}.tool_calls")
         before = self._contents[-1]["parts"] if self._contents and self._contents[-1]["role"] == "model" else []

@@ -15,6 +15,8 @@ _TEXTS = ("title", "description", "format")
 _TYPES = frozenset({"string", "number", "integer", "boolean", "array", "object", "null"})
 _DEFS = ("$defs", "definitions")
 _DEPTH = 64
+_NODES = 5_000
+"""Sub-schemas looked at in one document: written-out references could multiply without end."""
 
 
 def subset(schema: Any, path: str) -> Json:
@@ -22,7 +24,10 @@ def subset(schema: Any, path: str) -> Json:
     if not isinstance(schema, dict):
         raise AdapterError("A JSON Schema must be an object.", path)
     cleaner = _Cleaner(schema, path)
-    cleaned = cleaner.clean(schema, ())
+    try:
+        cleaned = cleaner.clean(schema, ())
+    except RecursionError:
+        raise AdapterError("The JSON Schema has too many levels.", path) from None
     definitions = cleaner.definitions()
     return {**cleaned, "$defs": definitions} if definitions else cleaned
 
@@ -37,10 +42,10 @@ def takes_arguments(schema: Json) -> bool:
 class _Cleaner:
     """One document: the root that references point into, and the definitions that were found to be used."""
 
-    __slots__ = ("_defs", "_path", "_root", "_used")
+    __slots__ = ("_defs", "_left", "_path", "_root", "_used")
 
     def __init__(self, root: Json, path: str) -> None:
-        self._root, self._path = root, path
+        self._root, self._path, self._left = root, path, _NODES
         self._used: dict[str, Json | None] = {}
         self._defs: Json = {}
         for name in _DEFS:
@@ -56,10 +61,10 @@ class _Cleaner:
             return {}
         if not isinstance(schema, dict):
             raise AdapterError("A JSON Schema must consist of objects.", self._path)
-        if len(inlined) > _DEPTH:
-            raise AdapterError("The JSON Schema has too many levels of references.", self._path)
+        self._count(inlined)
         if isinstance(schema.get("allOf"), list) and schema["allOf"]:
-            return self.clean(self._merged(schema, inlined), inlined)
+            merged, seen = self._merged(schema, inlined)
+            return self.clean(merged, seen)
         if "$ref" in schema:
             return self._reference(schema, inlined)
         out: Json = {name: schema[name] for name in _TEXTS if isinstance(schema.get(name), str)}
@@ -68,6 +73,11 @@ class _Cleaner:
         self._numbers(schema, out)
         self._nested(schema, out, inlined)
         return out
+
+    def _count(self, inlined: tuple[str, ...]) -> None:
+        self._left -= 1
+        if self._left < 0 or len(inlined) > _DEPTH:
+            raise AdapterError("The JSON Schema has too many parts or levels of references.", self._path)
 
     def _reference(self, schema: Json, inlined: tuple[str, ...]) -> Json:
         reference = schema["$ref"]
@@ -102,26 +112,40 @@ class _Cleaner:
             raise AdapterError("A reference of the JSON Schema points to something that is no schema.", self._path)
         return {name: value for name, value in place.items() if name not in _DEFS}
 
-    def _merged(self, schema: Json, inlined: tuple[str, ...]) -> Json:
-        """`allOf` as one schema: properties and requirements united, of the rest the last word counts."""
+    def _merged(self, schema: Json, inlined: tuple[str, ...]) -> tuple[Json, tuple[str, ...]]:
+        """`allOf` as one schema, and the references written out for it.
+
+        Properties and requirements are united, of the rest the last word counts.
+        """
+        beside = {name: value for name, value in schema.items() if name != "allOf"}
+        parts = schema["allOf"]
+        if len(parts) == 1 and isinstance(parts[0], dict):
+            # the usual way to put words beside a reference, which may then be one to itself
+            return {**parts[0], **beside}, inlined
         merged: Json = {}
-        for part in (*schema["allOf"], {name: value for name, value in schema.items() if name != "allOf"}):
-            piece = part if isinstance(part, dict) else {}
-            seen = inlined
-            while "$ref" in piece:
-                reference = piece["$ref"]
-                if reference in seen:
-                    raise AdapterError("The JSON Schema contains itself through allOf.", self._path)
-                seen = (*seen, reference)
-                name = _definition(reference)
-                target = self._defs[name] if name is not None and isinstance(self._defs.get(name), dict) else self._target(reference)
-                piece = {**target, **{name: value for name, value in piece.items() if name != "$ref"}}
-            if isinstance(piece.get("allOf"), list) and piece["allOf"]:
-                if len(seen) > _DEPTH:
-                    raise AdapterError("The JSON Schema has too many levels of references.", self._path)
-                piece = self._merged(piece, seen)
+        all_seen = inlined
+        for part in (*parts, beside):
+            piece, seen = self._resolved(part if isinstance(part, dict) else {}, inlined)
+            all_seen += tuple(reference for reference in seen if reference not in all_seen)
             merged = _united(merged, piece)
-        return merged
+        return merged, all_seen
+
+    def _resolved(self, piece: Json, inlined: tuple[str, ...]) -> tuple[Json, tuple[str, ...]]:
+        """A part of `allOf` without references and without `allOf` of its own."""
+        seen = inlined
+        while "$ref" in piece or (isinstance(piece.get("allOf"), list) and piece["allOf"]):
+            self._count(seen)
+            if "$ref" not in piece:
+                piece, seen = self._merged(piece, seen)
+                continue
+            reference = piece["$ref"]
+            if reference in seen:
+                raise AdapterError("The JSON Schema contains itself through allOf.", self._path)
+            seen = (*seen, reference)
+            name = _definition(reference)
+            target = self._defs[name] if name is not None and isinstance(self._defs.get(name), dict) else self._target(reference)
+            piece = {**target, **{key: value for key, value in piece.items() if key != "$ref"}}
+        return piece, seen
 
     def _type(self, schema: Json, out: Json) -> None:
         told = schema.get("type")

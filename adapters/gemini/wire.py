@@ -24,7 +24,7 @@ class Blob(msgspec.Struct, rename="camel"):
 class Call(msgspec.Struct):
     name: str = ""
     id: str | None = None
-    args: msgspec.Raw | None = None
+    args: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class Part(msgspec.Struct, rename="camel"):
@@ -128,14 +128,21 @@ def response_of(data: bytes, what: str) -> Response:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise GarbledError(f"{what} is not JSON") from None
     if found is None:
-        # an error may come as an array of one, as streams without alt=sse have it
-        listed = msgspec.json.decode(data)
-        if isinstance(listed, list) and listed and isinstance(listed[0], dict) and listed[0].get("error"):
+        if _is_fault(data):
             raise FaultError(fault_of(200, data))
         raise GarbledError(f"{what} is not a GenerateContentResponse")
     if found.error:
         raise FaultError(fault_of(200, data))
     return found
+
+
+def _is_fault(data: bytes) -> bool:
+    """Whether this is an error in an array, as streams without alt=sse have it."""
+    try:
+        listed: Any = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return isinstance(listed, list) and bool(listed) and isinstance(listed[0], dict) and bool(listed[0].get("error"))
 
 
 def finish_of(reason: str, *, calls: bool) -> str:
@@ -187,7 +194,7 @@ def pieces(content: Content | None, ids: Ids, calls: int) -> list[Piece]:
 
 
 def _call(part: Part, call: Call, ids: Ids, number: int) -> Json:
-    args: Any = msgspec.json.decode(call.args) if call.args is not None else {}
+    args: Any = msgspec.json.decode(call.args)
     derived = derived_id(ids.seed, ids.candidate, number)
     made: Json = {
         "id": call_id(call.id, derived, part.thought_signature),

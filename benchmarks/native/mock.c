@@ -47,7 +47,7 @@ typedef struct {
 static int ep;
 static conn *graveyard;
 static set eager, paced; // streams without and with a pace; `paced` is a heap by `due`
-static text answer, stream_head, chunk, usage_chunk, done, models, ok;
+static text answer, stream_head, chunk, last_chunk, usage_chunk, done, models, ok;
 
 static ns_t now_ns(void) {
   struct timespec t;
@@ -165,7 +165,7 @@ static void step(conn *c, ns_t now) {
     c->due = now + 1000000;
   } else if (c->left > 0) {
     c->left--;
-    put(c, &chunk);
+    put(c, c->left ? &chunk : &last_chunk);
     c->due += c->delay_ms * 1000000LL;
   } else {
     end_stream(c);
@@ -308,6 +308,8 @@ static void write_answers(void) {
                              "cache-control: no-cache\r\nx-request-id: 0123456789abcdef\r\ntransfer-encoding: chunked\r\n\r\n");
   event(&chunk, "{" ID "\"object\":\"chat.completion.chunk\"," STAMP
                 "\"choices\":[{\"index\":0,\"delta\":{\"content\":\" lorem\"},\"finish_reason\":null}]}", "");
+  event(&last_chunk, "{" ID "\"object\":\"chat.completion.chunk\"," STAMP
+                     "\"choices\":[{\"index\":0,\"delta\":{\"content\":\" ipsum\"},\"finish_reason\":\"stop\"}]}", "");
   event(&usage_chunk, "{" ID "\"object\":\"chat.completion.chunk\"," STAMP
                       "\"choices\":[],\"usage\":{\"prompt_tokens\":420,\"completion_tokens\":64,\"total_tokens\":484}}", "");
   event(&done, "[DONE]", "0\r\n\r\n");

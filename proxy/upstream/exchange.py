@@ -158,7 +158,9 @@ class Exchange:
             return None
         if self.phase == STREAMING:
             return "timeout_idle" if waited_s >= timeouts.between_s else None
-        return "timeout_first_byte" if waited_s >= timeouts.first_byte_s and not self._sent_more(now_s) else None
+        if self._sent_more(now_s):
+            return None
+        return "timeout_first_byte" if waited_s >= timeouts.first_byte_s else None
 
     def _sent_more(self, now_s: float) -> bool:
         """True if the upstream took more of the request since the last look: the wait for it has not begun."""

@@ -28,6 +28,7 @@ CONNECTION_WINDOW_BYTES = 2**30
 """More than all streams' windows together: a paused exchange never stops its neighbours."""
 CONNECTION_HEADERS = frozenset((b"connection", b"host", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"))
 
+_SETTINGS = 4
 _MACHINE = h2.connection.H2ConnectionStateMachine
 _OPEN = h2.connection.ConnectionState.CLIENT_OPEN
 _TRANSITIONS = _MACHINE._transitions | {(_OPEN, h2.connection.ConnectionInputs.RECV_GOAWAY): (None, _OPEN)}
@@ -57,6 +58,8 @@ class Multiplex(asyncio.Protocol):
         self._h2.state_machine._transitions = _TRANSITIONS
         self.streams: dict[int, Stream] = {}
         self._retired = False
+        self._silent = True
+        """Nothing has come yet."""
         self._idle_timer: asyncio.TimerHandle | None = None
         self._born_s = owner.sweep.clock()
 
@@ -98,6 +101,11 @@ class Multiplex(asyncio.Protocol):
         self._rest()
 
     def data_received(self, data: bytes) -> None:
+        if self._silent and (len(data) < 4 or data[3] != _SETTINGS):
+            # RFC 9113 §3.4: SETTINGS comes first. h2 would read "HTTP/1.1 400" as a frame of 4 MB, and wait for the rest.
+            self._broken()
+            return
+        self._silent = False
         try:
             events = self._h2.receive_data(data)
         except h2.exceptions.ProtocolError:

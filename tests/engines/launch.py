@@ -28,6 +28,8 @@ QUIET = {
     "TORCH_COMPILE_DISABLE": "1",
     "VLLM_CPU_KVCACHE_SPACE": "1",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    # vLLM takes a third of the time when its two inner processes need not import it anew
+    "VLLM_WORKER_MULTIPROC_METHOD": "fork",
     "VLLM_HOST_IP": "127.0.0.1",
     "GLOO_SOCKET_IFNAME": "lo",
 }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from proxy.config import Timeouts
@@ -95,9 +93,9 @@ def test_the_first_byte_is_awaited_from_the_moment_the_request_has_left(begun):
     exchange.begin(connection)
     owner.at(exchange, 105)
     connection.unsent = 0
-    owner.at(exchange, 119)
+    owner.at(exchange, 115)
     assert transcript.said == []
-    owner.at(exchange, 121)
+    owner.at(exchange, 116)
     assert transcript.said == [("error", "timeout_first_byte")]
 
 
@@ -105,7 +103,7 @@ def test_an_upload_that_does_not_move_ends_like_a_first_byte_that_does_not_come(
     owner, connection, transcript, exchange = begun
     connection.unsent = 1000
     exchange.begin(connection)
-    owner.at(exchange, 121)
+    owner.at(exchange, 116)
     assert transcript.said == [("error", "timeout_first_byte")]
 
 
@@ -175,21 +173,3 @@ def test_after_the_end_nothing_has_any_effect(begun):
     assert exchange.begin(connection) is False
     assert exchange.retry() is False
     assert (transcript.said, owner.log, connection.log) == ([("end",)], ["ended"], ["carry"])
-
-
-def test_the_sweep_ticks_only_while_something_is_watched(begun):
-    async def main():
-        owner, _, transcript, exchange = begun
-        sweep = owner.sweep
-        sweep.watched.add(exchange)
-        sweep.start()
-        owner.now_s = 103.5
-        sweep.tick()
-        assert (transcript.said, sweep.now_s) == ([("error", "timeout_connect")], 103.5)
-        sweep.tick()
-        assert sweep.handle is not None
-        sweep.watched.discard(exchange)
-        sweep.tick()
-        assert sweep.handle is None
-
-    asyncio.run(main())

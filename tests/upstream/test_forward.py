@@ -146,14 +146,16 @@ def test_a_tunnel_has_the_connecting_s_deadline(run):
 @pytest.mark.parametrize("login", ["", "user:secret@"])
 def test_socks_5_leads_to_the_upstream_by_name(run, secure, login):
     async def main():
-        async with FaultServer(SERVES, tls=server_tls("http/1.1") if secure else None) as server:
-            async with FaultServer([socks(password=bool(login)), relay(server.port)]) as through:
-                proxy = parse_forward_proxy(f"socks5://{login}127.0.0.1:{through.port}")
-                upstream = Http1Upstream(Endpoint("https" if secure else "http", "localhost", server.port), tls=CA, forward_proxy=proxy)
-                assert [await asked(upstream), await asked(upstream)] == [OK, OK]
-                address = b"\x03localhost" + server.port.to_bytes(2, "big")
-                assert through.requests == ([b"\x00\x02", b"user:secret", address] if login else [b"\x00", address])
-                await closed(upstream)
+        async with (
+            FaultServer(SERVES, tls=server_tls("http/1.1") if secure else None) as server,
+            FaultServer([socks(password=bool(login)), relay(server.port)]) as through,
+        ):
+            proxy = parse_forward_proxy(f"socks5://{login}127.0.0.1:{through.port}")
+            upstream = Http1Upstream(Endpoint("https" if secure else "http", "localhost", server.port), tls=CA, forward_proxy=proxy)
+            assert [await asked(upstream), await asked(upstream)] == [OK, OK]
+            address = b"\x03localhost" + server.port.to_bytes(2, "big")
+            assert through.requests == ([b"\x00\x02", b"user:secret", address] if login else [b"\x00", address])
+            await closed(upstream)
 
     run(main())
 

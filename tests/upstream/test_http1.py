@@ -93,63 +93,6 @@ def test_requests_at_the_same_time_have_a_connection_each(run):
     run(main())
 
 
-def test_the_connection_used_last_is_used_first():
-    async def main():
-        async with FaultServer(SERVES) as server:
-            upstream = upstream_at(server)
-            first, second = Transcript(), Transcript()
-            upstream.send(POST, first)
-            upstream.send(POST, second)
-            await first.finished()
-            await second.finished()
-            last = upstream.pool.idle[-1]
-            await asked(upstream)
-            assert upstream.pool.idle[-1] is last
-            await closed(upstream)
-
-    asyncio.run(main())
-
-
-def test_no_more_connections_stay_idle_than_allowed(run):
-    async def main():
-        async with FaultServer(SERVES) as server:
-            upstream = upstream_at(server, idle_connections=2)
-            transcripts = [Transcript() for _ in range(5)]
-            for transcript in transcripts:
-                upstream.send(POST, transcript)
-            for transcript in transcripts:
-                await transcript.finished()
-            await settled(upstream, "connecting=0 busy=0 idle=2")
-            await closed(upstream)
-
-    run(main())
-
-
-def test_an_idle_connection_is_closed_after_its_time(run):
-    async def main():
-        async with FaultServer(SERVES) as server:
-            upstream = upstream_at(server)
-            upstream.pool.idle_s = 0.05
-            await asked(upstream)
-            await server.logged("0 gone")
-            await settled(upstream, "idle=0")
-            await closed(upstream)
-
-    run(main())
-
-
-def test_an_old_connection_is_not_used_again(run):
-    async def main():
-        async with FaultServer(SERVES) as server:
-            upstream = upstream_at(server)
-            upstream.pool.age_s = -1
-            assert [await asked(upstream), await asked(upstream)] == [OK, OK]
-            assert server.connections == 2
-            await closed(upstream)
-
-    run(main())
-
-
 @pytest.mark.parametrize("how", [close(), half_close(), reset()], ids=["close", "half close", "reset"])
 def test_a_connection_that_the_upstream_closes_while_idle_leaves_the_pool(run, how):
     async def main():
@@ -349,6 +292,25 @@ def test_a_handle_that_has_ended_has_no_hold_on_the_next_exchange(run):
             assert await second.finished() == OK
             upstream.close()
             await settled(upstream, "connecting=0 busy=0 idle=0")
+
+    run(main())
+
+
+def test_a_request_on_a_kept_connection_makes_no_task_and_no_timer(run):
+    async def main():
+        async with FaultServer(SERVES) as server:
+            upstream = upstream_at(server)
+            await asked(upstream)
+            loop, made = asyncio.get_running_loop(), []
+            upstream.sweep.start()
+            transcript = Transcript()
+            loop.set_task_factory(lambda loop, work, **how: made.append(work) or asyncio.Task(work, loop=loop, **how))
+            handle = upstream.sweep.handle
+            upstream.send(POST, transcript)
+            assert (made, upstream.sweep.handle) == ([], handle)
+            loop.set_task_factory(None)
+            assert await transcript.finished() == OK
+            await closed(upstream)
 
     run(main())
 

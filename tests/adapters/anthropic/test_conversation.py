@@ -106,6 +106,7 @@ class TestImagesAndDocuments:
             ({"type": "image_url", "image_url": {"url": "data:image/bmp;base64,Qk0="}}, "image_url"),
             ({"type": "image_url", "image_url": {"url": "data:image/png;base64,***"}}, "image_url"),
             ({"type": "image_url", "image_url": {"url": "data:image/png;base64,"}}, "image_url"),
+            ({"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBO Rw0KGgo="}}, "image_url"),
             ({"type": "image_url", "image_url": {}}, "image_url"),
             ({"type": "input_audio", "input_audio": {"data": "AA==", "format": "wav"}}, None),
             ({"type": "file", "file": {"file_id": "file-of-somebody"}}, "file.file_id"),
@@ -251,6 +252,21 @@ class TestPrefill:
 
     def test_a_newer_model_refuses(self) -> None:
         assert refused([user("Hi"), assistant(content="The answer is")], "claude-sonnet-4-6") == "messages"
+
+    def test_thinking_and_formats_do_not_go_with_it(self) -> None:
+        def made(**chat: Any) -> Any:
+            messages = [user("Hi"), assistant(content="The answer is")]
+            return ADAPTER.outbound({"messages": messages, **chat}, Target(upstream_model="claude-haiku-4-5"))
+
+        assert made(reasoning_effort="low").ignored == ("reasoning_effort",)
+        schema = {"type": "object", "properties": {"a": {"type": "null"}}}
+        for name, value in (
+            ("thinking", {"type": "enabled", "budget_tokens": 2000}),
+            ("response_format", {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}),
+        ):
+            with pytest.raises(AdapterError) as caught:
+                made(**{name: value})
+            assert caught.value.param == name
 
 
 def test_a_refusal_of_the_model_is_text_when_it_comes_back() -> None:

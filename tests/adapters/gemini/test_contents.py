@@ -156,6 +156,7 @@ RESULT = {"role": "tool", "tool_call_id": "1", "content": "x"}
         ([{"role": "robot", "content": "Hi"}], "messages[0].role"),
         ([{"role": "system", "content": [{"type": "image_url", "image_url": {"url": PIXEL}}]}], "messages[0].content[0]"),
         ([CALLED], "messages[0].tool_calls"),
+        ([{"role": "assistant", "content": "Hello."}, CALLED], "messages[1].tool_calls"),
         ([USER, CALLED, RESULT, USER], "messages[3]"),
         ([USER, CALLED, RESULT], "messages"),
         ([USER, CALLED, RESULT, RESULT], "messages[3].tool_call_id"),

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters._base import AdapterError
@@ -84,13 +84,13 @@ def test_all_of_becomes_one_schema():
     "schema",
     [
         "string",
-        {"items": "string"},
+        {"anyOf": ["string"]},
         {"properties": {"a": 5}},
         {"$ref": "#"},
         {"properties": {"a": {"$ref": "#/nowhere"}}},
         {"properties": {"a": {"$ref": "https://x.org/schema"}}},
         {"properties": {"a": {"properties": {"b": {"$ref": "#/properties/a"}}}}},
-        {"$defs": {"A": {"allOf": [{"$ref": "#/$defs/A"}]}}, "$ref": "#/$defs/A"},
+        {"$defs": {"A": {"allOf": [{"$ref": "#/$defs/A"}, {"title": "T"}]}}, "$ref": "#/$defs/A"},
         {"$defs": {"A": 5}, "$ref": "#/$defs/A"},
     ],
 )
@@ -98,6 +98,23 @@ def test_what_cannot_be_resolved_is_refused(schema):
     with pytest.raises(AdapterError) as refused:
         subset(schema, "p")
     assert refused.value.param == "p"
+
+
+def test_a_definition_that_holds_itself_within_all_of_stays_a_reference():
+    schema = {"$defs": {"Node": {"type": "array", "items": {"allOf": [{"$ref": "#/$defs/Node"}], "title": "N"}}}, "$ref": "#/$defs/Node"}
+    assert subset(schema, "p") == {
+        "$ref": "#/$defs/Node",
+        "$defs": {"Node": {"type": "array", "items": {"title": "N", "anyOf": [{"$ref": "#/$defs/Node"}]}}},
+    }
+
+
+def test_a_small_document_that_unfolds_without_end_is_refused():
+    doubled = {f"D{number}": {"allOf": [{"$ref": f"#/$defs/D{number + 1}"}] * 2} for number in range(60)}
+    pointed = {f"p{number}": {"anyOf": [{"$ref": f"#/properties/p{number + 1}"}] * 2} for number in range(60)}
+    for schema in ({"$defs": {**doubled, "D60": STRING}, "$ref": "#/$defs/D0"}, {"properties": {**pointed, "p60": STRING}}):
+        with pytest.raises(AdapterError) as refused:
+            subset(schema, "p")
+        assert refused.value.param == "p"
 
 
 @pytest.mark.parametrize(
@@ -145,6 +162,7 @@ SCHEMAS = st.recursive(
 )
 
 
+@settings(max_examples=200, deadline=None)
 @given(SCHEMAS, SCHEMAS)
 def test_whatever_comes_out_is_inside_the_subset(root, definition):
     document = {**(root if isinstance(root, dict) else {}), "$defs": {"A": definition, "B": {"type": "string"}}}

@@ -1,0 +1,130 @@
+"""Writes docs/dialects.md from the tables that the code reads: `python docs/make_dialects.py > docs/dialects.md`."""  # noqa: INP001 - a script
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+
+from adapters import adapters
+from adapters._base import Adapter, Quirks
+from adapters.openai import HOSTS
+from carbon.sources.static import Static
+from proxy.catalogue import Secrets, snapshot
+from proxy.config import Config, Deployment
+from proxy.dataplane.operations import OPERATIONS
+from proxy.snapshot import Served
+
+HEAD = """# Dialects
+
+<!-- written by `python docs/make_dialects.py > docs/dialects.md`; do not edit: a test compares this page with the code -->
+
+A client speaks one of three dialects to Greenlane: OpenAI chat completions, OpenAI responses or Anthropic messages. A deployment
+speaks one of its own (`dialect:` in its configuration). Where both are the same, the client's bytes go through and only the model
+name, the `greenlane` member and the usage option are changed. Where they differ, the request is translated to an OpenAI chat
+completion in memory, and from there to the deployment's dialect; the answer takes the same way back.
+"""
+
+OPERATIONS_INTRO = """
+## Operations
+
+What a deployment of each dialect serves when its `apis` setting is left out. *same* is the client's own bytes, *translated* goes
+through chat completions, – is not served: such a deployment is no candidate for that path. A server that speaks OpenAI's dialect may
+lack some of these; `apis` says which it has. At `api.openai.com` and at Azure, and wherever `apis` lists them, `responses` and
+`messages` (vLLM and llama.cpp have it) are passed on as they came.
+"""
+
+ABILITIES_INTRO = """
+## Abilities
+
+What a dialect can express. A request that needs an ability (told from its members and parts) goes only to deployments that have it;
+`abilities` narrows a deployment's further.
+"""
+
+MEMBERS_INTRO = """
+## Members of a chat completion
+
+Top-level members of the request, after translation from the client's dialect.
+
+- **translated**: the dialect expresses it, some with limits that the value decides (then the answer is 400 and names the member).
+- **dropped**: a hint that does not change what may be answered; it is left out and listed in the entry's `ignored`.
+- **refused**: the dialect has nothing for it. A deployment is not a candidate for a request that sets it to another value than its
+  default; if no other is left, the answer is 400 `unsupported_parameter` and names the member.
+- **passed**: it goes through as it is. What the host does with it is the host's to say.
+
+A member that is not in the table is refused by `anthropic` and `gemini`, and passed to the others.
+"""
+
+HOSTS_INTRO = """
+## Hosts
+
+What well-known hosts of OpenAI's dialect do otherwise. A deployment's own `quirks` replaces its host's row.
+"""
+
+_YES, _NO = "yes", "–"
+
+
+def page() -> str:
+    """The whole page."""
+    dialects = adapters()
+    names = sorted(dialects)
+    return "".join(
+        [
+            HEAD,
+            OPERATIONS_INTRO,
+            _table(("path", *names), _operations({name: _served(name) for name in names})),
+            ABILITIES_INTRO,
+            _table(("ability", *names), _abilities(dialects)),
+            MEMBERS_INTRO,
+            _table(("member", *names), _members(dialects)),
+            HOSTS_INTRO,
+            _table(("host", "quirks"), ((f"`{host}`", _quirks(quirks)) for host, quirks in sorted(HOSTS.items()))),
+        ]
+    )
+
+
+def _served(dialect: str) -> Served:
+    """A deployment of that dialect with every setting left out, as the proxy makes it ready."""
+    config = Config(deployments={"any": Deployment(model="any", base_url="http://host", dialect=dialect)})
+    return snapshot(config, Secrets(api_keys={}, keys={}), Static(basis="lifecycle").table(), "").served["any"]
+
+
+def _operations(served: Mapping[str, Served]) -> Iterable[tuple[str, ...]]:
+    for path, operation in OPERATIONS.items():
+        cells = ("same" if operation.api in each.identity else "translated" if each.serves(operation.api) else _NO for each in served.values())
+        yield (f"`{path.decode()}`", *cells)
+
+
+def _abilities(dialects: Mapping[str, Adapter]) -> Iterable[tuple[str, ...]]:
+    known = sorted(frozenset().union(*(each.abilities for each in dialects.values())))
+    for ability in known:
+        yield (f"`{ability}`", *(_YES if ability in dialects[name].abilities else _NO for name in sorted(dialects)))
+
+
+def _members(dialects: Mapping[str, Adapter]) -> Iterable[tuple[str, ...]]:
+    known = sorted(frozenset().union(*(each.members for each in dialects.values())))
+    for member in known:
+        yield (f"`{member}`", *(_support(dialects[name], member) for name in sorted(dialects)))
+
+
+def _support(adapter: Adapter, member: str) -> str:
+    return adapter.members.get(member, "passed" if adapter.open_members else "refused")
+
+
+def _quirks(quirks: Quirks) -> str:
+    """The members that differ from their defaults, as they are written in YAML."""
+    said = []
+    for name in Quirks.__struct_fields__:
+        value = getattr(quirks, name)
+        if value != getattr(Quirks(), name):
+            shown = f"[{', '.join(value)}]" if isinstance(value, tuple) else str(value).lower()
+            said.append(f"`{name}: {shown}`")
+    return ", ".join(said)
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())

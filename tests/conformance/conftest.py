@@ -1,0 +1,73 @@
+"""The proxy of the conformance tests, started once, and the official clients on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import anthropic
+import openai
+import pytest
+
+from tests.conformance.fleet import ENVIRON, Route, configuration, serve
+from tests.harness import Served
+from tests.imitations import anthropic as anthropic_api
+from tests.imitations import gemini as gemini_api
+
+
+@pytest.fixture(scope="session")
+def imitations() -> Iterator[dict[str, tuple[object, str]]]:
+    """Name → the imitation and its address."""
+    apps = {"anthropic": anthropic_api.create_app(), "gemini": gemini_api.create_app()}
+    served = {name: serve(app) for name, app in apps.items()}
+    yield {name: (apps[name], served[name].url) for name in apps}
+    for each in served.values():
+        each.stop()
+
+
+@pytest.fixture(scope="session")
+def fleet(imitations, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The proxy before all three routes."""
+    text = configuration(imitations["anthropic"][1], imitations["gemini"][1])
+    served = Served(text, tmp_path_factory.mktemp("conformance") / "fleet", ENVIRON)
+    yield served
+    served.close()
+
+
+@pytest.fixture(params=["openai", "anthropic", "gemini"])
+def route(request: pytest.FixtureRequest, imitations) -> Route:
+    """Each of the three ways to an upstream."""
+    return Route(request.param, imitations.get(request.param, (None,))[0])
+
+
+@pytest.fixture(params=["anthropic", "gemini"])
+def translated(request: pytest.FixtureRequest, imitations) -> Route:
+    """The two routes whose upstream does not speak OpenAI's dialect."""
+    return Route(request.param, imitations[request.param][0])
+
+
+@pytest.fixture(params=["openai", "gemini"])
+def multiple(request: pytest.FixtureRequest, imitations) -> Route:
+    """The two routes that can give several choices and logprobs."""
+    return Route(request.param, imitations.get(request.param, (None,))[0])
+
+
+@pytest.fixture
+def paced(imitations) -> Iterator[None]:
+    """Events of the imitations' streams come one by one, each in a read of its own."""
+    for app, _ in imitations.values():
+        app.pace_s = 0.01
+    yield
+    for app, _ in imitations.values():
+        app.pace_s = 0.0
+
+
+@pytest.fixture(scope="session")
+def client(fleet: Served) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=fleet.url, api_key="unused", max_retries=0, timeout=10) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def claude(fleet: Served) -> Iterator[anthropic.Anthropic]:
+    with anthropic.Anthropic(base_url=fleet.base, api_key="unused", max_retries=0, timeout=10) as made:
+        yield made
