@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
+from msgspec import Raw
 
 Json = dict[str, Any]
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -237,6 +238,16 @@ class Adapter(Protocol):
 
     def fault(self, status: int, body: bytes) -> Fault:
         """What an error answer says. Never raises: an unreadable body gives a plain message with the status."""
+        ...
+
+
+@runtime_checkable
+class Transparent(Protocol):
+    """An adapter that can send a client's own bytes, where client and upstream speak the same dialect."""
+
+    def path(self, api: str, target: Target) -> str: ...
+    def identity(self, api: str, body: bytes, members: dict[str, Raw], target: Target) -> Outbound:
+        """The client's body with only what must be changed. `members` is `adapters._json.view` of it."""
         ...
 
 

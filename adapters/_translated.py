@@ -9,11 +9,13 @@ from adapters._passthrough import CAPTURE_BYTES
 class TranslatedStream:
     """A `Stream` made of a Reader and a Writer."""
 
-    __slots__ = ("_reader", "_writer", "capture", "started", "text", "usage")
+    __slots__ = ("_created_s", "_reader", "_writer", "capture", "started", "text", "usage")
 
-    def __init__(self, reader: Reader, writer: Writer, *, capture: bool) -> None:
+    def __init__(self, reader: Reader, writer: Writer, *, capture: bool, created_s: int) -> None:
         self._reader = reader
         self._writer = writer
+        self._created_s = created_s
+        """Unix time for dialects whose answers have none."""
         self.capture = capture
         self.started = False
         self.text = bytearray()
@@ -49,6 +51,8 @@ class TranslatedStream:
             self.started = True
             if self.capture and len(self.text) < CAPTURE_BYTES:
                 self._keep(chunk)
+            if not chunk.get("created"):
+                chunk["created"] = self._created_s
             out.append(self._writer.write(chunk))
         self.usage = self._reader.usage or self.usage
         return b"".join(out)

@@ -11,8 +11,11 @@ from typing import ClassVar
 from adapters._base import Completion, Fault, Headers, Json, Outbound, Reader, Support, Target
 from adapters._json import View, edited, encode
 from adapters.anthropic.answer import completion_of, fault_of_body
+from adapters.anthropic.door import DOOR
 from adapters.anthropic.request import MEMBERS, SAMPLING_VERSION, VERSION, outbound, version_header
 from adapters.anthropic.stream import MessagesReader
+
+__all__ = ["ADAPTER", "DOOR", "Anthropic"]
 
 
 class Anthropic:

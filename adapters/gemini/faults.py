@@ -16,7 +16,7 @@ _KINDS = {
     400: ("invalid_request_error", None),
     401: ("authentication_error", "invalid_api_key"),
     403: ("permission_error", "forbidden"),
-    404: ("invalid_request_error", "not_found"),
+    404: ("invalid_request_error", "model_not_found"),
     429: ("rate_limit_error", "rate_limit_exceeded"),
     499: ("upstream_error", "cancelled"),
     503: ("overloaded_error", "unavailable"),
@@ -42,6 +42,8 @@ _KEY_REASONS = frozenset({"API_KEY_INVALID", "API_KEY_EXPIRED", "API_KEY_SERVICE
 # messages name the consumer: `api_key:AIza…`
 _SECRET = re.compile(r"(?:api_key:\S+|AIza[0-9A-Za-z_-]{10,}|AQ\.[0-9A-Za-z_-]{10,})")
 _DURATION = re.compile(r"\A(\d+(?:\.\d+)?)s\Z")
+# told as INVALID_ARGUMENT like any other: "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576)."
+_TOO_LONG = re.compile(r"input token count.{0,40}exceeds the maximum number of tokens", re.IGNORECASE)
 _LONGEST = 2000
 
 
@@ -58,6 +60,8 @@ def fault_of(status: int, body: bytes) -> Fault:
     message = error.get("message")
     text = message if isinstance(message, str) and message else f"The upstream answered with status {status}."
     kind, name = _KINDS.get(code, ("upstream_error" if code >= 500 else "invalid_request_error", None))
+    if code == 400 and _TOO_LONG.search(text):
+        name = "context_length_exceeded"
     return Fault(
         message=_SECRET.sub("[key]", text)[:_LONGEST],
         type=kind,

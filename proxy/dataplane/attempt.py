@@ -73,6 +73,8 @@ async def attempt(exchange: Exchange, call: Call, plan: Plan, decision: Decision
             peer.inflight -= 1
             way.freed()
         facts = None
+        if result.kind == "status":
+            result = _understood(served, result)
         if result.ending == "whole":
             result, facts = _read(call, served, peer, result)
         attempts.append(Attempt(deployment=served.name, status=result.status, kind=result.kind, seconds_s=perf_counter() - now_s))
@@ -139,6 +141,12 @@ def _read(call: Call, served: Served, peer: Peer, result: Result) -> tuple[Resul
         return msgspec.structs.replace(result, ending="failed", kind="garbled", fault=fault), None
 
 
+def _understood(served: Served, result: Result) -> Result:
+    """An error answer with what its dialect says of it: some tell a wrong key as 400."""
+    fault = served.adapter.fault(result.status or 502, result.body)
+    return msgspec.structs.replace(result, fault=fault, status=fault.status or result.status)
+
+
 def _judge(peer: Peer, result: Result, way: Way) -> None:
     """What the breaker and the metrics learn."""
     if result.ending == "gone":
@@ -160,8 +168,8 @@ def failure(tried: Tried) -> tuple[int, Fault]:
     """The status and the error a client gets when nothing answered."""
     result = tried.result
     served = tried.served
-    if served is not None and result.kind == "status" and result.status is not None:
-        fault = served.adapter.fault(result.status, result.body)
+    fault = result.fault
+    if served is not None and result.kind == "status" and result.status is not None and fault is not None:
         if result.status in TO_THE_CLIENT:
             return result.status, fault
         if result.status == 429:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from time import time
 from typing import Any
 
 import msgspec
 
 from adapters import _multipart
-from adapters._base import Adapter, AdapterError, Embeds, GarbledError, Json, Outbound, Stream, Usage
-from adapters._json import edited, encode, with_account
+from adapters._base import Adapter, AdapterError, Embeds, GarbledError, Json, Outbound, Stream, Transparent, Usage
+from adapters._json import encode, with_account
 from adapters._passthrough import ChatStream, answer_facts
 from adapters._translated import TranslatedStream
 from adapters.anthropic.identity import MessagesStream, messages_reply
-from adapters.openai import PATHS, OpenAI
 from adapters.responses.identity import ResponsesStream, responses_reply
 from carbon.footprint import ProviderReport
 from carbon.meters.provider import from_body
@@ -21,10 +21,8 @@ from proxy.dataplane.ask import Call
 from proxy.snapshot import Served
 from proxy.upstream._base import Request
 
-ANTHROPIC_VERSION = b"2023-06-01"
-"""Sent where a client of the Messages API names none."""
 _FORWARDED = (b"traceparent", b"tracestate")
-_FORWARDED_ANTHROPIC = (b"anthropic-beta",)
+_FORWARDED_MESSAGES = (b"anthropic-version", b"anthropic-beta")
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,40 +68,38 @@ class Hub:
 def outbound(call: Call, served: Served, hub: Hub) -> Outbound:
     """The upstream request's path, body and dialect headers. Raises AdapterError where the dialect cannot express it."""
     api, adapter, target = call.operation.api, served.adapter, served.target
-    if api in served.identity:
+    if api in served.identity and isinstance(adapter, Transparent):
         if call.form_model is not None:
-            model = target.upstream_model.encode()
-            return Outbound(path=_path(served, api), body=_multipart.replaced(call.body, call.form_model, model))
-        if isinstance(adapter, OpenAI):
-            return adapter.identity(api, call.body, call.members, target)
-        edits: dict[str, bytes | None] = {"model": encode(target.upstream_model), "greenlane": None}
-        return Outbound(path=PATHS[api], body=edited(call.body, call.members, edits))
+            body = _multipart.replaced(call.body, call.form_model, target.upstream_model.encode())
+            return Outbound(path=adapter.path(api, target), body=body)
+        return adapter.identity(api, call.body, call.members, target)
     if api == "embeddings":
         return _embeds(adapter).embeddings_outbound(hub.tree, target)
     return adapter.outbound(hub.request(), target)
-
-
-def _path(served: Served, api: str) -> str:
-    return served.adapter.path(api, served.target) if isinstance(served.adapter, OpenAI) else PATHS[api]
 
 
 def request(call: Call, served: Served, out: Outbound, headers: Mapping[bytes, bytes], request_id: str) -> Request:
     """The request as the upstream's client takes it: our key, the client's trace, never the client's key."""
     content_type = call.content_type if call.form_model is not None else b"application/json"
     lines: list[tuple[bytes, bytes]] = [(b"content-type", content_type), (b"x-request-id", request_id.encode())]
-    if call.operation.api == "messages" and "messages" in served.identity and served.adapter.name == "anthropic":
-        lines.append((b"anthropic-version", headers.get(b"anthropic-version", ANTHROPIC_VERSION)))
-        lines += [(name, headers[name]) for name in _FORWARDED_ANTHROPIC if name in headers]
+    own = out.headers
+    if call.operation.api == "messages" and "messages" in served.identity:
+        # a Messages client knows which version it speaks and which betas it uses
+        said = [(name, headers[name]) for name in _FORWARDED_MESSAGES if name in headers]
+        own = tuple(each for each in own if each[0] not in dict(said))
+        lines += said
     lines += [(name, headers[name]) for name in _FORWARDED if name in headers]
     path = (served.target.base_path + out.path).encode()
-    return Request(b"POST", path, (*served.headers, *out.headers, *lines), out.body)
+    return Request(b"POST", path, (*served.headers, *own, *lines), out.body)
 
 
 def stream(call: Call, served: Served, hub: Hub, event_bytes: int, *, capture: bool) -> Stream:
     """What turns the upstream's events into the client's."""
     api = call.operation.api
     if api not in served.identity:
-        return TranslatedStream(served.adapter.reader(served.target), call.operation.door.writer(hub.tree), capture=capture)
+        return TranslatedStream(
+            served.adapter.reader(served.target), call.operation.door.writer(hub.tree), capture=capture, created_s=int(time())
+        )
     if api == "messages":
         return MessagesStream(capture=capture, event_bytes=event_bytes)
     if api == "responses":
@@ -134,7 +130,8 @@ def reply(call: Call, served: Served, hub: Hub, body: bytes, facts: Facts, accou
     """The client's answer: the upstream's bytes with the account added, or the translation."""
     api = call.operation.api
     if facts.hub is not None:
-        return call.operation.door.reply(facts.hub, facts.usage, account, hub.tree)
+        completion = facts.hub if facts.hub.get("created") else {**facts.hub, "created": int(time())}
+        return call.operation.door.reply(completion, facts.usage, account, hub.tree)
     if api in served.identity:
         if api == "messages":
             return messages_reply(body, account)[0]

@@ -165,7 +165,10 @@ class Finish:
         self._settle(journey, tried, worked, Outcome(status, "failed", fault.code or "upstream_error"))
         head = answer.refused(journey.admission, journey.policy, len(tried.attempts), worked=kind not in _UNTOUCHED)
         body = journey.call.operation.door.error(fault, status)
-        journey.exchange.respond(status, head + JSON + passed_on(tried.result.headers), body)
+        lines = passed_on(tried.result.headers)
+        if fault.retry_after_s is not None and b"retry-after:" not in lines:
+            lines += b"retry-after: %d\r\n" % max(1, round(fault.retry_after_s))
+        journey.exchange.respond(status, head + JSON + lines, body)
 
     def _account(
         self, journey: Journey, tried: Tried, usage: Usage | None, text: Callable[[], bytes], report: ProviderReport | None

@@ -7,6 +7,7 @@ import msgspec
 from adapters._base import Door
 from adapters._chat import DOOR as CHAT
 from adapters.anthropic.door import DOOR as MESSAGES
+from adapters.generate import DOOR as GENERATE
 from adapters.responses import DOOR as RESPONSES
 
 
@@ -30,7 +31,7 @@ _ALL = (
     Operation(api="completions", path=b"/v1/completions", creates=True),
     Operation(api="responses", path=b"/v1/responses", door=RESPONSES),
     Operation(api="messages", path=b"/v1/messages", door=MESSAGES),
-    Operation(api="generate", path=b"/generate"),
+    Operation(api="generate", path=b"/generate", door=GENERATE),
     Operation(api="embeddings", path=b"/v1/embeddings", text=False, creates=True),
     Operation(api="moderations", path=b"/v1/moderations", text=False),
     Operation(api="rerank", path=b"/v1/rerank", text=False),

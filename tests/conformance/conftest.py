@@ -8,8 +8,10 @@ import anthropic
 import openai
 import pytest
 
+from tests.conformance.faulty import Faulty
+from tests.conformance.faulty import configuration as faults_configuration
 from tests.conformance.fleet import ENVIRON, Route, configuration, serve
-from tests.harness import Served
+from tests.harness import Served, Upstream
 from tests.imitations import anthropic as anthropic_api
 from tests.imitations import gemini as gemini_api
 
@@ -71,3 +73,45 @@ def client(fleet: Served) -> Iterator[openai.OpenAI]:
 def claude(fleet: Served) -> Iterator[anthropic.Anthropic]:
     with anthropic.Anthropic(base_url=fleet.base, api_key="unused", max_retries=0, timeout=10) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def faulty() -> Faulty:
+    return Faulty()
+
+
+@pytest.fixture(scope="session")
+def faulty_host(faulty: Faulty) -> Iterator[Upstream]:
+    host = Upstream(faulty)
+    yield host
+    host.close()
+
+
+@pytest.fixture(scope="session")
+def faulty_proxy(faulty_host: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A proxy before a host that fails as it is told."""
+    served = Served(faults_configuration(faulty_host.url), tmp_path_factory.mktemp("conformance") / "faulty")
+    yield served
+    served.close()
+
+
+@pytest.fixture(scope="session")
+def faults(faulty_proxy: Served) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=faulty_proxy.url, api_key="unused", max_retries=0, timeout=10) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def keyed(faulty_host: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The same with keys."""
+    text = faults_configuration(faulty_host.url) + (
+        "teams: {search: {}, other: {}}\n"
+        "keys:\n"
+        "  search: {team: search, key: env:CONFORMANCE_SEARCH_KEY}\n"
+        "  other: {team: other, key: env:CONFORMANCE_OTHER_KEY}\n"
+        "  narrow: {team: search, key: env:CONFORMANCE_NARROW_KEY, models: [echo]}\n"
+    )
+    environ = {f"CONFORMANCE_{name.upper()}_KEY": f"{name}-key-0123456789" for name in ("search", "other", "narrow")}
+    served = Served(text, tmp_path_factory.mktemp("conformance") / "keyed", environ)
+    yield served
+    served.close()

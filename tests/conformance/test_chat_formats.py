@@ -67,9 +67,8 @@ def test_a_streamed_format_gives_the_object(client, route, kind):
     assert isinstance(final.choices[0].message.parsed, kind)
 
 
-@pytest.mark.parametrize("model", ["openai", "gemini"])
-def test_parse_gives_a_recursive_object(client, model):
-    answer = client.chat.completions.parse(model=model, messages=HELLO, response_format=Node)
+def test_parse_gives_a_recursive_object(client):
+    answer = client.chat.completions.parse(model="openai", messages=HELLO, response_format=Node)
     assert isinstance(answer.choices[0].message.parsed, Node)
 
 

@@ -26,10 +26,9 @@ QUIET = {
     "OMP_NUM_THREADS": "1",
     # sampling is compiled on first use otherwise: 10 s within a request, and a C++ compiler is needed
     "TORCH_COMPILE_DISABLE": "1",
-    "VLLM_CPU_KVCACHE_SPACE": "1",
+    # bytecode was left to the first import: vLLM imports itself three times, 10 s each without
+    "PYTHONDONTWRITEBYTECODE": "",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-    # vLLM takes a third of the time when its two inner processes need not import it anew
-    "VLLM_WORKER_MULTIPROC_METHOD": "fork",
     "VLLM_HOST_IP": "127.0.0.1",
     "GLOO_SOCKET_IFNAME": "lo",
 }

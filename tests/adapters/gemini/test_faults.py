@@ -44,7 +44,17 @@ KEY = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_I
             error(403, "PERMISSION_DENIED", "Consumer 'api_key:AIzaSy0123456789abcdef' has been suspended."),
             Fault(message="Consumer '[key] has been suspended.", type="permission_error", code="forbidden", status=403),
         ),
-        (404, error(404, "NOT_FOUND"), Fault(message="m", type="invalid_request_error", code="not_found", status=404)),
+        (404, error(404, "NOT_FOUND"), Fault(message="m", type="invalid_request_error", code="model_not_found", status=404)),
+        (
+            400,
+            error(400, "INVALID_ARGUMENT", "The input token count (9) exceeds the maximum number of tokens allowed (8)."),
+            Fault(
+                message="The input token count (9) exceeds the maximum number of tokens allowed (8).",
+                type="invalid_request_error",
+                code="context_length_exceeded",
+                status=400,
+            ),
+        ),
         (500, error(500, "INTERNAL"), Fault(message="m", status=500)),
         (200, error(None, "DEADLINE_EXCEEDED"), Fault(message="m", type="timeout_error", code="deadline_exceeded", status=504)),
     ],

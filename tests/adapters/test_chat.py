@@ -1,0 +1,81 @@
+"""The chat door: https://platform.openai.com/docs/api-reference/chat/create."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from adapters._base import AdapterError, Fault, Usage
+from adapters._chat import DOOR
+
+HEAD = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+FIRST = {**HEAD, "choices": [{"index": 0, "delta": {"role": "assistant", "content": "Hi"}, "finish_reason": None}]}
+USAGE = Usage(input_tokens=9, cached_tokens=4, output_tokens=3, reasoning_tokens=2)
+COUNTS = {
+    "prompt_tokens": 9,
+    "completion_tokens": 3,
+    "total_tokens": 12,
+    "prompt_tokens_details": {"cached_tokens": 4},
+    "completion_tokens_details": {"reasoning_tokens": 2},
+}
+
+
+def data(event: bytes) -> list[object]:
+    return [json.loads(line.removeprefix(b"data: ")) for line in event.splitlines() if line.startswith(b"data: {")]
+
+
+def test_a_chunk_goes_out_as_it_is_where_no_usage_was_asked_for():
+    writer = DOOR.writer({})
+    assert data(writer.write(FIRST)) == [FIRST]
+    assert writer.close(USAGE, b'{"id":"gl"}') == b': greenlane {"id":"gl"}\ndata: [DONE]\n\n'
+
+
+def test_usage_that_was_asked_for_is_null_in_every_chunk_but_the_last():
+    """stream_options.include_usage: "All other chunks will also include a usage field, but with a null value."""
+    writer = DOOR.writer({"stream_options": {"include_usage": True}})
+    assert data(writer.write(FIRST)) == [{**FIRST, "usage": None}]
+    last = writer.close(USAGE, b'{"id":"gl"}')
+    assert data(last) == [{**HEAD, "choices": [], "usage": {**COUNTS, "greenlane": {"id": "gl"}}}]
+    assert last.endswith(b': greenlane {"id":"gl"}\ndata: [DONE]\n\n')
+
+
+def test_usage_that_nobody_knows_is_left_out():
+    writer = DOOR.writer({"stream_options": {"include_usage": True}})
+    writer.write(FIRST)
+    assert writer.close(None, None) == b"data: [DONE]\n\n"
+
+
+def test_a_broken_stream_ends_in_an_error_without_an_end_marker():
+    told = DOOR.writer({}).fail(Fault(message="Broken.", code="upstream_error"))
+    assert data(told) == [{"error": {"message": "Broken.", "type": "upstream_error", "param": None, "code": "upstream_error"}}]
+    assert b"[DONE]" not in told
+
+
+def test_a_whole_answer_gets_its_usage_and_the_account():
+    answer = {"id": "c1", "object": "chat.completion", "choices": []}
+    assert json.loads(DOOR.reply(answer, USAGE, b'{"id":"gl"}', {})) == {**answer, "usage": {**COUNTS, "greenlane": {"id": "gl"}}}
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({}, "messages"),
+        ({"messages": []}, "messages"),
+        ({"messages": ["Hi"]}, "messages[0]"),
+        ({"messages": [{"role": "wizard"}]}, "messages[0].role"),
+        ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content"),
+        ({"messages": [{"role": "user", "content": [{}]}]}, "messages[0].content[0]"),
+        ({"messages": [{"role": "assistant", "tool_calls": {}}]}, "messages[0].tool_calls"),
+        ({"messages": [{"role": "user", "content": "Hi"}], "tools": {}}, "tools"),
+    ],
+)
+def test_a_request_of_the_wrong_shape_is_refused_by_name(body, param):
+    with pytest.raises(AdapterError) as caught:
+        DOOR.hub(body)
+    assert caught.value.param == param
+
+
+def test_the_hub_form_is_the_request_without_our_own_member():
+    body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "seed": 1, "greenlane": {"max_g": 1}}
+    assert DOOR.hub(body) == {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "seed": 1}
