@@ -21,6 +21,10 @@ run: $(VENV)/run.ok ## serve on 127.0.0.1:8080
 test: $(VENV)/dev.ok ## the whole suite that needs no engine
 	$(BIN)/python -m pytest
 
+test-engines: $(VENV)/dev.ok ## the tests before vLLM, transformers serve and mlx-lm, installed once (GREENLANE_ENGINES: where)
+	PYTHON=$(PYTHON) tests/engines/install.sh
+	$(BIN)/python -m pytest --durations=5 tests/engines
+
 check: $(VENV)/dev.ok ## format, lint, types, import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -30,6 +34,9 @@ check: $(VENV)/dev.ok ## format, lint, types, import rules
 format: $(VENV)/dev.ok
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/run.ok ## Greenlane beside nginx and vllm-router on one core: benchmarks/report.md (BENCH=--quick: a short run)
+	$(BIN)/python -m benchmarks run $(BENCH)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -146,11 +146,21 @@ def _spliced(body: bytes, members: View, todo: dict[str, bytes | None]) -> bytes
 
 def with_account(body: bytes, account: bytes, otherwise: bytes | None) -> bytes:
     """An answer with `usage.greenlane` added: spliced into its `usage`, or a whole `usage` added (`otherwise`) if it has none."""
-    members = _view.decode(body)
-    usage = members.get("usage")
-    if usage is None or bytes(usage) == b"null":
-        return body if otherwise is None else edited(body, members, {"usage": with_member(otherwise, b"greenlane", account)})
-    return edited(body, members, {"usage": with_member(bytes(usage), b"greenlane", account)})
+    usage = bytes(_usage_of.decode(body).usage)
+    if usage not in (b"", b"null"):
+        fresh = with_member(usage, b"greenlane", account)
+        found = span(body, "usage", usage)
+        if found is not None:
+            return b"".join((body[: found[0]], fresh, body[found[1] :]))
+        return edited(body, _view.decode(body), {"usage": fresh})
+    return body if otherwise is None else edited(body, _view.decode(body), {"usage": with_member(otherwise, b"greenlane", account)})
+
+
+class _Usage(msgspec.Struct):
+    usage: msgspec.Raw = msgspec.Raw(b"")
+
+
+_usage_of = msgspec.json.Decoder(_Usage)
 
 
 def with_member(raw: bytes, name: bytes, value: bytes) -> bytes:

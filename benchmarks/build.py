@@ -54,9 +54,9 @@ def install_nginx() -> str | None:
     if nginx() is not None:
         return None
     if os.geteuid() == 0 and shutil.which("apt-get") is not None:
-        quiet = {"env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}, "stdout": subprocess.DEVNULL, "check": False}
-        subprocess.run(["apt-get", "update", "-qq"], **quiet)
-        subprocess.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "nginx"], **quiet)
+        env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+        for words in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", "nginx"]):
+            subprocess.run(["apt-get", *words], env=env, stdout=subprocess.DEVNULL, check=False)
         if nginx() is not None:
             return None
     return "nginx is not installed (as root it is, from apt): measured without it"

@@ -30,6 +30,7 @@ from proxy.configuration import load
 from proxy.dataplane import answer, attempt, endpoint, finish, settle
 from proxy.dataplane.endpoint import DataPlane
 from proxy.dataplane.finish import Finish
+from proxy.dataplane.peer import peers as peers_of
 from proxy.dataplane.settle import Settler
 from proxy.exchange import Exchange
 from proxy.snapshot import Snapshot
@@ -146,7 +147,9 @@ class Client:
     def __init__(self, made: Callable[..., Any]) -> None:
         body = WINDOWS[0].body()
         lines = ("POST /v1/chat/completions HTTP/1.1", "Host: 127.0.0.1:8080", "User-Agent: OpenAI/Python 2.0", "Accept: application/json")
-        head = "\r\n".join((*lines, "Content-Type: application/json", f"Authorization: Bearer {KEY}", f"Content-Length: {len(body)}", "", ""))
+        head = "\r\n".join(
+            (*lines, "Content-Type: application/json", f"Authorization: Bearer {KEY}", f"Content-Length: {len(body)}", "", "")
+        )
         self._request = head.encode() + body
         self._loop = asyncio.get_running_loop()
         self._left = 0
@@ -184,7 +187,7 @@ async def measured(config_path: Path, clock: Clock | None) -> tuple[float, dict[
     running = runtime.Runtime(config, None)
     snapshot = runtime.compiled(config)
     connect: Any = lambda *_: Instant()  # noqa: E731
-    peers = runtime.peers(snapshot, {}, running.metrics, connect)
+    peers = peers_of(snapshot, {}, running.metrics, connect)
     running.plane = DataPlane(snapshot, peers, running.settler, running.metrics, lambda: True)
     client = Client(server.protocol_class(running.plane))
     least_us, steps = float("inf"), {}

@@ -11,12 +11,12 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
 from benchmarks.places import LOAD, LOGS, MOCK, MOCK_PORT
-from benchmarks.processes import Pinned, busy_s, cpu_s, pinned, pss_bytes, wait_idle
+from benchmarks.processes import Pinned, busy_s, cpu_s, pinned, pss_bytes, wait_idle, wait_quiet
 from benchmarks.results import Memory, Round, Window
 from benchmarks.scenarios import OPEN, OPEN_CHUNKS, OPEN_PACE_MS, WARM, WINDOWS, Scenario
 from benchmarks.stacks import Stack, direct
@@ -34,6 +34,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     realtime: bool = False
     scale: float = 1.0
     """Of every window's length."""
+    patience_s: float = 3.0
+    """Before each window it waits so long for other work on the machine to end."""
 
 
 class Bench:
@@ -44,7 +46,7 @@ class Bench:
         self._folder = Path(tempfile.mkdtemp(prefix="greenlane-bench-"))
         self._mock = self._start((str(MOCK), str(MOCK_PORT)), self._folder, {})
 
-    def __enter__(self) -> Bench:
+    def __enter__(self) -> Self:
         if _refused(direct()) is not None and not _until_ready(direct(), self._mock):
             raise RuntimeError(f"the mock upstream does not answer on port {MOCK_PORT}")
         return self
@@ -86,7 +88,7 @@ class Bench:
 
     def window(self, stack: Stack, scenario: Scenario, proxy: Pinned, folder: Path) -> Window:
         """One scenario; its processor time includes what the proxy does after the last answer."""
-        time.sleep(0.1)
+        wait_quiet(self.settings.patience_s)
         children_s, busy_before_s, began_s = _children_s(), busy_s(), time.monotonic()
         own_s, mock_s = cpu_s(proxy.pid), cpu_s(self._mock.pid)
         said = self._load(stack, scenario, folder)

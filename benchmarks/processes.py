@@ -55,11 +55,11 @@ def pinned(command: Sequence[str | Path], core: int, *, realtime: bool) -> list[
 def tree(pid: int) -> list[int]:
     """The process and all its descendants."""
     children: dict[int, list[int]] = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
             with contextlib.suppress(OSError):
-                parent = int(_stat(int(entry))[1])
-                children.setdefault(parent, []).append(int(entry))
+                parent = int(_stat(int(entry.name))[1])
+                children.setdefault(parent, []).append(int(entry.name))
     found, todo = [], [pid]
     while todo:
         found.append(todo.pop())
@@ -72,9 +72,9 @@ def cpu_s(pid: int) -> float:
     total_ns = 0
     for each in tree(pid):
         with contextlib.suppress(OSError):
-            for thread in os.listdir(f"/proc/{each}/task"):
+            for thread in Path(f"/proc/{each}/task").iterdir():
                 with contextlib.suppress(OSError):
-                    total_ns += int(Path(f"/proc/{each}/task/{thread}/schedstat").read_text().split()[0])
+                    total_ns += int((thread / "schedstat").read_text().split()[0])
     return total_ns / 1e9
 
 
@@ -93,6 +93,19 @@ def busy_s() -> float:
     """Seconds that all cores together have worked since the machine started."""
     ticks = [int(value) for value in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
     return (sum(ticks) - ticks[3] - ticks[4]) / TICK
+
+
+def wait_quiet(limit_s: float, busy_cores: float = 0.25, look_s: float = 0.3) -> bool:
+    """Waits until the whole machine has next to nothing to do, at most so long; False if it never had."""
+    end_s = time.monotonic() + limit_s
+    while limit_s > 0:
+        before_s = busy_s()
+        time.sleep(look_s)
+        if busy_s() - before_s < busy_cores * look_s:
+            return True
+        if time.monotonic() > end_s:
+            break
+    return False
 
 
 def wait_idle(pid: int, quiet_s: float, limit_s: float) -> bool:

@@ -68,7 +68,9 @@ WINDOWS = (
     Scenario(name="ns32", title="whole answers, 32 at a time", concurrency=32, seconds_s=1.0),
     Scenario(name="ns256", title="whole answers, 256 at a time", concurrency=256, seconds_s=1.0),
     Scenario(name="st32", title="streams without a pace, 32 at a time", concurrency=32, seconds_s=0.8, chunks=CHUNKS),
-    Scenario(name="sd100", title="streams of a chunk every 10 ms, 100 at a time", concurrency=100, seconds_s=1.2, chunks=CHUNKS, pace_ms=10),
+    Scenario(
+        name="sd100", title="streams of a chunk every 10 ms, 100 at a time", concurrency=100, seconds_s=1.2, chunks=CHUNKS, pace_ms=10
+    ),
 )
 OPEN = Scenario(
     name="open1000",

@@ -75,7 +75,9 @@ def greenlanes() -> tuple[Stack, Stack]:
     """With everything on and twenty deployments; and with one deployment and no policy."""
     carbon = ("x-carbon-g: ", "x-energy-wh: ", "x-greenlane-cost-usd: ", "x-greenlane-id: ")
     return (
-        _greenlane("greenlane", "Greenlane", 9211, "greenlane.yaml", (*carbon, "x-greenlane-policy: green", "x-greenlane-reason: lowest-carbon")),
+        _greenlane(
+            "greenlane", "Greenlane", 9211, "greenlane.yaml", (*carbon, "x-greenlane-policy: green", "x-greenlane-reason: lowest-carbon")
+        ),
         _greenlane("greenlane-single", "Greenlane, one deployment", 9212, "greenlane-single.yaml", carbon),
     )
 

@@ -28,7 +28,7 @@ OPERATIONS_INTRO = """
 ## Operations
 
 What a deployment of each dialect serves when its `apis` setting is left out. *same* is the client's own bytes, *translated* goes
-through chat completions, – is not served: such a deployment is no candidate for that path. A server that speaks OpenAI's dialect may
+through chat completions, - is not served: such a deployment is no candidate for that path. A server that speaks OpenAI's dialect may
 lack some of these; `apis` says which it has. At `api.openai.com` and at Azure, and wherever `apis` lists them, `responses` and
 `messages` (vLLM and llama.cpp have it) are passed on as they came.
 """
@@ -60,7 +60,7 @@ HOSTS_INTRO = """
 What well-known hosts of OpenAI's dialect do otherwise. A deployment's own `quirks` replaces its host's row.
 """
 
-_YES, _NO = "yes", "–"
+_YES, _NO = "yes", "-"
 
 
 def page() -> str:
@@ -90,7 +90,9 @@ def _served(dialect: str) -> Served:
 
 def _operations(served: Mapping[str, Served]) -> Iterable[tuple[str, ...]]:
     for path, operation in OPERATIONS.items():
-        cells = ("same" if operation.api in each.identity else "translated" if each.serves(operation.api) else _NO for each in served.values())
+        cells = (
+            "same" if operation.api in each.identity else "translated" if each.serves(operation.api) else _NO for each in served.values()
+        )
         yield (f"`{path.decode()}`", *cells)
 
 

@@ -62,6 +62,8 @@ async def _serve(runtime: Runtime, *, vendors: bool) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, runtime.reload)
     gc.collect()
     gc.freeze()
+    # a request makes some hundred short-lived objects and no cycles: the default of 700 would collect at every second request
+    gc.set_threshold(20_000, 20, 50)
     await server.serve()
     for task in background:
         task.cancel()

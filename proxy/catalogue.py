@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from adapters import adapters
-from adapters._base import Adapter, Headers, Quirks, Target
+from adapters._base import Adapter, Headers, Quirks, Target, Transparent
 from adapters.openai import HOSTS
 from carbon.energy import EnergyProfile, Serving, estimator, profile_of
 from carbon.footprint import rate
@@ -106,6 +106,7 @@ def _served(name: str, order: int, config: Config, adapter: Adapter, facts: tupl
         place=_place(name, order, settings, adapter),
         identity=identity,
         translated=translated,
+        transparent=adapter if isinstance(adapter, Transparent) else None,
         estimator=measured,
         intensity=intensity,
         rate=rate(measured, intensity),

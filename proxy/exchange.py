@@ -35,6 +35,7 @@ class Exchange:
         "complete",
         "connection",
         "ended",
+        "fields",
         "gone",
         "headers",
         "keep_alive",
@@ -58,6 +59,8 @@ class Exchange:
         self.method = self.path = self.query = b""
         self.version = b"1.1"
         self.headers: list[tuple[bytes, bytes]] = []
+        self.fields: dict[bytes, bytes] = {}
+        """Headers by name, the last of each."""
         self.parts: list[bytes] = []
         self.body = b""
         self.size = 0
@@ -71,14 +74,6 @@ class Exchange:
         self.on_gone: Any = None
         self.refusal: Refusal | None = None
         """Set where the request was refused by its headers: the body is thrown away and this is the answer."""
-
-    def header(self, name: bytes) -> bytes | None:
-        """The last value of a header, name in lower case."""
-        found = None
-        for key, value in self.headers:
-            if key == name:
-                found = value
-        return found
 
     def respond(self, status: int, headers: bytes, body: bytes) -> None:
         """The whole answer in one write."""

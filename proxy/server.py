@@ -90,6 +90,7 @@ class Connection(asyncio.Protocol):
         self.waiting: deque[Exchange] = deque()
         self.cycle: RequestResponseCycle | None = None
         self.limits = self.gateway.limits
+        self.lines: list[tuple[bytes, bytes]] = []
         self.head_bytes = 0
         self.in_head = True
         self.quiet_since_s = perf_counter()
@@ -158,7 +159,8 @@ class Connection(asyncio.Protocol):
         self.transport.abort()
 
     def on_message_begin(self) -> None:
-        self.incoming = Exchange(self)
+        self.incoming = exchange = Exchange(self)
+        self.lines = exchange.headers
 
     def on_url(self, url: bytes) -> None:
         exchange = cast("Exchange", self.incoming)
@@ -167,10 +169,7 @@ class Connection(asyncio.Protocol):
             raise Refusal(414, "uri_too_long", "The request line is too long.")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        exchange = cast("Exchange", self.incoming)
-        exchange.headers.append((name.lower(), value))
-        if len(exchange.headers) > self.limits.header_lines:
-            raise Refusal(431, "headers_too_large", f"More than {self.limits.header_lines} header lines.")
+        self.lines.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         exchange = cast("Exchange", self.incoming)
@@ -178,6 +177,8 @@ class Connection(asyncio.Protocol):
             return
         exchange.method = self.parser.get_method()
         exchange.version = self.parser.get_http_version().encode()
+        if len(exchange.headers) > self.limits.header_lines:
+            raise Refusal(431, "headers_too_large", f"More than {self.limits.header_lines} header lines.")
         self.in_head = False
         head_bytes, self.head_bytes = self.head_bytes, 0
         exchange.keep_alive = self.parser.should_keep_alive() and not self.closing
@@ -197,8 +198,8 @@ class Connection(asyncio.Protocol):
                 self.gateway.admit(exchange, operation)
             except Refusal as refusal:
                 exchange.refusal = refusal
-                length = exchange.header(b"content-length")
-                if exchange.header(b"transfer-encoding") is not None or int(length or 0) > DISCARDED_BYTES or expects:
+                length = exchange.fields.get(b"content-length")
+                if exchange.fields.get(b"transfer-encoding") is not None or int(length or 0) > DISCARDED_BYTES or expects:
                     raise
         if expects and exchange.version == b"1.1" and self.current is None:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -245,33 +246,34 @@ class Connection(asyncio.Protocol):
 
     def _framing(self, exchange: Exchange) -> bool:
         """Refuses ambiguous framing (RFC 9112 §6); True where the client waits for 100 Continue."""
-        lengths = hosts = 0
-        length = coding = None
-        expects = False
-        for name, value in exchange.headers:
-            if name == b"content-length":
-                lengths, length = lengths + 1, value
-            elif name == b"transfer-encoding":
-                if coding is not None:
-                    raise Refusal(400, None, "More than one Transfer-Encoding.")
-                coding = value
-            elif name == b"host":
-                hosts += 1
-            elif name == b"expect":
-                if value.lower() != b"100-continue":
-                    raise Refusal(417, None, "Only Expect: 100-continue is known.")
-                expects = True
+        fields = exchange.fields = dict(exchange.headers)
         if exchange.version not in (b"1.1", b"1.0"):
             raise Refusal(505, None, "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
-        if hosts > 1 or (hosts == 0 and exchange.version == b"1.1"):
+        if len(fields) < len(exchange.headers):
+            self._once(exchange)
+        if b"host" not in fields and exchange.version == b"1.1":
             raise Refusal(400, None, "A request needs exactly one Host header.")
-        if coding is not None and (lengths or exchange.version == b"1.0" or coding.lower().strip() != b"chunked"):
+        length, coding = fields.get(b"content-length"), fields.get(b"transfer-encoding")
+        if coding is not None and (length is not None or exchange.version == b"1.0" or coding.lower().strip() != b"chunked"):
             raise Refusal(400, None, "Transfer-Encoding may only be `chunked`, in HTTP/1.1 and without Content-Length.")
-        if lengths > 1 or (length is not None and not (length.isdigit() and len(length) < 16)):
-            raise Refusal(400, None, "Content-Length must be given once, in digits.")
-        if length is not None and int(length) > self.limits.body_bytes:
-            raise Refusal(413, "too_large", f"The body is larger than {self.limits.body_bytes} bytes.")
-        return expects
+        if length is not None:
+            if not (length.isdigit() and len(length) < 16):
+                raise Refusal(400, None, "Content-Length must be given once, in digits.")
+            if int(length) > self.limits.body_bytes:
+                raise Refusal(413, "too_large", f"The body is larger than {self.limits.body_bytes} bytes.")
+        expect = fields.get(b"expect")
+        if expect is None:
+            return False
+        if expect.lower() != b"100-continue":
+            raise Refusal(417, None, "Only Expect: 100-continue is known.")
+        return True
+
+    def _once(self, exchange: Exchange) -> None:
+        """Refuses a second line of what may stand only once."""
+        names = [name for name, _ in exchange.headers]
+        for name in (b"content-length", b"transfer-encoding", b"host", b"authorization", b"x-api-key", b"content-type"):
+            if names.count(name) > 1:
+                raise Refusal(400, None, f"The header {name.decode()} is given more than once.")
 
     def _begin(self, exchange: Exchange) -> None:
         self.current = exchange

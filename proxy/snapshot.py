@@ -6,10 +6,11 @@ In-flight requests finish under the snapshot they began with. Nothing here opens
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
-from adapters._base import Adapter, Headers, Target
+from adapters._base import Adapter, Headers, Target, Transparent
 from carbon.energy import Estimator
 from carbon.footprint import Rate
 from carbon.intensity import Intensity
@@ -21,6 +22,8 @@ from proxy.access import Grant, Keyring
 from proxy.config import Config, Deployment
 from proxy.config import Policy as PolicySettings
 
+_CONSTANT = frozenset({"LowestCarbon", "Cheapest", "BestQuality"})
+"""Objectives that look at nothing that changes from one moment to the next."""
 CHATS = frozenset({"chat", "responses", "messages", "generate"})
 """Operations that can be translated through the hub."""
 DEFAULT_POLICY = "default"
@@ -64,6 +67,8 @@ class Served(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Operations whose bytes it takes as they are."""
     translated: frozenset[str]
     """Operations it serves through the hub."""
+    transparent: Transparent | None
+    """The adapter, where it can send a client's own bytes."""
     estimator: Estimator | None
     intensity: Intensity | None
     rate: Rate | None
@@ -101,6 +106,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Somebody compares the upper end of the carbon forecast: it is worked out only then."""
     caps_cost: bool
     output_ceiling_tokens: int
+    constant: bool
+    """The order follows from the request's size alone while all are up: latency and turns have no say."""
+    standing: dict[Any, Any]
+    """Decisions kept for like requests; see `dataplane/candidates.py`. Bounded there."""
 
     def ceiling(self, place: Place) -> int:
         """Output tokens a cost cap assumes where the request sets no cap."""
@@ -171,6 +180,8 @@ def plan_of(prepared: Prepared, served: Mapping[Place, Served], output_ceiling_t
         caps_carbon=any(each.max_g is not None for each in limits),
         caps_cost=any(each.max_usd is not None for each in limits),
         output_ceiling_tokens=output_ceiling_tokens,
+        constant=prepared.policy.objective.__class__.__name__ in _CONSTANT and not any(each.max_ttft_s is not None for each in limits),
+        standing={},
     )
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import queue
+import re
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -242,3 +245,67 @@ def exchange(port: int, request: bytes, timeout_s: float = 5.0) -> bytes:
             if not more:
                 return answer
             answer += more
+
+
+def ask(served: Served, body: dict[str, Any] | None = None, path: str = "/chat/completions", **headers: str) -> Any:
+    """The answer (httpx.Response) to a body, by default a small chat; a header's underscores are hyphens."""
+    import httpx
+
+    given = {"model": "small", "messages": [{"role": "user", "content": "Hi"}]} if body is None else body
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    return httpx.post(served.url + path, json=given, headers=sent, timeout=20, verify=False)
+
+
+class Process:
+    """`greenlane serve` as a process of its own. `url` ends in `/v1`; what it prints is in `out_text` and `err_text`."""
+
+    def __init__(self, text: str, folder: Path, environ: dict[str, str] | None = None) -> None:
+        folder.mkdir(exist_ok=True)
+        self.folder = folder
+        self.path = folder / "greenlane.yaml"
+        self._head = HEAD.format(folder=folder)
+        self.write(text)
+        self.start(environ)
+
+    def write(self, text: str) -> None:
+        self.path.write_text(self._head + text)
+
+    def start(self, environ: dict[str, str] | None = None) -> None:
+        """Starts it, again after it has ended; returns when it says where it listens."""
+        import os
+
+        self._out, self._err = (self.folder / "out").open("wb"), (self.folder / "err").open("wb")
+        command = [sys.executable, "-c", "from proxy.cli import main; main()", "serve", "--config", str(self.path)]
+        known = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), **(environ or {})}
+        self.popen = subprocess.Popen(command, stdout=self._out, stderr=self._err, env=known, cwd=self.folder)
+        end_s = time.monotonic() + 20
+        while (found := re.search(r"serves http://127\.0\.0\.1:(\d+)/v1", self.out_text)) is None:
+            if self.popen.poll() is not None or time.monotonic() > end_s:
+                self.close()
+                raise AssertionError(f"it did not start: {self.err_text}")
+            time.sleep(0.02)
+        self.port = int(found[1])
+        self.base = f"http://127.0.0.1:{self.port}"
+        self.url = f"{self.base}/v1"
+
+    @property
+    def out_text(self) -> str:
+        return (self.folder / "out").read_text()
+
+    @property
+    def err_text(self) -> str:
+        return (self.folder / "err").read_text()
+
+    def signal(self, number: int) -> None:
+        self.popen.send_signal(number)
+
+    def ended(self, timeout_s: float = 15.0) -> int:
+        """The exit code, once it has ended."""
+        return self.popen.wait(timeout_s)
+
+    def close(self) -> None:
+        if self.popen.poll() is None:
+            self.popen.kill()
+        self.popen.wait(10)
+        self._out.close()
+        self._err.close()

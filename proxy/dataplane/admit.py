@@ -39,7 +39,7 @@ def next_entry_id() -> str:
 
 def greet(exchange: Exchange, snapshot: Snapshot) -> Admission:
     """Ids for an exchange, whoever it is from."""
-    headers = dict(exchange.headers)
+    headers = exchange.fields
     entry_id = next_entry_id()
     sent = headers.get(b"x-request-id")
     clean = sent is not None and _CLEAN.fullmatch(sent) is not None

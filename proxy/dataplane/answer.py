@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from carbon.footprint import Footprint
@@ -137,14 +135,6 @@ def verbose(footprint: Footprint, snapshot: Snapshot, rejected: tuple[str, ...],
 def digits(value: float) -> str:
     """`carbon.format.plain`, with its common range done by one format."""
     return f"{value:#.2g}" if 0.0001 <= value < 9.5 else plain(value)
-
-
-def account(admission: Admission, told: dict[str, Any]) -> bytes:
-    """The object of `usage.greenlane`; one line, no line break."""
-    return _encode({"id": admission.entry_id, **told})
-
-
-_encode = msgspec.json.Encoder().encode
 
 
 def _token(text: str) -> str:

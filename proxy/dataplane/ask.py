@@ -24,6 +24,9 @@ from proxy.snapshot import Member, Snapshot
 BYTES_PER_TOKEN = 4
 IMAGE_TOKENS = 800
 """What a forecast takes for an image; vendors' figures lie between 85 and 1,600."""
+_MODEL = b'"model"'
+_PARTS = b'"type"'
+"""Without it a body has neither parts nor tools: one search instead of seven."""
 _PLAIN = frozenset({"model", "messages", "input", "prompt", "stream", "stream_options", "greenlane"})
 _DEFAULTS: Mapping[str, tuple[bytes, ...]] = {
     "n": (b"1",),
@@ -40,6 +43,7 @@ _DEFAULTS: Mapping[str, tuple[bytes, ...]] = {
     "store": (b"false",),
 }
 _PAYLOAD = re.compile(rb'(?:;base64,|"data"\s*:\s*"|"file_data"\s*:\s*")[A-Za-z0-9+/=_-]{256,}')
+_NONE: frozenset[str] = frozenset()
 _int = msgspec.json.Decoder(int).decode
 _str = msgspec.json.Decoder(str).decode
 
@@ -82,7 +86,9 @@ def read(body: bytes, content_type: bytes, operation: Operation, headers: Mappin
         wanted = msgspec.structs.replace(wanted, policy=policy)
     stream = _flag(members, "stream")
     options = _options(members) if stream else {}
-    ask = msgspec.structs.replace(_ask(body, members, operation, member, snapshot), stream=stream, task=wanted.task)
+    ask = _ask(body, members, operation, member, snapshot)
+    if stream or wanted.task is not None:
+        ask = msgspec.structs.replace(ask, stream=stream, task=wanted.task)
     previous = members.get("previous_response_id") if operation.api == "responses" else None
     return Call(
         operation=operation,
@@ -111,7 +117,8 @@ def _object(body: bytes, content_type: bytes, bounds: Bounds) -> View:
     if not depth_within(body, bounds.json_depth):
         raise AdapterError(f"The body nests deeper than {bounds.json_depth} levels.")
     members = view(body)
-    if body.count(b'"model"') > 1 and has_duplicate(body, "model"):
+    first = body.find(_MODEL)
+    if body.find(_MODEL, first + 1) > 0 and has_duplicate(body, "model"):
         raise AdapterError("`model` is given twice.", "model")
     return members
 
@@ -161,7 +168,7 @@ def _ask(body: bytes, members: View, operation: Operation, member: Member, snaps
         model=member.name,
         api=operation.api,
         stream=False,
-        input_tokens=_input_tokens(body),
+        input_tokens=rounded_up(_input_tokens(body)),
         max_output_tokens=total,
         expected_output_tokens=(expected if cap is None else min(cap, expected)) * choices,
         needs=_needs(body, members, choices) if operation.text else frozenset(),
@@ -173,34 +180,44 @@ def _ask(body: bytes, members: View, operation: Operation, member: Member, snaps
 def _input_tokens(body: bytes) -> int:
     """Estimated from the body's length: text by four bytes a token, images by a flat figure, files not at all."""
     size = len(body)
-    if size > 1024 and (b"base64" in body or b'_data"' in body or b'"data"' in body):
+    if size > 1024 and _PARTS in body and (b"base64" in body or b'_data"' in body or b'"data"' in body):
         found = _PAYLOAD.findall(body)
         size -= sum(map(len, found))
         return size // BYTES_PER_TOKEN + IMAGE_TOKENS * len(found)
     return max(1, size // BYTES_PER_TOKEN)
 
 
+def rounded_up(tokens: int) -> int:
+    """To five significant bits, at most 6 % more: the estimate is no better than that, and like requests then decide alike."""
+    shift = tokens.bit_length() - 5
+    return tokens if shift <= 0 else -(-tokens >> shift) << shift
+
+
 def _unusual(members: View) -> frozenset[str]:
     """Members with another value than their default."""
     unusual = members.keys() - _PLAIN
-    return frozenset(name for name in unusual if (value := bytes(members[name])) != b"null" and value not in _DEFAULTS.get(name, ()))
+    if not unusual:
+        return _NONE
+    return frozenset([name for name in unusual if (value := bytes(members[name])) != b"null" and value not in _DEFAULTS.get(name, ())])
 
 
 def _needs(body: bytes, members: View, choices: int) -> frozenset[str]:
     """Abilities the request asks for, told from the names of its members and parts."""
     needs = set()
-    if bytes(members.get("tools", b"[]")) not in (b"[]", b"null"):
+    tools, logprobs = members.get("tools"), members.get("logprobs")
+    if tools is not None and bytes(tools) not in (b"[]", b"null"):
         needs.add("tools")
     if choices > 1:
         needs.add("n")
-    if bytes(members.get("logprobs", b"false")) not in (b"false", b"null"):
+    if logprobs is not None and bytes(logprobs) not in (b"false", b"null"):
         needs.add("logprobs")
-    if b'"image_url"' in body or b'"input_image"' in body:
-        needs.add("image")
-    if b'"input_audio"' in body:
-        needs.add("audio")
-    if b'"file_data"' in body or b'"file_id"' in body:
-        needs.add("document")
+    if _PARTS in body:
+        if b'"image_url"' in body or b'"input_image"' in body:
+            needs.add("image")
+        if b'"input_audio"' in body:
+            needs.add("audio")
+        if b'"file_data"' in body or b'"file_id"' in body:
+            needs.add("document")
     wanted = members.get("response_format")
     if wanted is not None:
         shape = bytes(wanted)

@@ -67,6 +67,8 @@ async def attempt(exchange: Exchange, call: Call, plan: Plan, decision: Decision
             continue
         peer.breaker.begin(now_s)
         peer.inflight += 1
+        if peer.inflight >= peer.most:
+            way.trouble.add(peer.name)
         try:
             result = await relay.result
         finally:
@@ -79,6 +81,10 @@ async def attempt(exchange: Exchange, call: Call, plan: Plan, decision: Decision
             result, facts = _read(call, served, peer, result)
         attempts.append(Attempt(deployment=served.name, status=result.status, kind=result.kind, seconds_s=perf_counter() - now_s))
         _judge(peer, result, way)
+        if peer.troubled:
+            way.trouble.add(peer.name)
+        elif way.trouble:
+            way.trouble.discard(peer.name)
         last = Tried(
             served=served,
             peer=peer,
@@ -110,6 +116,8 @@ class Way(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Counts a failed attempt by its kind."""
     freed: Callable[[], None]
     """A place became free: whoever queues may look again."""
+    trouble: set[str]
+    """Names of the deployments that are down or full, kept up to date."""
     answer_bytes: int
     event_bytes: int
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 
-from policies._base import Candidate
+import msgspec
+
+from policies._base import Ask, Candidate, Decision
 from proxy.dataplane.ask import Call
 from proxy.dataplane.peer import Peer
 from proxy.snapshot import Plan
@@ -19,29 +23,82 @@ def candidates(call: Call, plan: Plan, peers: Mapping[str, Peer], now_s: float, 
     ask = call.ask
     tokens, out = ask.input_tokens, ask.expected_output_tokens
     capped = ask.max_output_tokens
+    caps_carbon, caps_cost = plan.caps_carbon, plan.caps_cost
     found = []
     for place in plan.prepared.places:
         served = plan.served[place]
         peer = peers[served.name]
         rate, price, intensity = served.rate, served.price, served.intensity
+        usd_high = None
+        if caps_cost and price is not None:
+            usd_high = price.usd(tokens, 0, 0, capped if capped is not None else plan.ceiling(place) * ask.choices)
         found.append(
             Candidate(
                 place=place,
                 g=None if rate is None else rate.g(tokens, 0, out),
-                g_high=None if rate is None or not plan.caps_carbon else rate.g_high(tokens, 0, out),
+                g_high=None if rate is None or not caps_carbon else rate.g_high(tokens, 0, out),
                 g_per_kwh=None if intensity is None else intensity.g_per_kwh,
                 usd=None if price is None else tokens * price.input_usd + out * price.output_usd + price.request_usd,
-                usd_high=None
-                if price is None or not plan.caps_cost
-                else price.usd(tokens, 0, 0, capped if capped is not None else plan.ceiling(place) * ask.choices),
+                usd_high=usd_high,
                 ttft_s=peer.ttft_s,
-                load=peer.load,
+                load=peer.inflight / peer.unit,
                 affinity=home is not None and served.name == home,
                 down=not (peer.breaker.closed or peer.breaker.allows(now_s)),
-                full=peer.full,
+                full=peer.inflight >= peer.most,
             )
         )
     return found
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """A decision that holds for every like request while all its deployments are up."""
+
+    decision: Decision
+    tied: tuple[Candidate, ...]
+    """Those that cost the same as the first, the first included: among them the less loaded wins."""
+    names: frozenset[str]
+    """The deployments it speaks of."""
+
+
+Key = tuple[int, int, int | None, frozenset[str], frozenset[str], str | None, int]
+
+
+def key_of(ask: Ask) -> Key:
+    """What a standing decision depends on, beside the plan."""
+    return (ask.input_tokens, ask.expected_output_tokens, ask.max_output_tokens, ask.needs, ask.members, ask.task, ask.choices)
+
+
+def standing(plan: Plan, ask: Ask, found: list[Candidate], decision: Decision) -> Standing | None:
+    """The decision as one to be kept; None where another moment could decide otherwise even if all stay up."""
+    order = decision.order
+    if (
+        not order
+        or len(order) + len(decision.rejected) < len(found)
+        or any(each.constraint in ("down", "full") for each in decision.rejected)
+    ):
+        return None
+    costs = plan.prepared.policy.objective.costs(order, ask)
+    tied = tuple(each for each, cost in zip(order, costs, strict=True) if _same(cost, costs[0]))
+    return Standing(decision=decision, tied=tied, names=frozenset(each.place.name for each in found))
+
+
+def _same(cost: float | None, best: float | None) -> bool:
+    if cost is None or best is None:
+        return cost is best
+    return math.isclose(cost, best, rel_tol=1e-6)
+
+
+def recalled(kept: Standing, peers: Mapping[str, Peer], trouble: AbstractSet[str]) -> Decision | None:
+    """The kept decision, led by the less loaded of those that cost the same; None while any of its deployments is in `trouble`."""
+    if trouble and not trouble.isdisjoint(kept.names):
+        return None
+    if len(kept.tied) == 1:
+        return kept.decision
+    first = min(kept.tied, key=lambda each: (peers[each.place.name].load, each.place.order))
+    if first is kept.decision.order[0]:
+        return kept.decision
+    rest = tuple(each for each in kept.decision.order if each is not first)
+    return msgspec.structs.replace(kept.decision, order=(first, *rest))
 
 
 class Affinity:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from adapters import _multipart
-from adapters._base import Adapter, AdapterError, Embeds, GarbledError, Json, Outbound, Stream, Transparent, Usage
+from adapters._base import Adapter, AdapterError, Embeds, GarbledError, Json, Outbound, Stream, Usage
 from adapters._json import encode, with_account
 from adapters._passthrough import ChatStream, answer_facts
 from adapters._translated import TranslatedStream
@@ -68,11 +68,11 @@ class Hub:
 def outbound(call: Call, served: Served, hub: Hub) -> Outbound:
     """The upstream request's path, body and dialect headers. Raises AdapterError where the dialect cannot express it."""
     api, adapter, target = call.operation.api, served.adapter, served.target
-    if api in served.identity and isinstance(adapter, Transparent):
+    if served.transparent is not None and api in served.identity:
         if call.form_model is not None:
             body = _multipart.replaced(call.body, call.form_model, target.upstream_model.encode())
-            return Outbound(path=adapter.path(api, target), body=body)
-        return adapter.identity(api, call.body, call.members, target)
+            return Outbound(path=served.transparent.path(api, target), body=body)
+        return served.transparent.identity(api, call.body, call.members, target)
     if api == "embeddings":
         return _embeds(adapter).embeddings_outbound(hub.tree, target)
     return adapter.outbound(hub.request(), target)

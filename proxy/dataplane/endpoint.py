@@ -14,13 +14,13 @@ from time import perf_counter
 import msgspec
 
 from adapters._base import AdapterError
-from policies._base import Ask, Decision
+from policies._base import Ask, Candidate, Decision
 from proxy.config import Limits
 from proxy.dataplane import answer
 from proxy.dataplane.admit import Admission, admit, greet
 from proxy.dataplane.ask import Call, read
 from proxy.dataplane.attempt import Tried, Way, attempt
-from proxy.dataplane.candidates import Affinity, candidates
+from proxy.dataplane.candidates import Affinity, Key, candidates, key_of, recalled, standing
 from proxy.dataplane.carriage import Hub
 from proxy.dataplane.counting import Counter
 from proxy.dataplane.finish import Finish, Journey
@@ -35,6 +35,8 @@ from proxy.snapshot import Plan, Snapshot
 from proxy.telemetry.metrics import Metrics
 
 log = logging.getLogger("greenlane.endpoint")
+STANDING = 2048
+"""Decisions kept a plan."""
 QUEUE_S = 60.0
 """A request waits for a free place as long as it would wait for a first byte."""
 
@@ -54,6 +56,8 @@ class DataPlane:
         self.waiting = WaitingRoom(self.limits.queue)
         self.affinity = Affinity()
         self.inflight = 0
+        self.trouble: set[str] = set()
+        """Deployments that are down or full."""
         self.tasks: set[asyncio.Task[None]] = set()
         self._accepting = accepting
         self.finish = Finish(settler, self.counter)
@@ -159,14 +163,20 @@ class DataPlane:
 
     async def _decide(self, exchange: Exchange, call: Call, plan: Plan, admission: Admission) -> Decision | None:
         """The decision; waits while everything is full. None: the client left meanwhile."""
-        began_s = perf_counter()
         peers = self._peers_of(admission.snapshot)
+        key = key_of(call.ask) if plan.constant else None
+        if key is not None:
+            kept = plan.standing.get(key)
+            if kept is not None and (decision := recalled(kept, peers, self.trouble)) is not None:
+                return decision
+        began_s = perf_counter()
         while True:
             found = candidates(call, plan, peers, perf_counter(), self._home(call, plan, admission))
             decision = plan.prepared.decide(self._turned(call), found)
             if decision.rejected:
                 self.settler.rejections(decision)
             if decision.order:
+                self._keep(plan, call.ask, key, found, decision)
                 return decision
             busy = [each for each in decision.rejected if each.constraint == "full"]
             left_s = QUEUE_S - (perf_counter() - began_s)
@@ -175,6 +185,16 @@ class DataPlane:
             if exchange.gone:
                 self._gone(exchange, admission, call, plan)
                 return None
+
+    def _keep(self, plan: Plan, ask: Ask, key: Key | None, found: list[Candidate], decision: Decision) -> None:
+        """Keeps the decision for like requests, if it will hold for them."""
+        if key is None:
+            return
+        if len(plan.standing) >= STANDING:
+            plan.standing.clear()
+        kept = standing(plan, ask, found, decision)
+        if kept is not None:
+            plan.standing[key] = kept
 
     async def _carry_out(self, exchange: Exchange, call: Call, plan: Plan, decision: Decision, admission: Admission) -> None:
         journey = Journey(exchange=exchange, admission=admission, call=call, policy=plan.policy, decision=decision, hub=Hub(call))
@@ -185,6 +205,7 @@ class DataPlane:
             commit=self.finish.commit(journey),
             failed=self._count_failure,
             freed=self.waiting.freed,
+            trouble=self.trouble,
             answer_bytes=self.limits.answer_bytes,
             event_bytes=self.limits.event_bytes,
         )

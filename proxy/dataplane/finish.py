@@ -106,7 +106,7 @@ class Finish:
         worked = self._account(journey, tried, facts.usage, lambda: said, facts.report)
         if facts.usage is None and call.operation.text:
             facts = msgspec.structs.replace(facts, usage=_usage(worked.tokens))
-        shown = answer.account(journey.admission, told(worked, served, journey.policy, reason_of(journey.decision, tried.candidate)))
+        shown = told(journey.admission.entry_id, worked, served, journey.policy, reason_of(journey.decision, tried.candidate))
         body = reply(call, served, journey.hub, result.body, facts, shown)
         self._settle(journey, tried, worked, Outcome(200, "completed", response_id=facts.response_id))
         head = self._head(journey, served, peer, len(tried.attempts), worked.footprint, worked.cost_usd)
@@ -131,7 +131,7 @@ class Finish:
         worked = self._account(journey, tried, stream.usage, lambda: bytes(stream.text), report_in(stream.comments))
         if missing:
             stream.usage = _usage(worked.tokens)
-        shown = answer.account(journey.admission, told(worked, served, journey.policy, reason_of(journey.decision, tried.candidate)))
+        shown = told(journey.admission.entry_id, worked, served, journey.policy, reason_of(journey.decision, tried.candidate))
         last = stream.close(shown)
         self._settle(journey, tried, worked, Outcome(200, "completed", response_id=getattr(stream, "response_id", None)))
         journey.exchange.end(last)
@@ -234,9 +234,12 @@ def passed_on(headers: list[tuple[bytes, bytes]]) -> bytes:
     """The upstream's header lines that are the client's business."""
     lines = b""
     for name, value in headers:
-        if name in answer.PASSED_ON or name.startswith(answer.PASSED_ON_PREFIXES):
+        if name not in _ORDINARY and (name in answer.PASSED_ON or name.startswith(answer.PASSED_ON_PREFIXES)):
             lines += name + b": " + value + b"\r\n"
     return lines
+
+
+_ORDINARY = frozenset({b"content-type", b"content-length", b"date", b"server", b"transfer-encoding", b"connection", b"cache-control"})
 
 
 def content_type(headers: list[tuple[bytes, bytes]]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Mapping
 
@@ -21,16 +22,20 @@ class Peer:
 
     __slots__ = (
         "_recent",
+        "_stale",
+        "_ttft_s",
         "breaker",
         "duration",
         "first_token",
         "head",
         "inflight",
         "labels",
+        "most",
         "name",
         "overhead",
         "served",
-        "ttft_s",
+        "tally",
+        "unit",
         "upstream",
         "usage_missing",
     )
@@ -41,12 +46,17 @@ class Peer:
         self.upstream = upstream
         self.breaker = breaker
         self.inflight = 0
-        self.ttft_s: float | None = None
+        concurrency = served.settings.concurrency
+        self.most: float = math.inf if concurrency is None else concurrency
+        self.unit: float = concurrency or served.settings.weight
+        self._ttft_s: float | None = None
+        self._stale = False
         self.usage_missing = not served.settings.quirks.reports_usage
         """Its last stream reported no usage: text is kept to be counted."""
         self._recent: deque[float] = deque(maxlen=OBSERVED)
         self.head = static_head(served)
         self.labels = (served.model, served.name)
+        self.tally = metrics.tally(self.labels)
         self.duration = metrics.histogram("greenlane_request_duration_seconds", self.labels)
         self.first_token = metrics.histogram("greenlane_time_to_first_token_seconds", self.labels)
         self.overhead = metrics.histogram("greenlane_overhead_seconds", self.labels)
@@ -56,18 +66,29 @@ class Peer:
 
     def observe_ttft(self, seconds_s: float) -> None:
         self._recent.append(seconds_s)
-        ordered = sorted(self._recent)
-        self.ttft_s = ordered[len(ordered) // 2]
+        self._stale = True
+
+    @property
+    def ttft_s(self) -> float | None:
+        """The median of the last first-token times; None where there are none."""
+        if self._stale:
+            ordered = sorted(self._recent)
+            self._ttft_s = ordered[len(ordered) // 2]
+            self._stale = False
+        return self._ttft_s
 
     @property
     def full(self) -> bool:
-        concurrency = self.served.settings.concurrency
-        return concurrency is not None and self.inflight >= concurrency
+        return self.inflight >= self.most
 
     @property
     def load(self) -> float:
-        settings = self.served.settings
-        return self.inflight / ((settings.concurrency or 1) if settings.concurrency else settings.weight)
+        return self.inflight / self.unit
+
+    @property
+    def troubled(self) -> bool:
+        """Down or full: a decision must look at it."""
+        return self.inflight >= self.most or not self.breaker.closed
 
 
 def static_head(served: Served) -> bytes:

@@ -155,7 +155,7 @@ class Relay:
             body = parts[0] if len(parts) == 1 else b"".join(parts)
             kind = "ok" if self._status is not None and 200 <= self._status < 300 else "status"
             ending: Ending = "whole" if kind == "ok" else "failed"
-            self._finish(Result(ending=ending, status=self._status, headers=self._headers, body=body, kind=kind, first_s=self._clock()))
+            self._finish(Result(ending=ending, status=self._status, headers=self._headers, body=body, kind=kind))
 
     def on_error(self, error: UpstreamError) -> None:
         if not self._done:

@@ -6,8 +6,8 @@ Runs exactly once for every admitted exchange and never waits. The figures come 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from time import perf_counter
-from typing import Any
 
 import msgspec
 
@@ -110,27 +110,34 @@ def report_in(comments: list[bytes]) -> ProviderReport | None:
     return None
 
 
-def told(account: Account, served: Served, policy: str, reason: str) -> dict[str, Any]:
-    """The members of `usage.greenlane`, less the id. Unknown is null."""
+def told(entry_id: str, account: Account, served: Served, policy: str, reason: str) -> bytes:
+    """The object of `usage.greenlane`: JSON in one line, five significant digits (more would claim what the bands deny).
+
+    Unknown is null.
+    """
     footprint = account.footprint
     intensity = footprint.intensity
-    return {
-        "model": served.model,
-        "deployment": served.name,
-        "policy": policy,
-        "reason": reason,
-        "energy_wh": _wh(footprint.energy_j),
-        "energy_low_wh": _wh(footprint.energy_low_j),
-        "energy_high_wh": _wh(footprint.energy_high_j),
-        "carbon_g": _short(footprint.carbon_g),
-        "carbon_low_g": _short(footprint.carbon_low_g),
-        "carbon_high_g": _short(footprint.carbon_high_g),
-        "method": footprint.method,
-        "confidence": footprint.confidence,
-        "zone": None if intensity is None else intensity.zone,
-        "intensity_g_per_kwh": None if intensity is None else intensity.g_per_kwh,
-        "cost_usd": _short(account.cost_usd),
-    }
+    zone, grid = ("null", "null") if intensity is None else (f'"{intensity.zone}"', f"{intensity.g_per_kwh:g}")
+    return (
+        f'{{"id":"{entry_id}","model":{_quoted(served.model)},"deployment":{_quoted(served.name)},"policy":{_quoted(policy)},"reason":"{reason}",'
+        f'"energy_wh":{_wh(footprint.energy_j)},"energy_low_wh":{_wh(footprint.energy_low_j)},"energy_high_wh":{_wh(footprint.energy_high_j)},'
+        f'"carbon_g":{_short(footprint.carbon_g)},"carbon_low_g":{_short(footprint.carbon_low_g)},"carbon_high_g":{_short(footprint.carbon_high_g)},'
+        f'"method":"{footprint.method}","confidence":"{footprint.confidence}","zone":{zone},"intensity_g_per_kwh":{grid},'
+        f'"cost_usd":{_short(account.cost_usd)}}}'
+    ).encode()
+
+
+@lru_cache(maxsize=4096)
+def _quoted(name: str) -> str:
+    return msgspec.json.encode(name).decode()
+
+
+def _wh(joules: float | None) -> str:
+    return "null" if joules is None else f"{joules / 3600:.5g}"
+
+
+def _short(value: float | None) -> str:
+    return "null" if value is None else f"{value:.5g}"
 
 
 class Settler:
@@ -142,10 +149,6 @@ class Settler:
         self._keep = keep
         self._wall = wall
         self._requests = metrics.numbers("greenlane_requests")
-        self._tokens = metrics.numbers("greenlane_tokens")
-        self._energy = metrics.numbers("greenlane_energy_joules")
-        self._grams = metrics.numbers("greenlane_co2e_grams")
-        self._cost = metrics.numbers("greenlane_cost_usd")
 
     def settle(
         self, admission: Admission, call: Call | None, tried: Tried | None, account: Account, ending: Ending, arrived_s: float
@@ -154,8 +157,7 @@ class Settler:
         duration_s = perf_counter() - arrived_s
         served = tried.served if tried is not None else None
         ttft_s = None if ending.first_s is None else ending.first_s - arrived_s
-        entry = self._entry(admission, call, served, account, ending)
-        entry = msgspec.structs.replace(entry, duration_s=duration_s, ttft_s=ttft_s)
+        entry = self._entry(admission, call, served, account, ending, (duration_s, ttft_s))
         self._keep(entry)
         self._count(entry, tried.peer if tried is not None else None, account)
         self._log.write(
@@ -179,7 +181,15 @@ class Settler:
             )
         )
 
-    def _entry(self, admission: Admission, call: Call | None, served: Served | None, account: Account, ending: Ending) -> Entry:
+    def _entry(
+        self,
+        admission: Admission,
+        call: Call | None,
+        served: Served | None,
+        account: Account,
+        ending: Ending,
+        seconds_s: tuple[float, float | None],
+    ) -> Entry:
         grant = admission.grant
         decision = ending.decision
         estimator = served.estimator if served is not None else None
@@ -205,11 +215,11 @@ class Settler:
             cost_usd=account.cost_usd,
             carbon=carbon_of(account.footprint),
             forecast=None if ending.forecast is None else carbon_of(ending.forecast),
-            duration_s=0.0,
-            ttft_s=None,
+            duration_s=seconds_s[0],
+            ttft_s=seconds_s[1],
             overhead_s=ending.overhead_s,
-            rejected=() if decision is None else tuple((each.deployment, each.constraint) for each in decision.rejected),
-            order=() if decision is None else tuple(each.place.name for each in decision.order),
+            rejected=() if decision is None else tuple([(each.deployment, each.constraint) for each in decision.rejected]),
+            order=() if decision is None else tuple([each.place.name for each in decision.order]),
             ignored=ending.ignored,
             warnings=account.footprint.warnings,
             upstream_id=ending.upstream_id,
@@ -222,32 +232,33 @@ class Settler:
         )
 
     def _count(self, entry: Entry, peer: Peer | None, account: Account) -> None:
-        requests = self._requests
-        model, deployment = entry.model or entry.model_requested or "", entry.deployment or ""
-        labels = (model, deployment, entry.policy or "", str(entry.status))
-        requests[labels] = requests.get(labels, 0.0) + 1.0
         if peer is None:
+            labels = (entry.model_requested or "", "", entry.policy or "", str(entry.status))
+            self._requests[labels] = self._requests.get(labels, 0.0) + 1.0
             return
+        tally = peer.tally
+        codes = tally.codes
+        code = (entry.policy, entry.status)
+        codes[code] = codes.get(code, 0) + 1
         peer.duration.observe(entry.duration_s)
         if entry.ttft_s is not None:
             peer.first_token.observe(entry.ttft_s)
             peer.observe_ttft(entry.ttft_s)
         if entry.overhead_s is not None:
             peer.overhead.observe(entry.overhead_s)
-        numbers = self._tokens
         tokens = account.tokens
-        for kind, value in (("input", tokens.input), ("cached", tokens.cached), ("output", tokens.output), ("reasoning", tokens.reasoning)):
-            if value:
-                key = (model, deployment, kind)
-                numbers[key] = numbers.get(key, 0.0) + value
+        tally.input += tokens.input or 0
+        tally.cached += tokens.cached or 0
+        tally.output += tokens.output or 0
+        tally.reasoning += tokens.reasoning or 0
+        tally.cost_usd += account.cost_usd or 0.0
         footprint = account.footprint
-        key = (model, deployment, footprint.method)
         if footprint.energy_j:
-            self._energy[key] = self._energy.get(key, 0.0) + footprint.energy_j
-        if footprint.carbon_g:
-            self._grams[key] = self._grams.get(key, 0.0) + footprint.carbon_g
-        if account.cost_usd:
-            self._cost[peer.labels] = self._cost.get(peer.labels, 0.0) + account.cost_usd
+            sums = tally.by_method.get(footprint.method)
+            if sums is None:
+                sums = tally.by_method[footprint.method] = [0.0, 0.0]
+            sums[0] += footprint.energy_j
+            sums[1] += footprint.carbon_g or 0.0
 
     def rejections(self, decision: Decision) -> None:
         """Counts what a decision excluded, by constraint."""
@@ -289,12 +300,3 @@ def profile_record(served: Served | None) -> dict[str, float | str | None] | Non
 def reason_of(decision: Decision, candidate: Candidate | None) -> str:
     """The decision's reason, or `fallback` where another than its first served."""
     return decision.reason if candidate is None or not decision.order or candidate is decision.order[0] else "fallback"
-
-
-def _wh(joules: float | None) -> float | None:
-    return None if joules is None else _short(joules / 3600)
-
-
-def _short(value: float | None) -> float | None:
-    """Five significant digits: more would claim what the bands deny."""
-    return None if value is None else float(f"{value:.5g}")

@@ -69,12 +69,27 @@ class Histogram:
         self.total += value
 
 
+class Tally:
+    """What one deployment has served: counters as plain attributes, rendered under several instruments."""
+
+    __slots__ = ("by_method", "cached", "codes", "cost_usd", "input", "output", "reasoning")
+
+    def __init__(self) -> None:
+        self.input = self.cached = self.output = self.reasoning = 0
+        self.cost_usd = 0.0
+        self.by_method: dict[str, list[float]] = {}
+        """Method → joules and grams."""
+        self.codes: dict[tuple[str | None, int], int] = {}
+        """Policy and HTTP status → requests."""
+
+
 class Metrics:
     """The numbers. Counters and gauges are dicts from label values to a float; `gauges` may also be read when scraped."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, dict[Labels, float]] = {each.name: {} for each in INSTRUMENTS if each.kind != "histogram"}
         self._histograms: dict[str, dict[Labels, Histogram]] = {each.name: {} for each in INSTRUMENTS if each.kind == "histogram"}
+        self._tallies: dict[Labels, Tally] = {}
         self._bounds = {each.name: each.buckets for each in INSTRUMENTS}
         self._readers: dict[str, Callable[[], Iterable[tuple[Labels, float]]]] = {}
         self._registry = CollectorRegistry(auto_describe=False)
@@ -99,6 +114,10 @@ class Metrics:
             found = children[labels] = Histogram(self._bounds[name])
         return found
 
+    def tally(self, labels: Labels) -> Tally:
+        """The counters of one (model, deployment), made at their first use; they outlive a reload."""
+        return self._tallies.setdefault(labels, Tally())
+
     def read_when_scraped(self, name: str, reader: Callable[[], Iterable[tuple[Labels, float]]]) -> None:
         """Lets a gauge be asked for instead of kept."""
         self._readers[name] = reader
@@ -112,7 +131,7 @@ class Metrics:
             if each.kind == "histogram":
                 yield self._histogram_family(each)
                 continue
-            samples = dict(self._numbers[each.name])
+            samples = {**self._numbers[each.name], **self._tallied(each.name)}
             if each.name in self._readers:
                 samples.update(self._readers[each.name]())
             kind = CounterMetricFamily if each.kind == "counter" else GaugeMetricFamily
@@ -120,6 +139,22 @@ class Metrics:
             for labels, value in samples.items():
                 family.add_metric(labels, value)
             yield family
+
+    def _tallied(self, name: str) -> dict[Labels, float]:
+        """What the tallies say of one instrument."""
+        found: dict[Labels, float] = {}
+        for labels, tally in list(self._tallies.items()):
+            if name == "greenlane_requests":
+                found |= {(*labels, policy or "", str(code)): float(count) for (policy, code), count in list(tally.codes.items())}
+            elif name == "greenlane_tokens":
+                kinds = {"input": tally.input, "cached": tally.cached, "output": tally.output, "reasoning": tally.reasoning}
+                found |= {(*labels, kind): float(count) for kind, count in kinds.items() if count}
+            elif name == "greenlane_cost_usd" and tally.cost_usd:
+                found[labels] = tally.cost_usd
+            elif name in ("greenlane_energy_joules", "greenlane_co2e_grams"):
+                which = 0 if name == "greenlane_energy_joules" else 1
+                found |= {(*labels, method): sums[which] for method, sums in list(tally.by_method.items())}
+        return found
 
     def _histogram_family(self, each: Instrument) -> Metric:
         family = HistogramMetricFamily(each.name, each.help, labels=each.labels)

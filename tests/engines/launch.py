@@ -24,8 +24,9 @@ QUIET = {
     "VLLM_NO_USAGE_STATS": "1",
     "DO_NOT_TRACK": "1",
     "OMP_NUM_THREADS": "1",
-    # sampling is compiled on first use otherwise: 10 s within a request, and a C++ compiler is needed
+    # kernels are compiled on first use otherwise: 10 s within a request, and a C++ compiler is needed
     "TORCH_COMPILE_DISABLE": "1",
+    "MLX_DISABLE_COMPILE": "1",
     # bytecode was left to the first import: vLLM imports itself three times, 10 s each without
     "PYTHONDONTWRITEBYTECODE": "",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",

@@ -15,9 +15,7 @@ from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 VOCABULARY, CONTEXT, HIDDEN, LAYERS = 2048, 2048, 64, 2
 CORPUS_BYTES = 1_500_000
 # Qwen2's pre-tokenizer, as in its published tokenizer.json
-SPLIT = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
+SPLIT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 TEMPLATE = """{%- if tools %}<|im_start|>system
 {%- if messages and messages[0].role == 'system' %}
 {{ messages[0].content }}

@@ -1,0 +1,33 @@
+"""The official JavaScript clients: runs `tests/node/*.test.mjs` with Node's own test runner and tells each of its tests."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from xml.etree import ElementTree
+
+from tests.conformance import tools
+
+
+def test_the_javascript_clients(fleet, faulty_proxy, keyed, tmp_path, subtests):
+    folder = tools.node_folder()
+    for file in tools.NODE.glob("*.mjs"):
+        shutil.copy(file, tmp_path)
+    (tmp_path / "node_modules").symlink_to(folder / "node_modules")
+    node = tools.python().with_name("node")
+    environ = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "ANTHROPIC_"))},
+        "BASE_URL": fleet.base,
+        "FAULTS_URL": faulty_proxy.base,
+        "KEYED_URL": keyed.base,
+    }
+    command = [str(node), "--test", "--test-reporter=junit", "--test-concurrency=1", *sorted(map(str, tmp_path.glob("*.test.mjs")))]
+    ran = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=120, check=False)
+    cases = list(ElementTree.fromstring(ran.stdout).iter("testcase"))
+    assert len(cases) > 100, ran.stdout[-2000:] + ran.stderr
+    for case in cases:
+        failure = case.find("failure")
+        with subtests.test(msg=case.get("name")):
+            assert failure is None, (failure.text or "")[:3000]
+    assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr

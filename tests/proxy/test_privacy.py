@@ -1,0 +1,448 @@
+"""No byte of a request reaches a deployment that privacy, regions or retention exclude, whatever fails and whatever else is wished.
+
+Heard at the upstreams' own sockets. The oracle below is written from the contract alone and shares no code with the product.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+import socket
+import threading
+import time
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, Phase, find, given, settings
+from hypothesis import strategies as st
+from hypothesis.errors import NoSuchExample
+
+from policies import constraints
+from tests.harness import Served, ask, chunk, said
+
+EARS = 6
+KEY = "sk-greenlane-of-the-privacy-test"
+HASH = hashlib.sha256(KEY.encode()).hexdigest()
+
+
+class Ear:
+    """An upstream on a bare socket: keeps every byte it is sent and answers as `manner` says."""
+
+    def __init__(self) -> None:
+        self.heard = bytearray()
+        self.manner = "good"
+        self._server = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.port = self._server.getsockname()[1]
+        self._open: set[socket.socket] = set()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        for each in [self._server, *self._open]:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                wire, _ = self._server.accept()
+            except OSError:
+                return
+            self._open.add(wire)
+            threading.Thread(target=self._converse, args=(wire,), daemon=True).start()
+
+    def _converse(self, wire: socket.socket) -> None:
+        held = b""
+        try:
+            while more := wire.recv(65536):
+                self.heard += more
+                held += more
+                head, mark, body = held.partition(b"\r\n\r\n")
+                length = int((re.search(rb"content-length: (\d+)", head) or [0, 0])[1])
+                if mark and len(body) >= length:
+                    held = b""
+                    if not self._answer(wire, head.split(b" ")[1].partition(b"?")[0], body):
+                        break
+        except OSError:
+            pass
+        finally:
+            self._open.discard(wire)
+            wire.close()
+
+    def _answer(self, wire: socket.socket, path: bytes, body: bytes) -> bool:
+        """Answers one request; False: the connection is closed."""
+        match self.manner:
+            case "reset":
+                wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+                return False
+            case "silence":
+                wire.settimeout(2)
+                return wire.recv(1) != b""
+            case "garbage":
+                wire.sendall(b"\x15\x03\x01\x00\x02\x02\x16 not HTTP at all\r\n\r\n")
+                return False
+            case "half":
+                first = b"data: " if b'"stream":true' in body else b"{"
+                wire.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 500\r\n\r\n" + first)
+                return False
+            case "broken" if b'"stream":true' in body:
+                piece = chunk({"role": "assistant", "content": "Hal"})
+                wire.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 9999\r\n\r\n" + piece)
+                return False
+            case "in_band":
+                self._reply(wire, b'{"error":{"message":"busy","code":503}}')
+            case "good":
+                self._well(wire, path, body)
+            case status:
+                self._reply(wire, b'{"error":{"message":"no"}}', status=int(status) if status.isdigit() else 500)
+        return True
+
+    def _well(self, wire: socket.socket, path: bytes, body: bytes) -> None:
+        if path.endswith(b"/embeddings"):
+            self._reply(wire, b'{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.5]}],"model":"m","usage":'
+                        b'{"prompt_tokens":1,"total_tokens":1}}')  # fmt: skip
+        elif json.loads(body).get("stream"):
+            self._reply(wire, b"".join(said(usage=False)), kind=b"text/event-stream")
+        elif path.endswith(b"/chat/completions"):
+            self._reply(wire, b'{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":'
+                        b'{"role":"assistant","content":"Hello"},"finish_reason":"stop"}]}')  # fmt: skip
+        else:
+            self._reply(wire, b'{"id":"c","object":"text_completion","created":1,"model":"m","choices":[{"index":0,"text":"Hello",'
+                        b'"finish_reason":"stop"}]}')  # fmt: skip
+
+    def _reply(self, wire: socket.socket, body: bytes, *, status: int = 200, kind: bytes = b"application/json") -> None:
+        wire.sendall(b"HTTP/1.1 %d X\r\ncontent-type: %b\r\ncontent-length: %d\r\n\r\n%b" % (status, kind, len(body), body))
+
+
+# what the world is made of
+
+NAMES_OF = {
+    "SE": {"SE", "SWE", "EU"},
+    "aws:eu-north-1": {"AWS:EU-NORTH-1", "EU-NORTH-1", "SE", "SWE", "EU"},
+    "DE": {"DE", "DEU", "EU"},
+    "NO": {"NO", "NOR"},
+    "aws:us-east-1": {"AWS:US-EAST-1", "US-EAST-1", "US-MIDA-PJM", "US", "USA"},
+    "EU": {"EU"},
+    None: set(),
+}
+"""By the contract: a zone is in its country, by both codes, and in the EU if that is; Norway is not."""
+REGIONS = st.lists(st.sampled_from(["EU", "eu", "SE", "DEU", "NO", "US", "eu-north-1", "aws:us-east-1", "FR"]), min_size=1, max_size=3)
+FAULTS = ["500", "503", "401", "429", "reset", "garbage", "half", "broken", "in_band"]
+RANK = {"local": 0, "private": 1, "vendor": 2}
+
+requires = st.fixed_dictionaries(
+    {}, optional={"privacy": st.sampled_from(["local", "private", "private", "vendor"]), "regions": REGIONS, "zero_retention": st.booleans()}
+)
+"""Of what is never relaxed."""
+capped = st.one_of(
+    st.just({}), st.sampled_from([{"max_g": 1e-6}, {"max_g": 50}, {"max_usd": 0.5}, {"max_g_per_kwh": 100}, {"min_quality": 0.5}, {"max_ttft_s": 1}])
+)
+prefers = st.one_of(st.just({}), requires, st.sampled_from([{"max_g_per_kwh": 50}, {"privacy": "vendor"}, {"regions": ["US"]}]))
+
+
+def no_empty(value: dict[str, Any]) -> dict[str, Any]:
+    return {name: part for name, part in value.items() if part not in ({}, None)}
+
+
+@st.composite
+def deployments(draw: st.DrawFn, number: int) -> dict[str, Any]:
+    given = {
+        "model": f"m{number}" if number < 2 else draw(st.sampled_from(["m0", "m0", "m1"])),
+        "dialect": draw(st.sampled_from(["openai", "openai", "openai", "openai", "anthropic", "gemini", "azure"])),
+        "privacy": draw(st.sampled_from(["local", "private", "vendor", None])),
+        "zone": draw(st.sampled_from([*NAMES_OF][:5] + [None])),
+        "residency": draw(st.sampled_from([None, None, None, ["EU"], ["DE"], ["NO"]])),
+        "zero_retention": draw(st.sampled_from([True, False, None])),
+        "quality": draw(st.sampled_from([0.2, 0.9, None])),
+        "weight": draw(st.sampled_from([0.1, 1, 50])),
+        "parameters_b": draw(st.sampled_from([None, 0.1, 8, 400])),
+        "usd_per_mtok": draw(st.sampled_from([None, {"input": 0, "output": 0}, {"input": 1, "output": 900}])),
+        "concurrency": draw(st.sampled_from([None, 1])),
+        "timeouts": {"first_byte_s": 0.05, "between_s": 0.05},
+    }
+    if given["dialect"] == "azure":
+        given["api_version"] = "2024-10-21"
+    manner = draw(st.sampled_from(["good", "good", "good", *FAULTS] + (["silence"] if number == 0 else [])))
+    return {**no_empty(given), "manner": manner if given["dialect"] == "openai" else "500"}
+
+
+@st.composite
+def policies(draw: st.DrawFn, extends: str | None) -> dict[str, Any]:
+    objective = draw(st.sampled_from([None, "lowest_carbon", "cheapest", "fastest", "best_quality", "weighted", "round_robin", "least_loaded"]))
+    weights = {"carbon": 1, "cost": 1000, "quality": 1000} if objective == "weighted" else None
+    return no_empty({
+        "extends": extends if draw(st.booleans()) else None,
+        "objective": objective,
+        "weights": weights,
+        "require": {**draw(st.one_of(st.just({}), requires)), **draw(capped)},
+        "prefer": draw(prefers),
+        "substitute": draw(st.sampled_from([None, None, "never", "down", "greener", "cheaper", "any"])),
+    })  # fmt: skip
+
+
+maybe = st.one_of(st.none(), st.none(), st.sampled_from(["p0", "p1", "p2"]))
+
+
+@st.composite
+def configurations(draw: st.DrawFn) -> dict[str, Any]:
+    fleet = [draw(deployments(number)) for number in range(draw(st.integers(2, EARS)))]
+    light = st.one_of(st.just({}), st.just({}), requires)
+    auto = {"members": ["m0", "m1"], "min_quality": draw(st.sampled_from([None, None, 0.5])), "policy": draw(maybe)}
+    return {
+        "fleet": fleet,
+        "require": draw(light),
+        "prefer": draw(prefers),
+        "policy": draw(maybe),
+        "models": {
+            "m0": no_empty({"substitutes": draw(st.sampled_from([None, ["m1"]])), "policy": draw(maybe)}),
+            "m1": no_empty({"policy": draw(maybe)}),
+            "auto": no_empty(auto),
+        },
+        "policies": {"p0": draw(policies(None)), "p1": draw(policies("p0")), "p2": draw(policies("p1"))},
+        "team": no_empty({"policy": draw(maybe), "require": draw(light), "prefer": draw(prefers)}),
+        "key": draw(st.none() | st.fixed_dictionaries({"policy": maybe, "require": light})),
+    }
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> dict[str, Any]:
+    return {
+        "api": draw(st.sampled_from(["chat", "chat", "messages", "responses", "completions", "embeddings"])),
+        "stream": draw(st.booleans()),
+        "model": draw(st.sampled_from(["m0", "m0", "m1", "auto"])),
+        "policy": draw(maybe),
+        "policy_by": draw(st.sampled_from(["suffix", "header", "body"])),
+        "require": draw(st.one_of(st.just({}), requires)),
+        "require_by": draw(st.sampled_from(["header", "body"])),
+        "prefer": draw(prefers),
+        "caps": draw(capped),
+        "substitute": draw(st.sampled_from([None, None, "never"])),
+        "cap": draw(st.sampled_from([None, 5])),
+    }
+
+
+scenarios = st.tuples(configurations(), st.lists(requests(), min_size=3, max_size=5))
+
+
+# the oracle
+
+
+def admitted(deployment: dict[str, Any], wanted: list[dict[str, Any]]) -> bool:
+    """Whether every `require` that applies admits the deployment."""
+    residency = deployment.get("residency")
+    names = set().union(*(NAMES_OF[each] for each in residency)) if residency else NAMES_OF[deployment.get("zone")]
+    for require in wanted:
+        if "privacy" in require and RANK[deployment.get("privacy", "vendor")] > RANK[require["privacy"]]:
+            return False
+        if "regions" in require and not names & {region.upper() for region in require["regions"]}:
+            return False
+        if require.get("zero_retention") and deployment.get("zero_retention") is not True:
+            return False
+    return True
+
+
+def applying(world: dict[str, Any], request: dict[str, Any]) -> tuple[list[dict[str, Any]], str | None]:
+    """Every `require` that a request is under, and the policy it names or falls under."""
+    team, key = (world["team"], world["key"]) if world["key"] else ({}, {})
+    standing = [world["policy"], world["models"][request["model"]].get("policy"), team.get("policy"), key.get("policy")]
+    chosen = request["policy"] or next((each for each in reversed(standing) if each), None)
+    wanted = [world["require"], team.get("require", {}), key.get("require", {}), request["require"]]
+    for name in (team.get("policy"), key.get("policy"), chosen):
+        while name is not None:
+            wanted.append(world["policies"][name].get("require", {}))
+            name = world["policies"][name].get("extends")
+    return wanted, chosen
+
+
+def may_hear(world: dict[str, Any], request: dict[str, Any]) -> tuple[set[int], set[int]]:
+    """Deployments that may hear the request, and those of them that are of the model itself."""
+    models = world["models"][request["model"]]
+    own, others = set(models.get("members", [request["model"]])), set(models.get("substitutes", ()))
+    if request["substitute"] == "never":
+        others = set()
+    wanted, _ = applying(world, request)
+    fit = {number for number, each in enumerate(world["fleet"]) if admitted(each, wanted)}
+    return {n for n in fit if world["fleet"][n]["model"] in own | others}, {n for n in fit if world["fleet"][n]["model"] in own}
+
+
+def must_be_served(world: dict[str, Any], request: dict[str, Any], own: set[int]) -> bool:
+    """A healthy deployment of the model may serve, and no cap or quality stands in the way: then nothing excuses an error."""
+    wanted, _ = applying(world, request)
+    capped_by = {name for each in wanted for name in each} | set(request["caps"]) | set(world["models"][request["model"]])
+    if capped_by & {"max_g", "max_usd", "max_g_per_kwh", "min_quality", "max_ttft_s"}:
+        return False
+    return any(world["fleet"][n]["manner"] == "good" and world["fleet"][n]["dialect"] == "openai" for n in own) and not any(
+        each["manner"] == "broken" for each in world["fleet"]
+    )
+
+
+# the rig
+
+
+class Rig:
+    """Ears and a proxy that live for all examples; each example is a configuration of its own."""
+
+    def __init__(self, folder: Any) -> None:
+        self.ears = [Ear() for _ in range(EARS)]
+        self.served = Served("deployments: {}\n", folder)
+        self.client = httpx.Client(timeout=10, verify=False)
+        self.examples = self.sent = self.refused = self.answered = 0
+
+    def close(self) -> None:
+        self.client.close()
+        for ear in self.ears:
+            ear.close()
+        self.served.close()
+
+    def take(self, world: dict[str, Any]) -> None:
+        self.examples += 1
+        fleet = {}
+        for number, each in enumerate(world["fleet"]):
+            self.ears[number].manner = each["manner"]
+            settings = {name: value for name, value in each.items() if name != "manner"}
+            # a name of this example's own: breakers and latencies begin anew
+            fleet[f"d{number}-{self.examples}"] = {**settings, "base_url": f"http://127.0.0.1:{self.ears[number].port}/v1"}
+        given = {
+            "deployments": fleet,
+            "models": world["models"],
+            "policies": world["policies"],
+            "require": world["require"],
+            "prefer": world["prefer"],
+            "breaker": {"failures": 2},
+            **({"policy": world["policy"]} if world["policy"] else {}),
+        }
+        if world["key"] is not None:
+            given["teams"] = {"t": world["team"]}
+            given["keys"] = {"k": {"team": "t", "key": f"sha256:{HASH}", **no_empty(world["key"])}}
+        self.served.write("\n".join(f"{name}: {json.dumps(value)}" for name, value in given.items()) + "\n")
+        assert self.served.reload()
+
+    def ask(self, request: dict[str, Any]) -> httpx.Response:
+        self.sent += 1
+        prompt = f"the secret number {self.sent} of this test " * 4
+        api = request["api"]
+        text = {"messages": [{"role": "user", "content": prompt}]} if api in ("chat", "messages") else {}
+        text |= {"prompt": prompt} if api == "completions" else {"input": prompt} if api in ("responses", "embeddings") else {}
+        body: dict[str, Any] = {"model": request["model"], **text}
+        if api != "embeddings" and request["stream"]:
+            body["stream"] = True
+        if api == "messages" or (request["cap"] and api in ("chat", "completions")):
+            body["max_tokens"] = request["cap"] or 9
+        ours: dict[str, Any] = no_empty({"prefer": request["prefer"], "substitute": request["substitute"], **request["caps"]})
+        headers = {"authorization": f"Bearer {KEY}"}
+        if request["require_by"] == "body":
+            ours |= request["require"]
+        else:
+            for name, value in request["require"].items():
+                shown = ",".join(value) if isinstance(value, list) else str(value).lower()
+                headers[f"x-greenlane-{name.replace('_', '-')}"] = shown
+        if request["policy"] and request["policy_by"] == "suffix":
+            body["model"] += "/" + request["policy"]
+        elif request["policy"] and request["policy_by"] == "header":
+            headers["x-greenlane-policy"] = request["policy"]
+        elif request["policy"]:
+            ours["policy"] = request["policy"]
+        if ours:
+            body["greenlane"] = ours
+        path = {"chat": "chat/completions"}.get(api, api)
+        return self.client.post(f"{self.served.url}/{path}", json=body, headers=headers)
+
+
+def violation(rig: Rig, scenario: tuple[dict[str, Any], list[dict[str, Any]]]) -> str | None:
+    """What went wrong in a scenario; None: nothing."""
+    world, asked = scenario
+    rig.take(world)
+    for request in asked:
+        may, own = may_hear(world, request)
+        for ear in rig.ears:
+            ear.heard.clear()
+        answer = rig.ask(request)
+        leaks = [number for number, ear in enumerate(rig.ears) if ear.heard and number not in may]
+        if leaks:
+            return f"{leaks} heard what only {sorted(may)} may hear: {request}"
+        if not may and answer.status_code < 400:
+            return f"nobody may serve, and yet {answer.status_code}: {request}"
+        if answer.status_code >= 500 and answer.json().get("error", {}).get("code") == "internal_error":
+            return f"an error inside the proxy: {request}"
+        if must_be_served(world, request, own) and answer.status_code != 200:
+            return f"{sorted(own)} may serve, and yet {answer.status_code} {answer.text[:300]}: {request}"
+        if answer.status_code == 200:
+            rig.answered += 1
+            served = int(answer.headers["x-greenlane-deployment"][1:].partition("-")[0])
+            if served not in may:
+                return f"{served} is said to have served: {request}"
+        else:
+            rig.refused += 1
+    return None
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory):
+    made = Rig(tmp_path_factory.mktemp("privacy") / "proxy")
+    yield made
+    made.close()
+
+
+BOUNDED = {"deadline": None, "database": None, "derandomize": True, "suppress_health_check": list(HealthCheck)}
+
+
+def test_no_byte_reaches_a_deployment_that_a_requirement_excludes(rig):
+    """Over random fleets, faults, policies and requests."""
+
+    @settings(max_examples=70, phases=[Phase.generate, Phase.shrink], **BOUNDED)
+    @given(scenarios)
+    def never(scenario):
+        assert violation(rig, scenario) is None
+
+    began_s = time.monotonic()
+    never()
+    assert time.monotonic() - began_s < 60
+    assert rig.examples >= 60
+    # it would prove nothing if all were refused, or all served
+    assert rig.answered > 40, (rig.answered, rig.refused)
+    assert rig.refused > 40, (rig.answered, rig.refused)
+
+
+@pytest.mark.parametrize("mutant", ["no filter", "privacy only", "no regions", "no retention"])
+def test_the_property_fails_for_a_proxy_that_skips_the_filter(rig, monkeypatch, mutant):
+    """Otherwise it would prove nothing."""
+    real = constraints.barrier
+    lets_pass = {
+        "no filter": lambda found: True,
+        "privacy only": lambda found: found != "privacy",
+        "no regions": lambda found: found == "regions",
+        "no retention": lambda found: found == "zero_retention",
+    }[mutant]
+
+    def barrier(place, limits):
+        found = real(place, limits)
+        return None if lets_pass(found) else found
+
+    monkeypatch.setattr(constraints, "barrier", barrier)
+    bounds = settings(max_examples=60, phases=[Phase.generate], **BOUNDED)
+    try:
+        found = find(scenarios, lambda scenario: violation(rig, scenario) is not None, settings=bounds)
+    except NoSuchExample:
+        pytest.fail("the mutant was not found")
+    assert "heard what only" in str(violation(rig, found))
+
+
+def test_the_filter_is_whole_again(rig):
+    """The mutants left nothing behind: one of their worlds is refused."""
+    world = {
+        "fleet": [{"model": "m0", "dialect": "openai", "manner": "good"}],
+        "require": {"privacy": "local"},
+        "prefer": {},
+        "policy": None,
+        "models": {"m0": {}, "m1": {}, "auto": {"members": ["m0"]}},
+        "policies": {"p0": {}, "p1": {}, "p2": {}},
+        "team": {},
+        "key": None,
+    }
+    rig.take(world)
+    rig.ears[0].heard.clear()
+    answer = ask(rig.served, {"model": "m0", "messages": [{"role": "user", "content": "Hi"}]})
+    assert (answer.status_code, bytes(rig.ears[0].heard)) == (422, b"")
