@@ -34,7 +34,7 @@ class GarbledError(Exception):
     """The upstream sent something that its dialect does not allow. Whose fault: the upstream's."""
 
 
-class Usage(msgspec.Struct, frozen=True, kw_only=True):
+class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Tokens the upstream reported. None where it did not say; never 0 for unknown."""
 
     input_tokens: int | None = None
@@ -92,7 +92,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     quirks: Quirks = Quirks()
 
 
-class Outbound(msgspec.Struct, frozen=True, kw_only=True):
+class Outbound(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A request ready for the wire, less host and credentials."""
 
     path: str

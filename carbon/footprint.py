@@ -22,7 +22,7 @@ TOKENS_ESTIMATED = 1.1
 """The band widens by this where nobody reported the tokens and we counted them."""
 
 
-class Workload(msgspec.Struct, frozen=True, kw_only=True):
+class Workload(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What was, or will be, computed. `output_tokens` include reasoning, `input_tokens` include the cached ones."""
 
     input_tokens: int
@@ -48,7 +48,7 @@ class ProviderReport(msgspec.Struct, frozen=True, kw_only=True):
     """Its object, flattened with dots."""
 
 
-class Footprint(msgspec.Struct, frozen=True, kw_only=True):
+class Footprint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Energy at the facility and CO2e of one workload, each with its 80 % band. None is unknown, never zero."""
 
     energy_j: float | None = None

@@ -36,7 +36,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     min_quality: float | None = None
 
 
-class Ask(msgspec.Struct, frozen=True, kw_only=True):
+class Ask(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the client wants, as far as routing cares."""
 
     model: str
@@ -114,13 +114,13 @@ class Candidate(msgspec.Struct, kw_only=True, eq=False, gc=False):
     """As many requests in flight as its concurrency allows."""
 
 
-class Rejection(msgspec.Struct, frozen=True):
+class Rejection(msgspec.Struct, frozen=True, gc=False):
     deployment: str
     constraint: str
     """`privacy`, `regions`, `max_g`, `member:logprobs`, `ability:image`, `context`, `full`, `down`, ..."""
 
 
-class Decision(msgspec.Struct, frozen=True, kw_only=True):
+class Decision(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The order in which deployments are tried, and why. An empty order is a refusal."""
 
     order: tuple[Candidate, ...]

@@ -63,7 +63,7 @@ async def _serve(runtime: Runtime, *, vendors: bool) -> None:
     gc.collect()
     gc.freeze()
     # a request makes some hundred short-lived objects and no cycles: the default of 700 would collect at every second request
-    gc.set_threshold(20_000, 20, 50)
+    gc.set_threshold(50_000, 50, 100)
     await server.serve()
     for task in background:
         task.cancel()

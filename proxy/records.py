@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 
-class Tokens(msgspec.Struct, frozen=True, kw_only=True):
+class Tokens(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     input: int | None = None
     cached: int | None = None
     cache_write: int | None = None
@@ -15,7 +15,7 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
     """Counted by us with a tokenizer because the upstream reported nothing."""
 
 
-class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+class Attempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One try on one deployment. `kind` is `ok` or an error kind (`connect`, `timeout`, `reset`, `status`, `garbled`, ...)."""
 
     deployment: str
@@ -24,7 +24,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     seconds_s: float
 
 
-class IntensitySample(msgspec.Struct, frozen=True, kw_only=True):
+class IntensitySample(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The grid figure an account used."""
 
     zone: str
@@ -38,7 +38,7 @@ class IntensitySample(msgspec.Struct, frozen=True, kw_only=True):
     """No zone was configured: WORLD was taken."""
 
 
-class Carbon(msgspec.Struct, frozen=True, kw_only=True):
+class Carbon(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Energy and grams with their 80 % band. None throughout where nothing could be estimated."""
 
     energy_j: float | None = None
@@ -52,7 +52,7 @@ class Carbon(msgspec.Struct, frozen=True, kw_only=True):
     intensity: IntensitySample | None = None
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One exchange. `outcome`: completed, truncated, client_gone, failed, refused, cached."""
 
     id: str

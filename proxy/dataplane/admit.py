@@ -20,7 +20,7 @@ _PREFIX = f"gl-{os.urandom(6).hex()}-"
 """Of this process: ids of two processes, or of one after a restart, never meet."""
 
 
-class Admission(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+class Admission(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     """Who asks, and under which ids the exchange is known."""
 
     entry_id: str

@@ -30,7 +30,7 @@ NO_WORK = (
 )
 
 
-class Shown(msgspec.Struct, frozen=True, kw_only=True):
+class Shown(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What of a choice the headers tell."""
 
     head: bytes

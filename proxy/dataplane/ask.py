@@ -48,7 +48,7 @@ _int = msgspec.json.Decoder(int).decode
 _str = msgspec.json.Decoder(str).decode
 
 
-class Call(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+class Call(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     """A request that is well formed: its body, and what is asked."""
 
     operation: Operation

@@ -23,7 +23,7 @@ ACCOUNT = frozenset({401, 402, 403})
 """Our own credentials or credit: the next deployment has others."""
 
 
-class Tried(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+class Tried(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     """The attempt that ended the exchange, and all of them."""
 
     served: Served | None
@@ -105,7 +105,7 @@ async def attempt(exchange: Exchange, call: Call, plan: Plan, decision: Decision
     return Tried(served=None, peer=None, candidate=None, result=failed, attempts=(), started_s=perf_counter(), unexpressed=unexpressed)
 
 
-class Way(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+class Way(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     """What an attempt needs of the data plane around it."""
 
     peers: Mapping[str, Peer]

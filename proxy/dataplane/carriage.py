@@ -25,7 +25,7 @@ _FORWARDED = (b"traceparent", b"tracestate")
 _FORWARDED_MESSAGES = (b"anthropic-version", b"anthropic-beta")
 
 
-class Facts(msgspec.Struct, frozen=True, kw_only=True):
+class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a whole answer says, beside its text."""
 
     usage: Usage | None

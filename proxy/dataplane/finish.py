@@ -39,7 +39,7 @@ class Outcome(NamedTuple):
     response_id: str | None = None
 
 
-class Journey(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+class Journey(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     """What is fixed once a decision has been made."""
 
     exchange: Exchange

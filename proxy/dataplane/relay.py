@@ -25,7 +25,7 @@ ERROR_BYTES = 256 * 1024
 Ending = Literal["whole", "streamed", "truncated", "failed", "gone"]
 
 
-class Result(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+class Result(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     """How one attempt ended."""
 
     ending: Ending

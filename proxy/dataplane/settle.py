@@ -29,7 +29,7 @@ from proxy.telemetry.metrics import Metrics
 NO_TOKENS = Tokens()
 
 
-class Account(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+class Account(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     """What one answer cost."""
 
     tokens: Tokens
@@ -42,7 +42,7 @@ NOTHING = Account(tokens=NO_TOKENS, footprint=NO_WORK, cost_usd=0.0)
 """Of a request that no upstream worked on."""
 
 
-class Ending(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+class Ending(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     """How the exchange ended, for its entry."""
 
     status: int

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import openai
@@ -93,3 +95,36 @@ def test_a_client_that_leaves_before_a_whole_answer_stops_the_engine(engines: En
 
     assert _until(lambda: engines.vllm.metric("vllm:num_requests_running") == 0, 2)
     assert engines.vllm.metric("vllm:generation_tokens_total") - before < FEW
+
+
+def test_a_stream_goes_on_when_the_configuration_is_replaced_beneath_it(proxy: Proxy, wire: httpx.Client) -> None:
+    ask = {**LONG, "n": 1, "model": "anywhere", "stream": True}
+    try:
+        with wire.stream("POST", "/chat/completions", json=ask) as answer:
+            pieces = answer.iter_raw()
+            seen = next(pieces)
+            proxy.write(north="PL", east="SE")
+            proxy.process.send_signal(signal.SIGHUP)
+            seen += b"".join(pieces)
+    finally:
+        proxy.write()
+        proxy.process.send_signal(signal.SIGHUP)
+
+    assert seen.endswith(b"data: [DONE]\n\n")
+    assert answer.headers["x-greenlane-deployment"] == "anywhere-north"
+    assert json.loads(seen.split(b": greenlane ")[1].split(b"\n")[0])["deployment"] == "anywhere-north"
+
+
+def test_a_stream_is_finished_before_the_proxy_ends(engines: Engines, tmp_path: Path) -> None:
+    proxy = Proxy(engines, tmp_path)
+    try:
+        proxy.wait()
+        with httpx.stream("POST", f"{proxy.url}/chat/completions", json={**LONG, "n": 1, "stream": True}) as answer:
+            pieces = answer.iter_raw()
+            seen = next(pieces)
+            proxy.process.terminate()
+            seen += b"".join(pieces)
+        assert seen.endswith(b"data: [DONE]\n\n")
+        assert proxy.process.wait(10) == 0
+    finally:
+        proxy.stop()

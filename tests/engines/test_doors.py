@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import anthropic
 import httpx
 import openai
 import pytest
 
-from tests.engines.fleet import Engines
+from tests.engines.fleet import Engines, Proxy
 
 ASK = [{"role": "user", "content": "Say hello"}]
 # `native` has vLLM answer in these dialects itself; the others are asked for a chat completion
@@ -91,3 +93,65 @@ def test_an_error_in_the_messages_door_is_anthropics(anthropic_client: anthropic
     assert raised.value.body["type"] == "error"
     assert raised.value.body["error"]["type"] == "invalid_request_error"
     assert "maximum context length is 1024 tokens" in raised.value.body["error"]["message"]
+
+
+CITY = {
+    "type": "object",
+    "properties": {"city": {"type": "string", "enum": ["Paris", "Rome"]}},
+    "required": ["city"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_a_tool_is_called_through_the_messages_door(anthropic_client: anthropic.Anthropic, stream: bool) -> None:
+    ask = {
+        "model": "vllm",
+        "messages": ASK,
+        "max_tokens": 100,
+        "tools": [{"name": "get_weather", "description": "The weather", "input_schema": CITY, "strict": True}],
+        "tool_choice": {"type": "any", "disable_parallel_tool_use": True},
+        "extra_body": GREEDY,
+    }
+    if stream:
+        with anthropic_client.messages.stream(**ask) as events:
+            message = events.get_final_message()
+    else:
+        message = anthropic_client.messages.create(**ask)
+
+    (call,) = [block for block in message.content if block.type == "tool_use"]
+    assert (call.name, message.stop_reason) == ("get_weather", "tool_use")
+    assert call.input["city"] in ("Paris", "Rome")
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_a_tool_is_called_through_the_responses_door(client: openai.OpenAI, stream: bool) -> None:
+    ask = {
+        "model": "vllm",
+        "input": "Say hello",
+        "max_output_tokens": 100,
+        "temperature": 0,
+        "tools": [{"type": "function", "name": "get_weather", "description": "The weather", "parameters": CITY, "strict": True}],
+        "tool_choice": "required",
+        "parallel_tool_calls": False,
+    }
+    if stream:
+        with client.responses.create(**ask, stream=True) as events:
+            response = list(events)[-1].response
+    else:
+        response = client.responses.create(**ask)
+
+    (call,) = [item for item in response.output if item.type == "function_call"]
+    assert (call.name, response.status) == ("get_weather", "completed")
+    assert json.loads(call.arguments)["city"] in ("Paris", "Rome")
+
+
+@pytest.mark.parametrize("model", ["vllm", "transformers", "mlx"])
+def test_a_prompt_is_continued_through_generate(wire: httpx.Client, proxy: Proxy, model: str) -> None:
+    ask = {"model": model, "prompt": "Say hello", "max_tokens": 6, "temperature": 0}
+    whole = wire.post(f"{proxy.root}/generate", json=ask)
+    streamed = wire.post(f"{proxy.root}/generate", json={**ask, "stream": True})
+
+    assert (whole.status_code, streamed.status_code) == (200, 200)
+    print(whole.text, streamed.text)
+    assert whole.headers["x-greenlane-deployment"] == model

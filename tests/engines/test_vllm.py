@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import struct
+from typing import Literal
 
 import httpx
 import msgspec
 import openai
+import pydantic
 import pytest
 
 from tests.engines.fleet import Engines
@@ -93,6 +95,15 @@ def test_an_answer_keeps_to_its_json_schema(client: openai.OpenAI, stream: bool)
         text = client.chat.completions.create(**ask).choices[0].message.content
 
     assert json.loads(text)["a"] in ("yes", "no")
+
+
+def test_an_answer_is_parsed_into_the_clients_own_type(client: openai.OpenAI) -> None:
+    class Answer(pydantic.BaseModel):
+        a: Literal["yes", "no"]
+
+    answer = client.chat.completions.parse(model="vllm", messages=ASK, response_format=Answer, max_tokens=60, temperature=0)
+
+    assert answer.choices[0].message.parsed.a in ("yes", "no")
 
 
 def test_several_choices_are_streamed_apart(client: openai.OpenAI) -> None:
