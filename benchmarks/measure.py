@@ -18,7 +18,7 @@ import msgspec
 from benchmarks.places import LOAD, LOGS, MOCK, MOCK_PORT
 from benchmarks.processes import Pinned, busy_s, cpu_s, pinned, pss_bytes, wait_idle, wait_quiet
 from benchmarks.results import Memory, Round, Window
-from benchmarks.scenarios import OPEN, OPEN_CHUNKS, OPEN_PACE_MS, WARM, WINDOWS, Scenario
+from benchmarks.scenarios import OPEN, OPEN_CHUNKS, OPEN_PACE_MS, PAD, WARM, WINDOWS, Scenario
 from benchmarks.stacks import Stack, direct
 
 PATH = "/v1/chat/completions"
@@ -147,8 +147,8 @@ class Bench:
     def _load_command(self, stack: Stack, scenario: Scenario, folder: Path) -> list[str]:
         body = scenario.write_body(folder)
         seconds_s = scenario.seconds_s * self.settings.scale
-        asked = (LOAD, stack.port, PATH, body, scenario.concurrency, scenario.most, f"{seconds_s:.2f}", scenario.events, scenario.end)
-        words = [str(word) for word in (*asked, *stack.headers)]
+        asked = (LOAD, stack.port, PATH, body, scenario.span_bytes, scenario.concurrency, scenario.most, f"{seconds_s:.2f}")
+        words = [str(word) for word in (*asked, scenario.events, scenario.end, *stack.headers)]
         return [str(word) for word in pinned(words, self.settings.core, realtime=self.settings.realtime)]
 
     def _load(self, stack: Stack, scenario: Scenario, folder: Path) -> dict[str, Any]:
@@ -171,7 +171,7 @@ def _until_ready(stack: Stack, process: Pinned) -> bool:
 
 def _refused(stack: Stack) -> str | None:
     """Asks once; what is wrong with the answer, or None."""
-    body = WINDOWS[0].body()
+    body = WINDOWS[0].body().replace(PAD.encode(), b"")
     lines = (f"POST {PATH} HTTP/1.1", "Host: 127.0.0.1", "Content-Type: application/json", *stack.headers, f"Content-Length: {len(body)}")
     try:
         with socket.create_connection(("127.0.0.1", stack.port), 2) as connection:

@@ -1,4 +1,4 @@
-"""What is asked of a proxy: requests of 2 KB, whole or streamed, at several concurrencies."""
+"""What is asked of a proxy: requests of 0.7 to 3.7 KB, whole or streamed, at several concurrencies."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ CHUNKS = 64
 """Of a stream; its events are these and `[DONE]`. The usage chunk was not asked for and must not come."""
 OPEN_CHUNKS = 30
 OPEN_PACE_MS = 200
+
+PAD = "@PAD@"
+"""Where the load generator puts text, of another length in each request: what is remembered by a length is not met again at once."""
 
 END_OF_ANSWER = '"system_fingerprint":"fp_mock"}'
 END_OF_STREAM = "data: [DONE]\n\n"
@@ -31,6 +34,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     """Content chunks of a stream; 0: the answer is whole."""
     pace_ms: int = 0
     """Between two chunks."""
+    span_bytes: int = 3000
+    """How much the lengths of the bodies differ."""
 
     @property
     def events(self) -> int:
@@ -41,12 +46,12 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
         return END_OF_STREAM if self.chunks else END_OF_ANSWER
 
     def body(self) -> bytes:
-        """About 2 KB; the mock upstream reads the number of chunks from `max_tokens` and the pace from `seed`."""
+        """About 2.2 KB when padded; the mock upstream reads the number of chunks from `max_tokens` and the pace from `seed`."""
         asked: dict[str, Any] = {
             "model": "mock",
             "messages": [
-                {"role": "system", "content": "You are a helpful assistant. " * 40},
-                {"role": "user", "content": "Write a haiku about proxies. " * 24},
+                {"role": "system", "content": "You are a helpful assistant. " * 12},
+                {"role": "user", "content": f"Write a haiku about proxies. {PAD}"},
             ],
             "temperature": 0.7,
             "max_tokens": self.chunks or CHUNKS,
@@ -67,6 +72,7 @@ WINDOWS = (
     Scenario(name="ns1", title="whole answers, one at a time", concurrency=1, seconds_s=0.8),
     Scenario(name="ns32", title="whole answers, 32 at a time", concurrency=32, seconds_s=1.0),
     Scenario(name="ns256", title="whole answers, 256 at a time", concurrency=256, seconds_s=1.0),
+    Scenario(name="wide32", title="prompts of up to 40 KB, 32 at a time", concurrency=32, seconds_s=1.0, span_bytes=40_000),
     Scenario(name="st32", title="streams without a pace, 32 at a time", concurrency=32, seconds_s=0.8, chunks=CHUNKS),
     Scenario(
         name="sd100", title="streams of a chunk every 10 ms, 100 at a time", concurrency=100, seconds_s=1.2, chunks=CHUNKS, pace_ms=10

@@ -56,17 +56,17 @@ class Keyring:
         return grant
 
 
-def check_origin(host: bytes | None, origin: bytes | None, hosts: frozenset[bytes]) -> None:
-    """Refuses a Host or an Origin that is not one of `hosts`, so that no web page can reach a server without keys.
+def check_origin(host: bytes | None, origin: bytes | None, hosts: frozenset[bytes], origins: tuple[str, ...] = ()) -> None:
+    """Refuses a Host that is not one of `hosts`, and an Origin that is neither one of them nor a configured one.
 
     Raises Refusal 403. DNS rebinding is what this is against: the page's own name would come as Host.
     """
     if _name(host or b"") not in hosts:
-        raise Refusal(403, "forbidden", "This server has no keys and answers only to loopback host names.")
-    if origin not in (None, b"null") and _name((origin or b"").partition(b"://")[2]) not in hosts:
-        raise Refusal(403, "forbidden", "This server has no keys and does not answer pages of other origins.")
-    if origin == b"null":
-        raise Refusal(403, "forbidden", "This server has no keys and does not answer pages of other origins.")
+        raise Refusal(403, "forbidden", "This server does not answer to that host name.")
+    if origin is None or "*" in origins or origin.decode("latin-1") in origins:
+        return
+    if origin == b"null" or _name(origin.partition(b"://")[2]) not in hosts:
+        raise Refusal(403, "forbidden", "This server does not answer pages of that origin.")
 
 
 def _name(authority: bytes) -> bytes:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import ipaddress
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import msgspec
@@ -19,7 +21,7 @@ from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 
 from proxy import __version__
-from proxy.configuration import load
+from proxy.configuration import ConfigurationError, Problem, load
 from proxy.configuration.discovery import Found, discover
 from proxy.configuration.embedded import embedded
 from proxy.controlplane.errors import on_anything, on_http, on_refusal
@@ -47,6 +49,9 @@ def serve(
         port=config.server.port if port is None else port,
     )
     config = msgspec.structs.replace(config, server=server)
+    if not config.keys and not is_loopback(server.host):
+        problem = Problem(path="server.host", message=f"without keys the proxy listens on loopback only, not on {server.host}")
+        raise ConfigurationError([problem], config_path or "embedded fleet")
     logs.configure(config.logs.level)
     runtime = Runtime(config, None if config_path is None else Path(config_path))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -69,6 +74,14 @@ async def _serve(runtime: Runtime, *, vendors: bool) -> None:
         task.cancel()
     await asyncio.gather(*background, return_exceptions=True)
     await runtime.stop()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def made_server(runtime: Runtime) -> uvicorn.Server:
@@ -99,6 +112,21 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, runtime: Runtime) -> None:
         super().__init__(config)
         self._runtime = runtime
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Ends the serving on SIGINT and SIGTERM, and no more: uvicorn would raise them again before the ledger is flushed."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         await super().startup(sockets)  # type: ignore[arg-type]

@@ -252,8 +252,6 @@ class CarbonSettings(Section, frozen=True):
     """Intensities over the life cycle, or of combustion alone."""
     sources: tuple[str, ...] = ("static",)
     """Where intensities come from, best first."""
-    zone_of_proxy: str | None = None
-    """Grid zone of the machine Greenlane runs on."""
     emissions_scope_2_header: bool = False
     """Adds `Carbon-Emissions-Scope-2` where the figure is a direct, location-based one."""
 

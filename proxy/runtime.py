@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -16,15 +17,17 @@ from proxy.catalogue import Secrets, snapshot
 from proxy.config import Config, Deployment
 from proxy.configuration import ConfigurationError, SecretError, load, version
 from proxy.configuration.credentials import resolve_all
-from proxy.dataplane.endpoint import DataPlane
+from proxy.dataplane.budget import Spent, period_start
+from proxy.dataplane.endpoint import Around, DataPlane
 from proxy.dataplane.peer import peers
 from proxy.dataplane.settle import Settler
 from proxy.records import Entry
 from proxy.snapshot import Snapshot
 from proxy.store.claims import claim
 from proxy.store.codec import encode
-from proxy.store.ledger import Ledger
+from proxy.store.ledger import Ledger, StoreUnavailableError
 from proxy.store.spool_file import SpoolFullError
+from proxy.store.usage import UsageQuery
 from proxy.telemetry.logs import RequestLog
 from proxy.telemetry.metrics import Labels, Metrics
 from proxy.upstream._base import Upstream
@@ -53,15 +56,17 @@ class Runtime:
         self.supervisor = Supervisor()
         self.settler = Settler(self.metrics, self.request_log, self._keep, time.time)
         self.draining = False
-        self._started_s = time.monotonic()
+        self._began_s = time.time()
         self.plane: DataPlane = msgspec.UNSET  # type: ignore[assignment]
 
     async def start(self) -> None:
         """Everything runs when it returns; the store may still be down: entries wait in the spool."""
         first = compiled(self.config)
-        self.plane = DataPlane(first, peers(first, {}, self.metrics, _connect), self.settler, self.metrics, self._accepting)
+        around = Around(accepting=self._accepting, look=self._look, now=lambda: datetime.now(UTC))
+        self.plane = DataPlane(first, peers(first, {}, self.metrics, _connect), self.settler, self.metrics, around)
         self._read_gauges()
         self.supervisor.start("ledger", self.worker.run)
+        self.supervisor.start("budgets", self._load_budgets)
         self.supervisor.start("tokenizer", lambda: asyncio.to_thread(self.plane.counter.load))
         if self.path is not None:
             self.supervisor.start("configuration", self._watch)
@@ -116,6 +121,25 @@ class Runtime:
             return False
         log.info("configuration %s is in force", self.plane.snapshot.version)
         return True
+
+    async def _look(self, response_id: str, team: str | None) -> str | None:
+        """The ledger's word on who made a response. Raises OSError where it cannot be asked."""
+        try:
+            await self.worker.flush(0.5)
+            return await self.ledger.deployment_of_response(response_id, team)
+        except StoreUnavailableError as error:
+            raise OSError(error.kind) from error
+
+    async def _load_budgets(self) -> None:
+        """What each team with a budget has spent already in the period under way, as the ledger has it."""
+        now = datetime.now(UTC)
+        for name, team in self.config.teams.items():
+            if team.budget is None:
+                continue
+            start = period_start(team.budget.per, now)
+            rows = await self.ledger.usage(UsageQuery(from_s=start.timestamp(), to_s=self._began_s, team=name))
+            spent = Spent(start, *((rows[0].get("carbon_g") or 0.0, rows[0].get("cost_usd") or 0.0) if rows else (0.0, 0.0)))
+            self.settler.budgets.load(name, spent)
 
     def _keep(self, entry: Entry) -> None:
         try:

@@ -253,7 +253,7 @@ def ask(served: Served, body: dict[str, Any] | None = None, path: str = "/chat/c
 
     given = {"model": "small", "messages": [{"role": "user", "content": "Hi"}]} if body is None else body
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
-    return httpx.post(served.url + path, json=given, headers=sent, timeout=20, verify=False)
+    return httpx.post(served.url + path, json=given, headers=sent, timeout=10, verify=False)
 
 
 class Process:

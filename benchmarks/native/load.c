@@ -1,7 +1,8 @@
 // A closed-loop HTTP/1.1 load generator: one thread, epoll, CONCURRENCY connections that each send their next request when the last
 // was answered. It checks what it measures: the status, the number of SSE events and the last bytes of every answer.
+// No request is like the one before: where the body has PAD, up to SPAN bytes of text are sent, as many as are drawn.
 //
-// usage: load PORT PATH BODY_FILE CONCURRENCY MAX_REQUESTS MAX_SECONDS EVENTS END_OF_ANSWER [HEADER...]
+// usage: load PORT PATH BODY_FILE SPAN CONCURRENCY MAX_REQUESTS MAX_SECONDS EVENTS END_OF_ANSWER [HEADER...]
 //
 // EVENTS is how many SSE events every answer must have (0: it is no stream), END_OF_ANSWER its last bytes. Prints one JSON object.
 #define _GNU_SOURCE
@@ -16,12 +17,15 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
 #define HEAD_BYTES 16384
 #define TAIL_BYTES 64
 #define MOST_GAPS 4000000
+#define PAD "@PAD@"
+#define MOST_PAD 65536
 #define GRACE_S 30.0 // after MAX_SECONDS, for what is under way
 
 typedef long long ns_t;
@@ -37,7 +41,7 @@ typedef struct {
 
 static struct {
   const char *path, *end;
-  int port, concurrency, events, end_len;
+  int port, span, concurrency, events, end_len;
   long long max_requests;
   double max_seconds;
 } want;
@@ -49,8 +53,8 @@ static struct {
 
 static int ep;
 static struct sockaddr_in server;
-static char *request;
-static int request_len;
+static char request_head[HEAD_BYTES], before_pad[1 << 22], *after_pad, pad[MOST_PAD];
+static int head_len, before_len, after_len, span;
 static ns_t *latency, *first_byte, *gap;
 
 static ns_t now_ns(void) {
@@ -78,6 +82,16 @@ static void redial(conn *c) {
   dial(c);
 }
 
+// Sends the next request; its length is drawn from a sequence that covers the span evenly. What goes wrong is told by the next read.
+static void send_request(conn *c) {
+  static unsigned drawn;
+  int n = span ? (int)(((unsigned long long)(drawn += 2654435769u) * span) >> 32) : 0;
+  int end = head_len + sprintf(request_head + head_len, "%d\r\n\r\n", before_len + n + after_len);
+  struct iovec parts[] = {{request_head, end}, {before_pad, before_len}, {pad, n}, {after_pad, after_len}};
+  struct msghdr message = {.msg_iov = parts, .msg_iovlen = 4};
+  if (sendmsg(c->fd, &message, MSG_NOSIGNAL) < end + before_len + n + after_len) shutdown(c->fd, SHUT_RDWR);
+}
+
 static void next(conn *c) {
   c->active = 0;
   if (seen.started >= want.max_requests || seconds() >= want.max_seconds) return;
@@ -87,11 +101,7 @@ static void next(conn *c) {
   c->status = c->close = c->head_len = c->line_len = c->newline = c->events = c->tail_len = 0;
   c->first = c->last = 0;
   c->sent = now_ns();
-  for (int done = 0; done < request_len;) {
-    ssize_t n = send(c->fd, request + done, request_len - done, MSG_NOSIGNAL);
-    if (n <= 0) break; // the read that follows tells why
-    done += n;
-  }
+  send_request(c);
 }
 
 static void fail(conn *c) {
@@ -260,16 +270,20 @@ static void make_request(const char *body_file, int headers, char **header) {
     perror("load: cannot read the body");
     exit(2);
   }
-  static char payload[1 << 22];
-  int len = fread(payload, 1, sizeof payload, f), at = 0;
+  before_len = fread(before_pad, 1, sizeof before_pad - 1, f);
   fclose(f);
-  request = malloc(len + HEAD_BYTES);
-  at = sprintf(request, "POST %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUser-Agent: OpenAI/Python 2.0\r\nAccept: application/json\r\n"
-               "Content-Type: application/json\r\nContent-Length: %d\r\n", want.path, want.port, len);
-  for (int i = 0; i < headers; i++) at += snprintf(request + at, 1024, "%s\r\n", header[i]);
-  at += sprintf(request + at, "\r\n");
-  memcpy(request + at, payload, len);
-  request_len = at + len;
+  after_pad = strstr(before_pad, PAD);
+  if (after_pad) {
+    span = want.span;
+    after_len = before_len - (after_pad - before_pad) - strlen(PAD);
+    before_len = after_pad - before_pad;
+    after_pad += strlen(PAD);
+  }
+  for (int i = 0; i < MOST_PAD; i++) pad[i] = "the quick brown fox jumps over the lazy dog "[i % 44];
+  head_len = sprintf(request_head, "POST %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUser-Agent: OpenAI/Python 2.0\r\n"
+                     "Accept: application/json\r\nContent-Type: application/json\r\n", want.path, want.port);
+  for (int i = 0; i < headers; i++) head_len += snprintf(request_head + head_len, 1024, "%s\r\n", header[i]);
+  head_len += sprintf(request_head + head_len, "Content-Length: ");
 }
 
 static int any_active(const conn *all) {
@@ -295,8 +309,8 @@ static void run(void) {
 }
 
 int main(int argc, char **argv) {
-  if (argc < 9) {
-    fprintf(stderr, "usage: load PORT PATH BODY_FILE CONCURRENCY MAX_REQUESTS MAX_SECONDS EVENTS END_OF_ANSWER [HEADER...]\n");
+  if (argc < 10) {
+    fprintf(stderr, "usage: load PORT PATH BODY_FILE SPAN CONCURRENCY MAX_REQUESTS MAX_SECONDS EVENTS END_OF_ANSWER [HEADER...]\n");
     return 2;
   }
   signal(SIGPIPE, SIG_IGN);
@@ -304,10 +318,12 @@ int main(int argc, char **argv) {
   getrlimit(RLIMIT_NOFILE, &files);
   files.rlim_cur = files.rlim_max;
   setrlimit(RLIMIT_NOFILE, &files);
-  want.port = atoi(argv[1]), want.path = argv[2], want.concurrency = atoi(argv[4]), want.max_requests = atoll(argv[5]);
-  want.max_seconds = atof(argv[6]), want.events = atoi(argv[7]), want.end = argv[8], want.end_len = strlen(argv[8]);
+  want.port = atoi(argv[1]), want.path = argv[2], want.span = atoi(argv[4]), want.concurrency = atoi(argv[5]);
+  want.max_requests = atoll(argv[6]), want.max_seconds = atof(argv[7]), want.events = atoi(argv[8]);
+  want.end = argv[9], want.end_len = strlen(argv[9]);
+  if (want.span > MOST_PAD) want.span = MOST_PAD;
   server.sin_family = AF_INET, server.sin_port = htons(want.port), server.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  make_request(argv[3], argc - 9, argv + 9);
+  make_request(argv[3], argc - 10, argv + 10);
   size_t room = (want.max_requests + 1) * sizeof(ns_t);
   latency = malloc(room), first_byte = malloc(room), gap = malloc(MOST_GAPS * sizeof(ns_t));
   ep = epoll_create1(0);

@@ -196,7 +196,6 @@ def _zone(path: Path, zone: str | None) -> Iterator[Finding]:
 
 
 def _server(config: Config) -> Iterator[Finding]:
-    yield from _zone(("carbon", "zone_of_proxy"), config.carbon.zone_of_proxy)
     for index, source in enumerate(config.carbon.sources):
         yield from _unknown(("carbon", "sources", index), "the source", source, registries.sources())
     server = config.server

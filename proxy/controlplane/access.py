@@ -15,7 +15,7 @@ def grant_of(connection: ASGIConnection) -> Grant:  # type: ignore[type-arg]
     snapshot = plane.snapshot()
     headers = dict(connection.scope["headers"])
     if snapshot.hosts is not None:
-        check_origin(headers.get(b"host"), headers.get(b"origin"), snapshot.hosts)
+        check_origin(headers.get(b"host"), headers.get(b"origin"), snapshot.hosts, snapshot.config.server.cors.origins)
     return snapshot.keyring.admit(headers.get(b"authorization"), headers.get(b"x-api-key"))
 
 
@@ -30,4 +30,4 @@ def local_only_without_keys(connection: ASGIConnection, handler: BaseRouteHandle
     snapshot = plane.snapshot()
     if snapshot.hosts is not None:
         headers = dict(connection.scope["headers"])
-        check_origin(headers.get(b"host"), headers.get(b"origin"), snapshot.hosts)
+        check_origin(headers.get(b"host"), headers.get(b"origin"), snapshot.hosts, snapshot.config.server.cors.origins)

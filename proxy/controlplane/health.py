@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from litestar import Controller, Request, Response, get, route
+from litestar import Controller, Request, Response, route
 
 from proxy.controlplane.access import local_only_without_keys
 from proxy.controlplane.state import Plane
@@ -30,7 +30,7 @@ class Health(Controller):
             return Response({"status": "ready"})
         return Response({"status": "unready", "reason": reason}, status_code=503, headers={"retry-after": "5"})
 
-    @get("/metrics", guards=[local_only_without_keys])
+    @route("/metrics", http_method=["GET", "HEAD"], guards=[local_only_without_keys])
     async def metrics(self, request: Request[Any, Any, Any]) -> Response[bytes]:
         """Return the Prometheus exposition; rendered in a thread, so that streams go on."""
         plane: Plane = request.app.state.plane

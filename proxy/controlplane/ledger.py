@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, cast, get_args
 
 import msgspec
-from litestar import Controller, Request, get
+from litestar import Controller, Request, route
 from litestar.params import FromPath
 
 from proxy.controlplane.access import grant_of, needs_key
@@ -23,7 +23,7 @@ class Entries(Controller):
     path = "/v1/greenlane"
     guards = [needs_key]  # noqa: RUF012 - Litestar's own attribute
 
-    @get("/requests/{entry_id:str}")
+    @route("/requests/{entry_id:str}", http_method=["GET", "HEAD"])
     async def entry(self, request: Request[Any, Any, Any], entry_id: FromPath[str]) -> dict[str, Any]:
         """Show one exchange: tokens, energy, grams, price, attempts, the decision's reasons and what it rejected."""
         plane: Plane = request.app.state.plane
@@ -39,7 +39,7 @@ class Entries(Controller):
             raise Refusal(404, "not_found", "There is no such entry, or it is another team's.")
         return shown(found)
 
-    @get("/usage")
+    @route("/usage", http_method=["GET", "HEAD"])
     async def usage(self, request: Request[Any, Any, Any]) -> dict[str, Any]:
         """Sum what was used: `from`, `to` (RFC 3339 or a date), `group_by`."""
         plane: Plane = request.app.state.plane

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from litestar import Controller, Request, get
+from litestar import Controller, Request, route
 from litestar.params import FromPath
 
 from proxy.controlplane.access import grant_of, needs_key
@@ -19,7 +19,7 @@ class Models(Controller):
     path = "/v1/models"
     guards = [needs_key]  # noqa: RUF012 - Litestar's own attribute
 
-    @get("/")
+    @route("/", http_method=["GET", "HEAD"])
     async def listed(self, request: Request[Any, Any, Any]) -> dict[str, Any]:
         """List the models this key may use."""
         plane: Plane = request.app.state.plane
@@ -27,7 +27,7 @@ class Models(Controller):
         members = plane.snapshot().models.values()
         return {"object": "list", "data": [_shown(each, plane) for each in members if allowed is None or each.name in allowed]}
 
-    @get("/{model:path}")
+    @route("/{model:path}", http_method=["GET", "HEAD"])
     async def one(self, request: Request[Any, Any, Any], model: FromPath[str]) -> dict[str, Any]:
         """Show one model; names may hold slashes."""
         plane: Plane = request.app.state.plane

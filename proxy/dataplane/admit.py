@@ -51,6 +51,6 @@ def admit(greeted: Admission) -> Admission:
     """The same with its grant. Raises Refusal 401 (no such key) or 403 (a foreign Host or Origin where there are no keys)."""
     headers, snapshot = greeted.headers, greeted.snapshot
     if snapshot.hosts is not None:
-        check_origin(headers.get(b"host"), headers.get(b"origin"), snapshot.hosts)
+        check_origin(headers.get(b"host"), headers.get(b"origin"), snapshot.hosts, snapshot.config.server.cors.origins)
     grant = snapshot.keyring.admit(headers.get(b"authorization"), headers.get(b"x-api-key"))
     return Admission(entry_id=greeted.entry_id, request_id=greeted.request_id, headers=headers, grant=grant, snapshot=snapshot)

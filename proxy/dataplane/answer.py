@@ -63,8 +63,11 @@ def cors(admission: Admission) -> bytes:
 
 _NAMES = (
     "x-request-id x-greenlane-id x-greenlane-model x-greenlane-deployment x-greenlane-policy x-greenlane-attempts x-greenlane-cache "
-    "x-greenlane-reason x-greenlane-cost-usd x-carbon-g x-carbon-low-g x-carbon-high-g x-energy-wh x-energy-low-wh x-energy-high-wh "
-    "x-carbon-forecast-g x-energy-forecast-wh x-carbon-method x-carbon-confidence x-carbon-intensity-g-per-kwh x-carbon-zone retry-after"
+    "x-greenlane-reason x-greenlane-cost-usd x-greenlane-rejected x-greenlane-ignored x-greenlane-config-version "
+    "x-carbon-g x-carbon-low-g x-carbon-high-g x-energy-wh x-energy-low-wh x-energy-high-wh "
+    "x-carbon-forecast-g x-carbon-forecast-low-g x-carbon-forecast-high-g "
+    "x-energy-forecast-wh x-energy-forecast-low-wh x-energy-forecast-high-wh x-carbon-method x-carbon-confidence "
+    "x-carbon-intensity-g-per-kwh x-carbon-zone x-carbon-basis x-carbon-source x-carbon-as-of x-carbon-age-s retry-after"
 )
 _EXPOSED_NAMES = _NAMES.replace(" ", ", ").encode()
 
@@ -130,6 +133,14 @@ def verbose(footprint: Footprint, snapshot: Snapshot, rejected: tuple[str, ...],
     if ignored:
         lines.append(f"x-greenlane-ignored: {', '.join(ignored)[:200]}\r\n")
     return "".join(lines).encode("ascii", "replace")
+
+
+def scope_2(footprint: Footprint) -> bytes:
+    """`Carbon-Emissions-Scope-2` (draft-martin-http-carbon-emissions-scope-2-00): grams, of direct location-based figures alone."""
+    intensity = footprint.intensity
+    if footprint.carbon_g is None or intensity is None or intensity.basis != "direct":
+        return b""
+    return f"carbon-emissions-scope-2: {plain(footprint.carbon_g)}\r\n".encode()
 
 
 def digits(value: float) -> str:

@@ -43,8 +43,13 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     unexpressed: AdapterError | None = None
     """Why the last candidate could not be asked, where none could."""
 
+    @property
+    def response_id(self) -> str | None:
+        """Of an answer the upstream stored: what `previous_response_id` will say."""
+        return self.facts.response_id if self.facts is not None else getattr(self.stream, "response_id", None)
 
-Commit = Callable[[Served, Peer, int], Callable[[list[tuple[bytes, bytes]], bytes], None]]
+
+Commit = Callable[[Served, Peer, int, tuple[str, ...]], Callable[[list[tuple[bytes, bytes]], bytes], None]]
 
 
 async def attempt(exchange: Exchange, call: Call, plan: Plan, decision: Decision, hub: Hub, way: Way) -> Tried:
@@ -133,7 +138,7 @@ def _send(exchange: Exchange, call: Call, to: tuple[Served, Peer, Outbound], eve
     served, peer, out = to
     operation = call.operation
     raw = not operation.text and (call.ask.stream or operation.api == "speech")
-    relay = Relay(exchange, events, way.commit(served, peer, number), way.answer_bytes, raw=raw)
+    relay = Relay(exchange, events, way.commit(served, peer, number, out.ignored), way.answer_bytes, raw=raw)
     relay.watch(peer.upstream.send(request(call, served, out, way.headers, way.request_id), relay))
     return relay
 

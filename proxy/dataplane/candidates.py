@@ -55,7 +55,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     decision: Decision
     tied: tuple[Candidate, ...]
-    """Those that cost the same as the first, the first included: among them the less loaded wins."""
+    """Those that cost the same and meet the same preferences as the first, itself included: among them the less loaded wins."""
     names: frozenset[str]
     """The deployments it speaks of."""
 
@@ -78,7 +78,9 @@ def standing(plan: Plan, ask: Ask, found: list[Candidate], decision: Decision) -
     ):
         return None
     costs = plan.prepared.policy.objective.costs(order, ask)
-    tied = tuple(each for each, cost in zip(order, costs, strict=True) if _same(cost, costs[0]))
+    wished = [wish.met_by(order, ask) for wish in plan.prepared.wishes]
+    met = [(each.place.substitute, *hits) for each, *hits in zip(order, *wished, strict=True)]
+    tied = tuple(each for each, cost, wishes in zip(order, costs, met, strict=True) if wishes == met[0] and _same(cost, costs[0]))
     return Standing(decision=decision, tied=tied, names=frozenset(each.place.name for each in found))
 
 

@@ -9,7 +9,9 @@ import asyncio
 import logging
 import zlib
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from time import perf_counter
+from typing import NamedTuple
 
 import msgspec
 
@@ -22,6 +24,7 @@ from proxy.dataplane.ask import Call, read
 from proxy.dataplane.attempt import Tried, Way, attempt
 from proxy.dataplane.candidates import Affinity, Key, candidates, key_of, recalled, standing
 from proxy.dataplane.carriage import Hub
+from proxy.dataplane.continuity import Continuity, Look
 from proxy.dataplane.counting import Counter
 from proxy.dataplane.finish import Finish, Journey
 from proxy.dataplane.operations import Operation, canonical, operation_of
@@ -41,12 +44,20 @@ QUEUE_S = 60.0
 """A request waits for a free place as long as it would wait for a first byte."""
 
 
+class Around(NamedTuple):
+    """What the data plane asks of the process around it."""
+
+    accepting: Callable[[], bool]
+    """Whether the ledger's spool has room for new work."""
+    look: Look
+    """The ledger's answer to who made a response."""
+    now: Callable[[], datetime]
+
+
 class DataPlane:
     """Answers the inference routes. Holds what changes at run time: the snapshot in force, the peers, who waits."""
 
-    def __init__(
-        self, snapshot: Snapshot, peers: dict[str, Peer], settler: Settler, metrics: Metrics, accepting: Callable[[], bool]
-    ) -> None:
+    def __init__(self, snapshot: Snapshot, peers: dict[str, Peer], settler: Settler, metrics: Metrics, around: Around) -> None:
         self.snapshot = snapshot
         self.peers = peers
         self.limits: Limits = snapshot.config.limits
@@ -59,7 +70,9 @@ class DataPlane:
         self.trouble: set[str] = set()
         """Deployments that are down or full."""
         self.tasks: set[asyncio.Task[None]] = set()
-        self._accepting = accepting
+        self._around = around
+        self.continuity = Continuity(around.look)
+        self.budgets = settler.budgets
         self.finish = Finish(settler, self.counter)
         self._turns: dict[str, int] = {}
         self._former: dict[str, Mapping[str, Peer]] = {}
@@ -89,7 +102,7 @@ class DataPlane:
         if exchange.method != b"POST":
             raise Refusal(405, "method_not_allowed", "This path takes POST.", headers=b"allow: POST, OPTIONS\r\n")
         exchange.notes = admit(greeted)
-        if operation.api and not self._accepting():
+        if operation.api and not self._around.accepting():
             raise Refusal(503, "unavailable", "The ledger cannot take more entries at the moment.", headers=b"retry-after: 5\r\n")
 
     def serve(self, exchange: Exchange) -> None:
@@ -155,6 +168,8 @@ class DataPlane:
 
     def _plan(self, call: Call, admission: Admission) -> Plan:
         grant = admission.grant
+        if grant is not None and grant.budget is not None and grant.team is not None:
+            self.budgets.check(grant.team, grant.budget, self._around.now())
         if grant is None:
             raise Refusal(401, "invalid_api_key", "No API key was given.")
         plan = admission.snapshot.plan(call.operation.api, call.member, grant, call.wishes.policy)
@@ -164,7 +179,10 @@ class DataPlane:
     async def _decide(self, exchange: Exchange, call: Call, plan: Plan, admission: Admission) -> Decision | None:
         """The decision; waits while everything is full. None: the client left meanwhile."""
         peers = self._peers_of(admission.snapshot)
-        key = key_of(call.ask) if plan.constant else None
+        home = None
+        if call.previous_response_id is not None:
+            home = await self.continuity.home(admission.grant.team if admission.grant else None, call.previous_response_id)
+        key = key_of(call.ask) if plan.constant and home is None else None
         if key is not None:
             kept = plan.standing.get(key)
             if kept is not None and (decision := recalled(kept, peers, self.trouble)) is not None:
@@ -172,6 +190,8 @@ class DataPlane:
         began_s = perf_counter()
         while True:
             found = candidates(call, plan, peers, perf_counter(), self._home(call, plan, admission))
+            if home is not None:
+                found = [each for each in found if each.place.name == home]
             decision = plan.prepared.decide(self._turned(call), found)
             if decision.rejected:
                 self.settler.rejections(decision)
@@ -213,6 +233,8 @@ class DataPlane:
         if tried.served is None:
             raise tried.unexpressed or Refusal(503, "unavailable", "Every deployment is down.", headers=b"retry-after: 5\r\n")
         self._remember(call, plan, admission, tried)
+        if call.operation.api == "responses" and tried.response_id is not None and admission.grant is not None:
+            self.continuity.remember(admission.grant.team, tried.response_id, tried.served.name)
         self.finish.finish(journey, tried)
 
     def _peers_of(self, snapshot: Snapshot) -> Mapping[str, Peer]:

@@ -14,7 +14,7 @@ from policies._base import Decision
 from proxy.dataplane import answer, refusals
 from proxy.dataplane.admit import Admission
 from proxy.dataplane.ask import Call
-from proxy.dataplane.attempt import Tried, failure
+from proxy.dataplane.attempt import Commit, Tried, failure
 from proxy.dataplane.carriage import Facts, Hub, read_answer, reply
 from proxy.dataplane.counting import Counter
 from proxy.dataplane.peer import Peer
@@ -66,14 +66,16 @@ class Finish:
         self._settler = settler
         self._counter = counter
 
-    def commit(self, journey: Journey) -> Callable[[Served, Peer, int], Callable[[list[tuple[bytes, bytes]], bytes], None]]:
+    def commit(self, journey: Journey) -> Commit:
         """What sends the head of a stream with its first bytes: made for each attempt, called at its commit point."""
 
-        def for_attempt(served: Served, peer: Peer, number: int) -> Callable[[list[tuple[bytes, bytes]], bytes], None]:
+        def for_attempt(
+            served: Served, peer: Peer, number: int, ignored: tuple[str, ...]
+        ) -> Callable[[list[tuple[bytes, bytes]], bytes], None]:
             def send(headers: list[tuple[bytes, bytes]], first: bytes) -> None:
                 call = journey.call
                 footprint = forecast(call, served) if call.operation.text else Footprint(intensity=served.intensity)
-                head = self._head(journey, served, peer, number, footprint, None)
+                head = self._head(journey, (served, peer), (number, ignored), footprint, None)
                 kind = EVENTS if call.operation.text else content_type(headers)
                 journey.exchange.start(200, head + kind + passed_on(headers), first)
 
@@ -109,7 +111,7 @@ class Finish:
         shown = told(journey.admission.entry_id, worked, served, journey.policy, reason_of(journey.decision, tried.candidate))
         body = reply(call, served, journey.hub, result.body, facts, shown)
         self._settle(journey, tried, worked, Outcome(200, "completed", response_id=facts.response_id))
-        head = self._head(journey, served, peer, len(tried.attempts), worked.footprint, worked.cost_usd)
+        head = self._head(journey, (served, peer), (len(tried.attempts), tried.ignored), worked.footprint, worked.cost_usd)
         kind = JSON if call.operation.text else content_type(result.headers)
         journey.exchange.respond(200, head + kind + passed_on(result.headers), body)
 
@@ -188,7 +190,16 @@ class Finish:
 
         return account(served, counted(usage, count), report, perf_counter() - tried.started_s)
 
-    def _head(self, journey: Journey, served: Served, peer: Peer, attempts: int, footprint: Footprint, cost_usd: float | None) -> bytes:
+    def _head(
+        self,
+        journey: Journey,
+        by: tuple[Served, Peer],
+        how: tuple[int, tuple[str, ...]],
+        footprint: Footprint,
+        cost_usd: float | None,
+    ) -> bytes:
+        """The header lines of an answer `by` a deployment, at which attempt and with which members ignored."""
+        (served, peer), (attempts, ignored) = by, how
         decision = journey.decision
         first = decision.order[0].place.name
         shown = answer.Shown(
@@ -203,7 +214,10 @@ class Finish:
         head = answer.answered(journey.admission, shown)
         if journey.verbose:
             rejected = tuple(f"{each.deployment}={each.constraint}" for each in decision.rejected)
-            head += answer.verbose(footprint, journey.admission.snapshot, rejected, (), time())
+            head += answer.verbose(footprint, journey.admission.snapshot, rejected, ignored, time())
+        settings = journey.admission.snapshot.config.carbon
+        if settings.emissions_scope_2_header and not journey.call.ask.stream:
+            head += answer.scope_2(footprint)
         return head
 
     def _settle(
@@ -224,6 +238,7 @@ class Finish:
             attempts=tried.attempts,
             decision=journey.decision,
             ignored=tried.ignored,
+            forecast=forecast(journey.call, tried.served) if journey.call.ask.stream and tried.served is not None else None,
             overhead_s=tried.started_s - journey.exchange.arrived_s if len(tried.attempts) == 1 else None,
             upstream_id=upstream_id(tried.result.headers),
         )

@@ -20,6 +20,7 @@ from proxy import __version__
 from proxy.dataplane.admit import Admission
 from proxy.dataplane.ask import Call
 from proxy.dataplane.attempt import Tried
+from proxy.dataplane.budget import Budgets
 from proxy.dataplane.peer import Peer
 from proxy.records import Attempt, Carbon, Entry, IntensitySample, Tokens
 from proxy.snapshot import Served
@@ -147,6 +148,7 @@ class Settler:
         self._metrics = metrics
         self._log = log
         self._keep = keep
+        self.budgets = Budgets()
         self._wall = wall
         self._requests = metrics.numbers("greenlane_requests")
 
@@ -159,6 +161,8 @@ class Settler:
         ttft_s = None if ending.first_s is None else ending.first_s - arrived_s
         entry = self._entry(admission, call, served, account, ending, (duration_s, ttft_s))
         self._keep(entry)
+        if entry.team is not None:
+            self.budgets.add(entry.team, entry.carbon.carbon_g, entry.cost_usd)
         self._count(entry, tried.peer if tried is not None else None, account)
         self._log.write(
             (

@@ -37,7 +37,6 @@ def test_every_command_explains_itself(arguments, capsys):
         ["config"],
         ["serve", "--port", "70000"],
         ["serve", "--port", "x"],
-        ["serve", "--workers", "0"],
         ["route"],
         ["route", "--model", "m", "--max-tokens", "0"],
         ["route", "--model", "m", "--input-tokens", "-1"],

@@ -28,7 +28,6 @@ def served(monkeypatch):
         ([], {"config_path": None, "vendors": False, "host": None, "port": None}),
         (["--config", "g.yaml"], {"config_path": "g.yaml", "vendors": False, "host": None, "port": None}),
         (["--vendors", "--host", "::1", "--port", "0"], {"config_path": None, "vendors": True, "host": "::1", "port": 0}),
-        (["--workers", "2"], {"config_path": None, "vendors": False, "host": None, "port": None, "workers": 2}),
     ],
 )
 def test_the_server_gets_what_was_asked_for(served, arguments, expected):

@@ -70,7 +70,6 @@ def test_a_sound_configuration_has_nothing_wrong_and_two_deployments_may_share_a
         ("keys: {k: {team: t, key: env:K}}\n" + place(), "keys.k.team", "'t' is not known", None),
         ("teams: {t: {}}\nkeys: {k: {team: t, key: env:K, models: [n]}}\n" + place(), "keys.k.models[0]", "'n' is not known", None),
         ("carbon: {sources: [statik]}\n" + place(), "carbon.sources[0]", "not known", "static"),
-        ("carbon: {zone_of_proxy: XX}\n" + place(), "carbon.zone_of_proxy", "not known", None),
         ("server: {tls_key_file: k.pem}\n" + place(), "server.tls_certificate_file", "is missing", None),
         ("server: {cors: {origins: ['https://a.example/']}}\n" + place(), "server.cors.origins[0]", "without a path", None),
         (place(model="a b"), "deployments.a.model", "printable ASCII", None),

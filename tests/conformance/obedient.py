@@ -81,7 +81,7 @@ def openai_host(received: Received, handler: Handler) -> None:
     body = received.json
     choice, wanted = body.get("tool_choice", "auto"), body.get("response_format") or {}
     named = choice["function"]["name"] if isinstance(choice, dict) else None
-    tools = [(tool["function"]["name"], tool["function"].get("parameters") or {}) for tool in body.get("tools") or ()]
+    tools = [(tool["function"]["name"], tool["function"].get("parameters") or {"type": "object"}) for tool in body.get("tools") or ()]
     users = [_words(message["content"]) for message in body["messages"] if message["role"] == "user"]
     schemas = {"json_schema": (wanted.get("json_schema") or {}).get("schema"), "json_object": {}}
     asked = Asked(
@@ -103,24 +103,24 @@ def openai_host(received: Received, handler: Handler) -> None:
             200, {"id": "c1", "object": "chat.completion", "created": 1, "model": body["model"], "choices": choices, "usage": USAGE}
         )
         return
-    usage = (
-        b"data: "
-        + json.dumps({"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "up", "choices": [], "usage": USAGE}).encode()
-    )
-    handler.events([*_streamed(delta), chunk({}, finish), usage + b"\n\n", DONE])
+    head = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": body["model"]}
+    usage = b"data: " + json.dumps({**head, "choices": [], "usage": USAGE}).encode() + b"\n\n"
+    handler.events([*_streamed(delta, body["model"]), chunk({}, finish, model=body["model"]), usage, DONE])
 
 
-def _streamed(delta: Json) -> list[bytes]:
+def _streamed(delta: Json, model: str) -> list[bytes]:
     if "tool_calls" not in delta:
         words = delta["content"].split(" ")
         pieces = [word if number == 0 else f" {word}" for number, word in enumerate(words)]
-        return [chunk({"role": "assistant", "content": ""}), *(chunk({"content": piece}) for piece in pieces)]
-    [call] = delta["tool_calls"]
-    arguments = call["function"]["arguments"]
-    first = {**call, "index": 0, "function": {**call["function"], "arguments": ""}}
-    pieces = [arguments[at : at + 4] for at in range(0, len(arguments), 4)]
-    more = [chunk({"tool_calls": [{"index": 0, "function": {"arguments": piece}}]}) for piece in pieces]
-    return [chunk({"role": "assistant", "content": None, "tool_calls": [first]}), *more]
+        deltas = [{"role": "assistant", "content": ""}, *({"content": piece} for piece in pieces)]
+    else:
+        [call] = delta["tool_calls"]
+        arguments = call["function"]["arguments"]
+        first = {**call, "index": 0, "function": {**call["function"], "arguments": ""}}
+        pieces = [arguments[at : at + 4] for at in range(0, len(arguments), 4)]
+        more = [{"tool_calls": [{"index": 0, "function": {"arguments": piece}}]} for piece in pieces]
+        deltas = [{"role": "assistant", "content": None, "tool_calls": [first]}, *more]
+    return [chunk(each, model=model) for each in deltas]
 
 
 def _id(seed: bytes) -> str:
@@ -165,7 +165,11 @@ def gemini(asked: GenerateContentRequest, model: str, scenario: str, plain: Call
             answered=any(part.function_response is not None for part in asked.contents[-1].parts),
             tools=[]
             if mode == "NONE"
-            else [(each.name, each.parameters_json_schema or {}) for each in functions if allowed is None or each.name in allowed],
+            else [
+                (each.name, each.parameters_json_schema or {"type": "object"})
+                for each in functions
+                if allowed is None or each.name in allowed
+            ],
             forced=mode == "ANY",
             wanted=(config.response_json_schema or {}) if config is not None and config.response_mime_type == "application/json" else None,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -29,6 +30,7 @@ QUIET = {
     "MLX_DISABLE_COMPILE": "1",
     # bytecode was left to the first import: vLLM imports itself three times, 10 s each without
     "PYTHONDONTWRITEBYTECODE": "",
+    "PYTHONPATH": "",  # an engine's modules are its own
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     "VLLM_HOST_IP": "127.0.0.1",
     "GLOO_SOCKET_IFNAME": "lo",
@@ -101,8 +103,14 @@ def get(url: str, body: bytes | None = None, timeout_s: float = 60.0) -> tuple[i
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    """Below the ports that the system gives to outgoing connections, and never the same one twice: an engine binds it a minute later."""
+    for port in _PORTS:
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("no port is free")
+
+
+_PORTS = iter(range(20000 + os.getpid() % 120 * 100, 32768))
 
 
 class Launcher:

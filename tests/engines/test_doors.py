@@ -153,5 +153,9 @@ def test_a_prompt_is_continued_through_generate(wire: httpx.Client, proxy: Proxy
     streamed = wire.post(f"{proxy.root}/generate", json={**ask, "stream": True})
 
     assert (whole.status_code, streamed.status_code) == (200, 200)
-    print(whole.text, streamed.text)
-    assert whole.headers["x-greenlane-deployment"] == model
+    answer = whole.json()
+    assert (answer["finish_reason"], answer["usage"]["output_tokens"]) == ("length", 6)
+    assert answer["usage"]["greenlane"]["deployment"] == whole.headers["x-greenlane-deployment"] == model
+    *events, done = [line.removeprefix("data: ") for line in streamed.text.split("\n") if line.startswith("data: ")]
+    assert done == "[DONE]"
+    assert "".join(json.loads(event).get("text", "") for event in events) == answer["text"] != ""

@@ -467,7 +467,9 @@ def test_the_filter_is_whole_again(rig):
 
 NEAR_AND_FAR = """
 deployments:
-  near: {{model: small, base_url: "http://127.0.0.1:{near}/v1", privacy: local, zone: SE, zero_retention: true, concurrency: 1, timeouts: {{first_byte_s: 0.2}}}}
+  near:
+    {{model: small, base_url: "http://127.0.0.1:{near}/v1", privacy: local, zone: SE, zero_retention: true,
+      concurrency: 1, timeouts: {{first_byte_s: 0.2}}}}
   far: {{model: small, base_url: "http://127.0.0.1:{far}/v1", privacy: vendor, zone: US, zero_retention: false}}
 breaker: {{failures: 1}}
 """

@@ -1,0 +1,48 @@
+"""`previous_response_id` goes back to the deployment that made the response, also after a restart, and never to another team."""
+
+from __future__ import annotations
+
+import httpx
+
+from proxy.configuration import key_hash
+
+FLEET = """
+deployments:
+  a: {{model: small, base_url: "{a}", privacy: local, apis: [chat, responses]}}
+  b: {{model: small, base_url: "{b}", privacy: local, apis: [chat, responses]}}
+policies:
+  turns: {{objective: round_robin}}
+policy: turns
+teams: {{one: {{}}, two: {{}}}}
+keys:
+  one: {{team: one, key: "sha256:{one}"}}
+  two: {{team: two, key: "sha256:{two}"}}
+"""
+
+
+def stored(name):
+    def answer(received, handler):
+        made = len(handler.upstream.requests)
+        usage = {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}
+        handler.reply(200, {"id": f"resp_{name}{made}", "object": "response", "status": "completed", "model": "up", "output": [], "usage": usage})
+
+    return answer
+
+
+def test_a_continued_response_goes_where_it_was_made(proxy, upstream):
+    hosts = {name: upstream(stored(name)) for name in "ab"}
+    served = proxy(FLEET.format(a=hosts["a"].url, b=hosts["b"].url, one=key_hash("sk-one"), two=key_hash("sk-two")))
+
+    def ask(key="sk-one", **more):
+        return httpx.post(f"{served.url}/responses", json={"model": "small", "input": "Hi", **more}, headers={"authorization": f"Bearer {key}"})
+
+    first = ask().json()["id"]
+    home = first.removeprefix("resp_")[0]
+    for _ in range(4):
+        answer = ask(previous_response_id=first)
+        assert answer.status_code == 200
+        assert answer.headers["x-greenlane-deployment"] == home
+    assert ask(key="sk-two", previous_response_id=first).json()["error"]["code"] == "previous_response_not_found"
+    assert ask(previous_response_id="resp_unknown").status_code == 400
+    served.call(lambda runtime: runtime.plane.continuity._made.clear())
+    assert ask(previous_response_id=first).headers["x-greenlane-deployment"] == home
