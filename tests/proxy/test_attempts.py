@@ -122,7 +122,10 @@ def test_a_stream_that_fails_before_content_is_a_real_status_or_another_deployme
 
 @pytest.mark.parametrize("code", [400, 404, 413, 422])
 def test_what_concerns_the_request_goes_to_the_client_as_it_is(proxy, upstream, code):
-    bad, good = upstream(status(code, {"error": {"message": "too long", "type": "x", "code": "context_length_exceeded", "param": "messages"}})), upstream()
+    bad, good = (
+        upstream(status(code, {"error": {"message": "too long", "type": "x", "code": "context_length_exceeded", "param": "messages"}})),
+        upstream(),
+    )
     served = proxy(TWO.format(first=bad.url, second=good.url))
     answer = httpx.post(f"{served.url}/chat/completions", json=ASK)
     assert answer.status_code == code
@@ -223,7 +226,11 @@ def test_when_the_client_leaves_the_upstream_stops_within_a_second(proxy, upstre
     served = proxy(ONE.format(url=host.url).replace("first_byte_s: 0.6", "first_byte_s: 30"))
     body = json.dumps({**ASK, "stream": phase != "first byte, whole"}).encode()
     with socket.create_connection(("127.0.0.1", served.port)) as wire:
-        wire.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+        wire.sendall(
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+            % len(body)
+            + body
+        )
         if phase == "mid-stream":
             wire.recv(65536)
         else:

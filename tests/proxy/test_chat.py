@@ -67,7 +67,9 @@ def test_the_request_reaches_the_upstream_with_only_the_model_changed(proxy, ups
     """The client's own members, unknown ones too, arrive byte for byte; ours never do."""
     host = upstream()
     served = proxy(FLEET.format(url=host.url))
-    body = b'{ "model":"small",  "messages":[{"role":"user","content":"\\u00e9 \xc3\xa9"}], "x_unknown": {"a":1.50}, "greenlane":{"max_g":5} }'
+    body = (
+        b'{ "model":"small",  "messages":[{"role":"user","content":"\\u00e9 \xc3\xa9"}], "x_unknown": {"a":1.50}, "greenlane":{"max_g":5} }'
+    )
     answer = httpx.post(f"{served.url}/chat/completions", content=body, headers={"content-type": "application/json"})
     assert answer.status_code == 200, answer.text
     sent = host.requests[0]

@@ -24,7 +24,9 @@ def stored(name):
     def answer(received, handler):
         made = len(handler.upstream.requests)
         usage = {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}
-        handler.reply(200, {"id": f"resp_{name}{made}", "object": "response", "status": "completed", "model": "up", "output": [], "usage": usage})
+        handler.reply(
+            200, {"id": f"resp_{name}{made}", "object": "response", "status": "completed", "model": "up", "output": [], "usage": usage}
+        )
 
     return answer
 
@@ -34,7 +36,9 @@ def test_a_continued_response_goes_where_it_was_made(proxy, upstream):
     served = proxy(FLEET.format(a=hosts["a"].url, b=hosts["b"].url, one=key_hash("sk-one"), two=key_hash("sk-two")))
 
     def ask(key="sk-one", **more):
-        return httpx.post(f"{served.url}/responses", json={"model": "small", "input": "Hi", **more}, headers={"authorization": f"Bearer {key}"})
+        return httpx.post(
+            f"{served.url}/responses", json={"model": "small", "input": "Hi", **more}, headers={"authorization": f"Bearer {key}"}
+        )
 
     first = ask().json()["id"]
     home = first.removeprefix("resp_")[0]

@@ -1,0 +1,140 @@
+"""A process that is told to stop finishes what it has begun; one that is killed loses no account of what was finished."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sqlite3
+import threading
+import time
+
+import httpx
+import pytest
+
+from tests.harness import Process, ask, chunk, said
+
+FLEET = """
+deployments:
+  only: {{model: small, upstream_model: Qwen/Qwen3-8B, base_url: "{url}", privacy: local, zone: SE}}
+"""
+STREAM = {"model": "small", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
+
+
+def paused(let):
+    """A stream that stops in the middle until it is let go on."""
+
+    def answer(received, handler):
+        def pieces():
+            yield chunk({"role": "assistant", "content": "Hel"})
+            let.wait(15)
+            yield from said(["lo"])[1:]
+
+        if received.json.get("stream"):
+            handler.events(pieces())
+        else:
+            handler.reply(200, {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}})
+
+    return answer
+
+
+@pytest.fixture
+def let():
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+@pytest.fixture
+def process(tmp_path, upstream, let):
+    made = Process(FLEET.format(url=upstream(paused(let)).url), tmp_path / "process")
+    yield made
+    made.close()
+
+
+def rows(process):
+    """Outcomes in the ledger by id."""
+    with sqlite3.connect(process.folder / "ledger.db") as store:
+        found = dict(store.execute("SELECT id, outcome FROM ledger").fetchall())
+    store.close()
+    return found
+
+
+def refuses(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return True
+    return False
+
+
+def until(true, timeout_s=10.0):
+    end_s = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < end_s, "waited in vain"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stream_under_way_is_finished_and_accounted_before_the_process_ends(process, let, number):
+    with (
+        httpx.Client(timeout=20, verify=False) as client,
+        client.stream("POST", f"{process.url}/chat/completions", json=STREAM) as stream,
+    ):
+        lines = stream.iter_lines()
+        assert "Hel" in next(lines)
+        process.signal(number)
+        until(lambda: refuses(process.port))
+        assert process.popen.poll() is None
+        let.set()
+        rest = [line for line in lines if line]
+    assert rest[-1] == "data: [DONE]"
+    assert rest[-2].startswith(": greenlane {")
+    assert process.ended() == 0
+    assert rows(process) == {stream.headers["x-greenlane-id"]: "completed"}
+
+
+def test_an_idle_process_ends_at_once_although_clients_keep_connections(process):
+    with httpx.Client(timeout=10, verify=False) as client:
+        assert client.get(f"{process.base}/health/ready").status_code == 200
+        began_s = time.monotonic()
+        process.signal(signal.SIGTERM)
+        assert process.ended(5) == 0
+        assert time.monotonic() - began_s < 4
+
+
+def test_a_stream_that_does_not_end_is_cut_after_the_time_to_drain(tmp_path, upstream, let):
+    text = FLEET.format(url=upstream(paused(let)).url)
+    process = Process(text, tmp_path / "process")
+    process.close()
+    process.path.write_text(process.path.read_text().replace("server: {port: 0}", "server: {port: 0, drain_s: 1}"))
+    process.start()
+    try:
+        with (
+            httpx.Client(timeout=20, verify=False) as client,
+            client.stream("POST", f"{process.url}/chat/completions", json=STREAM) as stream,
+        ):
+            next(stream.iter_lines())
+            process.signal(signal.SIGTERM)
+            assert process.ended(8) == 0
+        until(lambda: len(rows(process)) == 1)
+        assert set(rows(process).values()) <= {"truncated", "client_gone"}
+    finally:
+        process.close()
+
+
+def test_a_killed_process_has_kept_every_finished_exchange(process):
+    """The ledger has them all after the next start, none twice, while one was still under way when it died."""
+    finished = [ask(process).headers["x-greenlane-id"] for _ in range(10)]
+    with socket.create_connection(("127.0.0.1", process.port)) as wire:
+        body = b'{"model":"small","messages":[],"stream":true}'
+        wire.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+        assert b"Hel" in wire.recv(65536)
+        finished += [ask(process).headers["x-greenlane-id"] for _ in range(10)]
+        process.popen.kill()
+        process.ended()
+    process.start()
+    for entry_id in finished:
+        answer = httpx.get(f"{process.url}/greenlane/requests/{entry_id}", timeout=10, verify=False)
+        assert (answer.status_code, answer.json()["outcome"]) == (200, "completed")
+    until(lambda: len(rows(process)) >= 20)
+    assert sorted(rows(process)) == sorted(finished)
