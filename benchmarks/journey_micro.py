@@ -219,7 +219,7 @@ def main() -> None:
     os.environ.setdefault("GREENLANE_BENCH_KEY", KEY)
     with tempfile.TemporaryDirectory() as folder, Path(os.devnull).open("wb") as nowhere:
         os.chdir(folder)
-        runtime._connect = lambda *_: Instant()  # type: ignore[assignment]
+        runtime._connect = lambda *_: Instant()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             plain_us, _ = runner.run(measured(path, None, nowhere))
             clock = Clock()

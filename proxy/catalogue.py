@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
 import msgspec
@@ -22,6 +22,7 @@ from proxy.config import Policy as PolicySettings
 from proxy.snapshot import CHATS, Member, Price, Served, Snapshot
 
 LOOPBACK = frozenset({b"localhost", b"127.0.0.1", b"::1"})
+REFERENCE_INPUT_TOKENS, REFERENCE_OUTPUT_TOKENS = 1000, 500
 _PRIVACY = {"local": Privacy.LOCAL, "private": Privacy.PRIVATE, "vendor": Privacy.VENDOR}
 _NATIVE_RESPONSES = ("api.openai.com",)
 """Hosts whose Responses API is used without being listed under `apis`; elsewhere it is translated through chat."""
@@ -59,6 +60,7 @@ def snapshot(config: Config, secrets: Secrets, table: Table, version: str) -> Sn
         require=limits(config.require),
         prefer=limits(config.prefer),
         limits_of={name: _policy_limits(name, config.policies) for name in config.policies},
+        bounds=_bounds(served.values()),
         plans={},
     )
 
@@ -225,6 +227,14 @@ def _models(config: Config, served: Mapping[str, Served]) -> dict[str, Member]:
             group=settings.members is not None,
         )
     return found
+
+
+def _bounds(served: Iterable[Served]) -> dict[str, float]:
+    """Carbon and price of the reference request where they are highest: fixed by the catalogue, not by who competes."""
+    known = tuple(served)
+    grams = [each.rate.g(REFERENCE_INPUT_TOKENS, 0, REFERENCE_OUTPUT_TOKENS) for each in known if each.rate is not None]
+    dollars = [each.price.usd(REFERENCE_INPUT_TOKENS, 0, 0, REFERENCE_OUTPUT_TOKENS) for each in known if each.price is not None]
+    return {name: max(values) for name, values in (("carbon_g", grams), ("usd", dollars)) if values and max(values) > 0}
 
 
 def _lineage(name: str, policies: Mapping[str, PolicySettings]) -> list[PolicySettings]:

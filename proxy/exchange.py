@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from email.utils import formatdate
 from http import HTTPStatus
-from time import perf_counter
+from time import perf_counter, time
 from typing import Any, Protocol
 
 from proxy.errors import Refusal
@@ -11,6 +12,26 @@ from proxy.errors import Refusal
 _STATUS = {
     code: b"HTTP/1.1 %d %b\r\n" % (code, HTTPStatus(code).phrase.encode() if code in list(HTTPStatus) else b"") for code in range(200, 600)
 }
+
+
+class _Date:
+    """The Date line, which RFC 9110 §6.6.1 asks of a server with a clock; made anew once a second."""
+
+    __slots__ = ("_line", "_second")
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._line = b""
+
+    def line(self) -> bytes:
+        second = int(time())
+        if second != self._second:
+            self._second = second
+            self._line = b"date: " + formatdate(second, usegmt=True).encode() + b"\r\n"
+        return self._line
+
+
+_now = _Date()
 
 
 class Wire(Protocol):
@@ -65,6 +86,7 @@ class Exchange:
         self.body = b""
         self.size = 0
         self.arrived_s = perf_counter()
+        """When its first byte came; once it is complete, when its last did."""
         self.complete = self.started = self.ended = self.gone = self.chunked = False
         self.keep_alive = True
         self.state: Any = None
@@ -124,8 +146,8 @@ class Exchange:
 
     def _connection_line(self) -> bytes:
         if not self.keep_alive:
-            return b"connection: close\r\n"
-        return b"" if self.version == b"1.1" else b"connection: keep-alive\r\n"
+            return _now.line() + b"connection: close\r\n"
+        return _now.line() if self.version == b"1.1" else _now.line() + b"connection: keep-alive\r\n"
 
     def _write(self, data: bytes) -> None:
         self.connection.write(data)

@@ -220,6 +220,7 @@ class Connection(asyncio.Protocol):
         exchange.body = parts[0] if len(parts) == 1 else b"".join(parts)
         exchange.parts = []
         exchange.complete = True
+        exchange.arrived_s = self.quiet_since_s
         self.incoming = None
         self.in_head = True
         self.head_bytes = 0

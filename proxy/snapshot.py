@@ -106,6 +106,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Somebody compares the upper end of the carbon forecast: it is worked out only then."""
     caps_cost: bool
     output_ceiling_tokens: int
+    translates: bool
+    """Some of them are asked through the hub."""
     constant: bool
     """The order follows from the request's size alone while all are up: latency and turns have no say."""
     standing: dict[Any, Any]
@@ -117,7 +119,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     def tightened(self, require: Limits, prefer: Limits, substitute: Substitution | None) -> Plan:
         """The plan for one request that says something of its own."""
-        return plan_of(self.prepared.with_request(require, prefer, substitute), self.served, self.output_ceiling_tokens)
+        return plan_of(self.prepared.with_request(require, prefer, substitute), self.served, self.output_ceiling_tokens, self.translates)
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -136,6 +138,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     prefer: Limits
     limits_of: Mapping[str, tuple[Limits, Limits]]
     """Policy name → its require and prefer."""
+    bounds: Mapping[str, float]
+    """What a weighted objective takes for 1 where it says nothing: the most that any deployment costs for one reference request."""
     plans: dict[tuple[str, str, str | None, str | None], Plan]
     """Made at first use; bounded by what the configuration names."""
 
@@ -157,7 +161,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         settings = self.policies[chosen] if chosen else PolicySettings()
         policy = Policy(
             name=chosen or DEFAULT_POLICY,
-            objective=_objective(settings, group=member.group),
+            objective=_objective(settings, self.bounds, group=member.group),
             require=require,
             prefer=prefer,
             substitute=settings.substitute or "down",
@@ -167,10 +171,11 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             for each in group:
                 if each.serves(api):
                     served[place_for(each, api, stand_in=stand_in)] = each
-        return plan_of(prepare(policy, list(served)), served, self.config.limits.output_ceiling_tokens)
+        translates = api in CHATS and any(api not in each.identity for each in served.values())
+        return plan_of(prepare(policy, list(served)), served, self.config.limits.output_ceiling_tokens, translates)
 
 
-def plan_of(prepared: Prepared, served: Mapping[Place, Served], output_ceiling_tokens: int) -> Plan:
+def plan_of(prepared: Prepared, served: Mapping[Place, Served], output_ceiling_tokens: int, translates: bool) -> Plan:
     """A prepared policy with what the data plane needs beside it."""
     limits = (prepared.policy.require, prepared.policy.prefer)
     return Plan(
@@ -180,6 +185,7 @@ def plan_of(prepared: Prepared, served: Mapping[Place, Served], output_ceiling_t
         caps_carbon=any(each.max_g is not None for each in limits),
         caps_cost=any(each.max_usd is not None for each in limits),
         output_ceiling_tokens=output_ceiling_tokens,
+        translates=translates,
         constant=prepared.policy.objective.__class__.__name__ in _CONSTANT and not any(each.max_ttft_s is not None for each in limits),
         standing={},
     )
@@ -188,16 +194,16 @@ def plan_of(prepared: Prepared, served: Mapping[Place, Served], output_ceiling_t
 def place_for(served: Served, api: str, *, stand_in: bool) -> Place:
     """The place as one operation sees it: where the client's own bytes go through, only the host's own refusals count."""
     place = served.place
-    if api in served.identity:
+    if api in served.identity or api not in CHATS:
         place = msgspec.structs.replace(place, admits=None, refuses=frozenset(served.settings.quirks.refuses))
     return msgspec.structs.replace(place, substitute=stand_in)
 
 
-def _objective(settings: PolicySettings, *, group: bool) -> Objective:
+def _objective(settings: PolicySettings, bounds: Mapping[str, float], *, group: bool) -> Objective:
     name = settings.objective or ("weighted" if settings.weights else "least_loaded")
     if settings.objective is None and settings.weights is None and group:
         name = "lowest_carbon"
     if name != "weighted":
         return objective(name)
-    given = {name: value for name, value in msgspec.structs.asdict(settings.bounds).items() if value is not None}
+    given = {**bounds, **{name: value for name, value in msgspec.structs.asdict(settings.bounds).items() if value is not None}}
     return objective("weighted", {**({"weights": settings.weights} if settings.weights else {}), "bounds": given})

@@ -159,6 +159,7 @@ class Upstream:
 class Handler(BaseHTTPRequestHandler):
     upstream: Upstream
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
@@ -274,10 +275,10 @@ class Process:
         """Starts it, again after it has ended; returns when it says where it listens."""
         import os
 
-        self._out, self._err = (self.folder / "out").open("wb"), (self.folder / "err").open("wb")
         command = [sys.executable, "-c", "from proxy.cli import main; main()", "serve", "--config", str(self.path)]
         known = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), **(environ or {})}
-        self.popen = subprocess.Popen(command, stdout=self._out, stderr=self._err, env=known, cwd=self.folder)
+        with (self.folder / "out").open("wb") as out, (self.folder / "err").open("wb") as err:
+            self.popen = subprocess.Popen(command, stdout=out, stderr=err, env=known, cwd=self.folder)
         end_s = time.monotonic() + 20
         while (found := re.search(r"serves http://127\.0\.0\.1:(\d+)/v1", self.out_text)) is None:
             if self.popen.poll() is not None or time.monotonic() > end_s:
@@ -307,5 +308,3 @@ class Process:
         if self.popen.poll() is None:
             self.popen.kill()
         self.popen.wait(10)
-        self._out.close()
-        self._err.close()

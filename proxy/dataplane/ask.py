@@ -13,7 +13,7 @@ import msgspec
 
 from adapters import _multipart
 from adapters._base import AdapterError, Json
-from adapters._json import View, depth_within, has_duplicate, tree, view
+from adapters._json import View, depth_within, encode, has_duplicate, tree, view
 from policies._base import Ask
 from proxy.config import Limits as Bounds
 from proxy.dataplane.operations import Operation
@@ -40,6 +40,9 @@ _DEFAULTS: Mapping[str, tuple[bytes, ...]] = {
     "parallel_tool_calls": (b"true",),
     "stop": (b"[]",),
     "service_tier": (b'"auto"',),
+    "modalities": (b'["text"]', b'[ "text" ]'),
+    "top_logprobs": (b"0",),
+    "metadata": (b"{}",),
     "store": (b"false",),
 }
 _PAYLOAD = re.compile(rb'(?:;base64,|"data"\s*:\s*"|"file_data"\s*:\s*")[A-Za-z0-9+/=_-]{256,}')
@@ -89,7 +92,7 @@ def read(body: bytes, content_type: bytes, operation: Operation, headers: Mappin
     ask = _ask(body, members, operation, member, snapshot)
     if stream or wanted.task is not None:
         ask = msgspec.structs.replace(ask, stream=stream, task=wanted.task)
-    previous = members.get("previous_response_id") if operation.api == "responses" else None
+    continues = operation.api == "responses" and bytes(members.get("previous_response_id", b"null")) != b"null"
     return Call(
         operation=operation,
         body=body,
@@ -101,8 +104,16 @@ def read(body: bytes, content_type: bytes, operation: Operation, headers: Mappin
         wishes=wanted,
         wants_usage=options.get("include_usage") is True,
         continuous_usage=options.get("continuous_usage_stats") is True,
-        previous_response_id=_text(members, "previous_response_id") if previous is not None else None,
+        previous_response_id=_text(members, "previous_response_id") if continues else None,
     )
+
+
+def through_hub(call: Call, hub: Json) -> Call:
+    """The call as the translated candidates must see it: by the members and abilities of its hub form, not of its own dialect."""
+    plain = encode(hub)
+    members = view(plain)
+    ask = msgspec.structs.replace(call.ask, members=_unusual(members), needs=_needs(plain, members, call.ask.choices))
+    return msgspec.structs.replace(call, ask=ask)
 
 
 def _object(body: bytes, content_type: bytes, bounds: Bounds) -> View:

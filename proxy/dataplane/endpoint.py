@@ -20,7 +20,7 @@ from policies._base import Ask, Candidate, Decision
 from proxy.config import Limits
 from proxy.dataplane import answer
 from proxy.dataplane.admit import Admission, admit, greet
-from proxy.dataplane.ask import Call, read
+from proxy.dataplane.ask import Call, read, through_hub
 from proxy.dataplane.attempt import Tried, Way, attempt
 from proxy.dataplane.candidates import Affinity, Key, candidates, key_of, recalled, standing
 from proxy.dataplane.carriage import Hub
@@ -138,10 +138,15 @@ class DataPlane:
         try:
             call = self._read(exchange, admission, operation)
             plan = self._plan(call, admission)
+            hub = Hub(call)
+            if plan.translates and operation.api != "chat":
+                call = self._through_hub(call, plan, hub)
             decision = await self._decide(exchange, call, plan, admission)
             if decision is None:
                 return
-            await self._carry_out(exchange, call, plan, decision, admission)
+            await self._carry_out(
+                exchange, admission, Journey(exchange=exchange, admission=admission, call=call, plan=plan, decision=decision, hub=hub)
+            )
         except Refusal as refusal:
             self._refused(exchange, admission, call, refusal)
         except AdapterError as error:
@@ -216,8 +221,19 @@ class DataPlane:
         if kept is not None:
             plan.standing[key] = kept
 
-    async def _carry_out(self, exchange: Exchange, call: Call, plan: Plan, decision: Decision, admission: Admission) -> None:
-        journey = Journey(exchange=exchange, admission=admission, call=call, policy=plan.policy, decision=decision, hub=Hub(call))
+    def _through_hub(self, call: Call, plan: Plan, hub: Hub) -> Call:
+        """The call with what its translation will need. Raises AdapterError where it cannot be translated and nobody takes it as it is."""
+        try:
+            return through_hub(call, hub.request())
+        except AdapterError as error:
+            if all(call.operation.api not in served.identity for served in plan.served.values()):
+                raise
+            # those that speak the client's dialect may still take it; for the others the member at fault stands in the way
+            ask = msgspec.structs.replace(call.ask, members=call.ask.members | {error.param or call.operation.api})
+            return msgspec.structs.replace(call, ask=ask)
+
+    async def _carry_out(self, exchange: Exchange, admission: Admission, journey: Journey) -> None:
+        call, plan, decision = journey.call, journey.plan, journey.decision
         way = Way(
             peers=self._peers_of(admission.snapshot),
             headers=admission.headers,

@@ -22,7 +22,7 @@ from proxy.dataplane.relay import Result
 from proxy.dataplane.settle import NO_TOKENS, NOTHING, Account, Ending, Settler, account, counted, forecast, reason_of, report_in, told
 from proxy.exchange import Exchange
 from proxy.records import Tokens
-from proxy.snapshot import Served
+from proxy.snapshot import Plan, Served
 
 EVENTS = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
 JSON = b"content-type: application/json\r\n"
@@ -45,7 +45,7 @@ class Journey(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     exchange: Exchange
     admission: Admission
     call: Call
-    policy: str
+    plan: Plan
     decision: Decision
     hub: Hub
 
@@ -108,7 +108,7 @@ class Finish:
         worked = self._account(journey, tried, facts.usage, lambda: said, facts.report)
         if facts.usage is None and call.operation.text:
             facts = msgspec.structs.replace(facts, usage=_usage(worked.tokens))
-        shown = told(journey.admission.entry_id, worked, served, journey.policy, reason_of(journey.decision, tried.candidate))
+        shown = told(journey.admission.entry_id, worked, served, journey.plan.policy, reason_of(journey.decision, tried.candidate))
         body = reply(call, served, journey.hub, result.body, facts, shown)
         self._settle(journey, tried, worked, Outcome(200, "completed", response_id=facts.response_id))
         head = self._head(journey, (served, peer), (len(tried.attempts), tried.ignored), worked.footprint, worked.cost_usd)
@@ -133,7 +133,7 @@ class Finish:
         worked = self._account(journey, tried, stream.usage, lambda: bytes(stream.text), report_in(stream.comments))
         if missing:
             stream.usage = _usage(worked.tokens)
-        shown = told(journey.admission.entry_id, worked, served, journey.policy, reason_of(journey.decision, tried.candidate))
+        shown = told(journey.admission.entry_id, worked, served, journey.plan.policy, reason_of(journey.decision, tried.candidate))
         last = stream.close(shown)
         self._settle(journey, tried, worked, Outcome(200, "completed", response_id=getattr(stream, "response_id", None)))
         journey.exchange.end(last)
@@ -165,7 +165,7 @@ class Finish:
         kind = tried.result.kind
         worked = NOTHING if kind in _UNTOUCHED else Account(tokens=NO_TOKENS, footprint=Footprint(), cost_usd=None)
         self._settle(journey, tried, worked, Outcome(status, "failed", fault.code or "upstream_error"))
-        head = answer.refused(journey.admission, journey.policy, len(tried.attempts), worked=kind not in _UNTOUCHED)
+        head = answer.refused(journey.admission, journey.plan.policy, len(tried.attempts), worked=kind not in _UNTOUCHED)
         body = journey.call.operation.door.error(fault, status)
         lines = passed_on(tried.result.headers)
         if fault.retry_after_s is not None and b"retry-after:" not in lines:
@@ -204,7 +204,7 @@ class Finish:
         first = decision.order[0].place.name
         shown = answer.Shown(
             head=peer.head,
-            policy=journey.policy,
+            policy=journey.plan.policy,
             reason=decision.reason if served.name == first else "fallback",
             attempts=attempts,
             cost_usd=cost_usd,
@@ -231,7 +231,7 @@ class Finish:
             status=how.status,
             outcome=how.outcome,
             reason=reason_of(journey.decision, tried.candidate),
-            policy=journey.policy,
+            policy=journey.plan.policy,
             error=how.error,
             first_s=tried.result.first_s,
             response_id=how.response_id,

@@ -20,6 +20,14 @@ from proxy.dataplane.peer import Peer
 from proxy.errors import Refusal
 from proxy.snapshot import Plan
 
+_MEMBER = {
+    "json_object": "response_format",
+    "json_schema": "response_format",
+    "image": "messages",
+    "audio": "messages",
+    "document": "messages",
+}
+"""The member by which a request asks for an ability."""
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 _SECRET = re.compile(r"(?:sk|pk|key|gsk|xai|AIza|Bearer)[-_ ]?[A-Za-z0-9_\-.*]{8,}")
 
@@ -60,8 +68,9 @@ def no_candidate(call: Call, plan: Plan, decision: Decision, admission: Admissio
         header = f"retry-after: {max(1, round(wait_s))}\r\n".encode()
         return Refusal(503, "unavailable", f"Every deployment of `{name}` that may serve this is down or full.", headers=header)
     if why is not None and why.kind == "member":
-        named = ", ".join(f"`{each}`" for each in why.names)
-        return Refusal(400, "unsupported_parameter", f"No deployment of `{name}` can express {named}.", param=why.names[0])
+        named = ", ".join(f"`{_MEMBER.get(each, each)}` ({each})" if each in _MEMBER else f"`{each}`" for each in why.names)
+        param = _MEMBER.get(why.names[0], why.names[0])
+        return Refusal(400, "unsupported_parameter", f"No deployment of `{name}` can express {named}.", param=param)
     if why is not None and why.kind == "context":
         message = f"The request is too long for every deployment of `{name}` that may serve it."
         return Refusal(400, "context_length_exceeded", message, param="messages")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -36,25 +35,17 @@ class Served(NamedTuple):
 def serve(app: Any) -> Served:
     """Runs an ASGI app in a thread of its own until `stop`."""
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="off", ws="none", timeout_graceful_shutdown=1))
-    ready: queue.Queue[int] = queue.Queue()
-
-    async def run() -> None:
-        serving = asyncio.create_task(server.serve())
-        while not server.started and not serving.done():
-            await asyncio.sleep(0.005)
-        ready.put(server.servers[0].sockets[0].getsockname()[1] if server.started else 0)
-        await serving
-
-    thread = threading.Thread(target=lambda: asyncio.run(run()), daemon=True)
+    thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    port = ready.get(timeout=10)
-    assert port, "the imitation did not start"
+    while not server.started and thread.is_alive():
+        time.sleep(0.005)
+    assert server.started, "the imitation did not start"
 
     def stop() -> None:
         server.should_exit = True
         thread.join(timeout=10)
 
-    return Served(f"http://127.0.0.1:{port}", stop)
+    return Served(f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}", stop)
 
 
 class Route(NamedTuple):
@@ -112,6 +103,7 @@ def configuration(anthropic_url: str, gemini_url: str) -> str:
     ):
         common = {"dialect": vendor, "base_url": url, "api_key": f"env:IMITATED_{vendor.upper()}_KEY"}
         add(vendor, vendor, upstream_model=f'"{model}"', **common)
+        add(f"{vendor}-wrong-key", f"{vendor}-wrong-key", upstream_model=f'"{model}"', **common | {"api_key": "env:IMITATED_WRONG_KEY"})
         for scenario in SCENARIOS[vendor]:
             add(f"{vendor}-{scenario}", f"{vendor}-{scenario}", upstream_model=f'"{model}--{scenario}"', **common)
         for other in GENERATIONS[vendor]:
@@ -121,4 +113,4 @@ def configuration(anthropic_url: str, gemini_url: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-ENVIRON = {"IMITATED_ANTHROPIC_KEY": anthropic_api.KEY, "IMITATED_GEMINI_KEY": gemini_api.KEY}
+ENVIRON = {"IMITATED_ANTHROPIC_KEY": anthropic_api.KEY, "IMITATED_GEMINI_KEY": gemini_api.KEY, "IMITATED_WRONG_KEY": "sk-wrong"}

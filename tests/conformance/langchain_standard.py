@@ -54,24 +54,12 @@ class TestChatClaude(_Chat):
         return False
 
 
-class TestResponsesOpenAI(_Chat):
-    served = "obedient-openai"
+class TestResponsesGemini(_Chat):
+    served = "obedient-gemini"
 
     @property
     def chat_model_params(self) -> dict[str, Any]:
         return {**OPENAI, "model": self.served, "use_responses_api": True}
-
-
-class TestResponsesGemini(TestResponsesOpenAI):
-    served = "obedient-gemini"
-
-
-class TestResponsesClaude(TestResponsesOpenAI):
-    served = "obedient-anthropic"
-
-    @property
-    def supports_json_mode(self) -> bool:
-        return False
 
 
 class TestMessagesClaude(_Chat):
@@ -92,10 +80,6 @@ class TestMessagesClaude(_Chat):
 
 class TestMessagesOpenAI(TestMessagesClaude):
     served = "obedient-openai"
-
-
-class TestMessagesGemini(TestMessagesClaude):
-    served = "obedient-gemini"
 
 
 class TestUnit(ChatModelUnitTests):

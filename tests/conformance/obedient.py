@@ -67,7 +67,7 @@ def filled(schema: Json, prompt: str, defs: Json) -> Any:
         case "boolean":
             return True
         case _:
-            return quoted[1] if quoted else prompt.split()[-1]
+            return quoted[1] if quoted else prompt.rsplit(maxsplit=1)[-1]
 
 
 def _words(content: Any) -> str:

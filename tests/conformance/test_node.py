@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from tests.conformance import tools
 
@@ -24,7 +24,7 @@ def test_the_javascript_clients(fleet, faulty_proxy, keyed, tmp_path):
     }
     command = [str(node), "--test", "--test-reporter=junit", "--test-concurrency=1", *sorted(map(str, tmp_path.glob("*.test.mjs")))]
     ran = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=120, check=False)
-    cases = list(ElementTree.fromstring(ran.stdout).iter("testcase"))
+    cases = list(ET.fromstring(ran.stdout).iter("testcase"))
     assert len(cases) > 100, ran.stdout[-2000:] + ran.stderr
     failed = [f"{case.get('name')}\n{(found.text or '')[:1500]}" for case in cases if (found := case.find("failure")) is not None]
     assert not failed, f"{len(failed)} failed\n" + "\n".join(failed[:40])
