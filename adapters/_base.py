@@ -103,6 +103,9 @@ class Outbound(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     ignored: tuple[str, ...] = ()
     """Members left out because they are inert hints here."""
 
+    def __repr__(self) -> str:
+        return f"<Outbound {self.path}, {len(self.body)} bytes>"
+
 
 class Completion(msgspec.Struct, frozen=True, kw_only=True):
     """A whole answer in hub form."""

@@ -219,7 +219,7 @@ class ChatStream:
                     self._last = payload
                 if self.capture:
                     self._keep(choice)
-        elif chunk.object == "error":
+        elif chunk.object == "error" or choices is None:
             return False
         else:
             self.started = True
@@ -239,7 +239,7 @@ class ChatStream:
             raise GarbledError("an event of the stream is not JSON") from None
         if not isinstance(chunk, dict):
             raise GarbledError("an event of the stream is not an object")
-        error = chunk.get("error") or (chunk if chunk.get("object") == "error" else None)
+        error = chunk.get("error") or (chunk if chunk.get("object") == "error" or _complains(chunk) else None)
         if error:
             raise FaultError(fault_from(encode(error)))
         self.started = True
@@ -278,6 +278,11 @@ def _accounted(chunk: bytes, account: bytes) -> bytes:
     members = msgspec.json.decode(chunk, type=dict[str, msgspec.Raw])
     usage = with_member(bytes(members["usage"]), b"greenlane", account)
     return encode({**members, "usage": msgspec.Raw(usage)})
+
+
+def _complains(chunk: dict[str, Any]) -> bool:
+    """FastAPI's form of an error, which engines put into streams too: no chunk has these members and none of a chunk's."""
+    return "choices" not in chunk and "usage" not in chunk and ("detail" in chunk or "message" in chunk)
 
 
 def answer_facts(body: bytes, *, capture: bool) -> tuple[Usage | None, str | None, bytes]:

@@ -138,6 +138,8 @@ def _table(run: Run, columns: Sequence[tuple[str, Read]], *, ratios: bool = True
     heads = [part for title, _ in columns for part in (title, *([f"÷ {FLOOR}", f"÷ {PEER}"] if ratios else []))]
     lines = [f"| | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
     for stack, title in run.titles.items():
+        if ratios and stack == "direct":
+            continue
         cells = []
         for _, read in columns:
             figure = read(stack)

@@ -10,7 +10,7 @@ import msgspec
 
 CHUNKS = 64
 """Of a stream; its events are these and `[DONE]`. The usage chunk was not asked for and must not come."""
-OPEN_CHUNKS = 30
+OPEN_CHUNKS = 20
 OPEN_PACE_MS = 200
 
 PAD = "@PAD@"

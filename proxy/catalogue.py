@@ -105,6 +105,7 @@ def _served(name: str, order: int, config: Config, adapter: Adapter, facts: tupl
             quirks=quirks,
         ),
         headers=_headers(settings, adapter, key),
+        secret=key,
         place=_place(name, order, settings, adapter),
         identity=identity,
         translated=translated,

@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+from policies._base import Decision
+
 
 class Refusal(Exception):  # noqa: N818 - it is an answer, not an error of ours
     """A request that is not let in: HTTP status, error code and a message for the client."""
@@ -24,3 +26,6 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, not an error of ours
         super().__init__(message)
         self.status, self.code, self.message = status, code, message
         self.headers, self.param, self.detail = headers, param, detail
+        self.policy: str | None = None
+        self.decision: Decision | None = None
+        """Of a request that a policy refused: what it rejected."""

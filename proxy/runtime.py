@@ -56,6 +56,8 @@ class Runtime:
         self.supervisor = Supervisor()
         self.settler = Settler(self.metrics, self.request_log, self._keep, time.time)
         self.draining = False
+        self._retired: list[Upstream] = []
+        """Of deployments that a reload took away: what is under way there may still end."""
         self._began_s = time.time()
         self.plane: DataPlane = msgspec.UNSET  # type: ignore[assignment]
 
@@ -74,8 +76,7 @@ class Runtime:
     async def stop(self) -> None:
         """Ends the workers; every entry is in the store or, if that is down, in the spool."""
         self.draining = True
-        for peer in self.plane.peers.values():
-            peer.upstream.close()
+        _close([*self._retired, *(peer.upstream for peer in self.plane.peers.values())])
         await self.worker.flush(5.0)
         await self.supervisor.stop()
         self.request_log.flush()
@@ -108,7 +109,12 @@ class Runtime:
         self.config = config
         retired = [peer.upstream for name, peer in before.items() if after.get(name) is not peer]
         if retired:
-            asyncio.get_running_loop().call_later(RETIRED_S, _close, retired)
+            self._retired += retired
+            asyncio.get_running_loop().call_later(RETIRED_S, self._close_retired, retired)
+
+    def _close_retired(self, retired: list[Upstream]) -> None:
+        _close(retired)
+        self._retired = [each for each in self._retired if each not in retired]
 
     def reload(self) -> bool:
         """Reads the file again. What is wrong is logged and the last good configuration stays."""

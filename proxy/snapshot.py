@@ -61,6 +61,8 @@ class Served(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     target: Target
     headers: Headers
     """Credentials and configured headers; secret."""
+    secret: str | None
+    """Our key there, to be taken out of whatever it tells us."""
     place: Place
     """As seen through the hub; see `place_for`."""
     identity: frozenset[str]
@@ -122,7 +124,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return plan_of(self.prepared.with_request(require, prefer, substitute), self.served, self.output_ceiling_tokens, self.translates)
 
 
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True, eq=False, weakref=True):
     """Everything a request needs to know of the configuration."""
 
     version: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import queue
 import re
@@ -308,3 +309,92 @@ class Process:
         if self.popen.poll() is None:
             self.popen.kill()
         self.popen.wait(10)
+
+
+class Ear:
+    """An upstream on a bare socket: keeps every byte it is sent and answers as `manner` says."""
+
+    def __init__(self) -> None:
+        self.heard = bytearray()
+        self.manner = "good"
+        self._server = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.port = self._server.getsockname()[1]
+        self._open: set[socket.socket] = set()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        for each in [self._server, *self._open]:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                wire, _ = self._server.accept()
+            except OSError:
+                return
+            self._open.add(wire)
+            threading.Thread(target=self._converse, args=(wire,), daemon=True).start()
+
+    def _converse(self, wire: socket.socket) -> None:
+        held = b""
+        try:
+            while more := wire.recv(65536):
+                self.heard += more
+                held += more
+                head, mark, body = held.partition(b"\r\n\r\n")
+                length = int((re.search(rb"content-length: (\d+)", head) or [0, 0])[1])
+                if mark and len(body) >= length:
+                    held = b""
+                    if not self._answer(wire, head.split(b" ")[1].partition(b"?")[0], body):
+                        break
+        except OSError:
+            pass
+        finally:
+            self._open.discard(wire)
+            wire.close()
+
+    def _answer(self, wire: socket.socket, path: bytes, body: bytes) -> bool:
+        """Answers one request; False: the connection is closed."""
+        match self.manner:
+            case "reset":
+                wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+                return False
+            case "silence":
+                wire.settimeout(2)
+                return wire.recv(1) != b""
+            case "garbage":
+                wire.sendall(b"\x15\x03\x01\x00\x02\x02\x16 not HTTP at all\r\n\r\n")
+                return False
+            case "half":
+                first = b"data: " if b'"stream":true' in body else b"{"
+                wire.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 500\r\n\r\n" + first)
+                return False
+            case "broken" if b'"stream":true' in body:
+                piece = chunk({"role": "assistant", "content": "Hal"})
+                wire.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 9999\r\n\r\n" + piece)
+                return False
+            case "in_band":
+                self._reply(wire, b'{"error":{"message":"busy","code":503}}')
+            case "good":
+                self._well(wire, path, body)
+            case status:
+                self._reply(wire, b'{"error":{"message":"no"}}', status=int(status) if status.isdigit() else 500)
+        return True
+
+    def _well(self, wire: socket.socket, path: bytes, body: bytes) -> None:
+        if path.endswith(b"/embeddings"):
+            self._reply(wire, b'{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.5]}],"model":"m","usage":'
+                        b'{"prompt_tokens":1,"total_tokens":1}}')  # fmt: skip
+        elif json.loads(body).get("stream"):
+            self._reply(wire, b"".join(said(usage=False)), kind=b"text/event-stream")
+        elif path.endswith(b"/chat/completions"):
+            self._reply(wire, b'{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":'
+                        b'{"role":"assistant","content":"Hello"},"finish_reason":"stop"}]}')  # fmt: skip
+        else:
+            self._reply(wire, b'{"id":"c","object":"text_completion","created":1,"model":"m","choices":[{"index":0,"text":"Hello",'
+                        b'"finish_reason":"stop"}]}')  # fmt: skip
+
+    def _reply(self, wire: socket.socket, body: bytes, *, status: int = 200, kind: bytes = b"application/json") -> None:
+        wire.sendall(b"HTTP/1.1 %d X\r\ncontent-type: %b\r\ncontent-length: %d\r\n\r\n%b" % (status, kind, len(body), body))

@@ -31,6 +31,9 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     """None until the key was checked."""
     snapshot: Snapshot
 
+    def __repr__(self) -> str:
+        return f"<Admission {self.entry_id}>"
+
 
 def next_entry_id() -> str:
     """A new entry's id: unique among all processes that write to one ledger."""

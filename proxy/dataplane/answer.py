@@ -117,8 +117,11 @@ def carbon(footprint: Footprint, *, forecast: bool) -> str:
     return lines
 
 
-def verbose(footprint: Footprint, snapshot: Snapshot, rejected: tuple[str, ...], ignored: tuple[str, ...], now_s: float) -> bytes:
-    """The lines that are sent when asked for."""
+def verbose(
+    footprint: Footprint, snapshot: Snapshot, told: tuple[tuple[str, ...], tuple[str, ...]], room_bytes: int, now_s: float
+) -> bytes:
+    """The lines sent when asked for; `told` are the rejected and the ignored. What finds no room is left out, longest first."""
+    rejected, ignored = told
     intensity = footprint.intensity
     lines = [f"x-greenlane-config-version: {snapshot.version}\r\n"]
     if intensity is not None:
@@ -129,10 +132,22 @@ def verbose(footprint: Footprint, snapshot: Snapshot, rejected: tuple[str, ...],
             f"x-carbon-age-s: {age_s(intensity.as_of, now_s)}\r\n",
         ]
     if rejected:
-        lines.append(f"x-greenlane-rejected: {', '.join(rejected)[:300]}\r\n")
+        lines.append(f"x-greenlane-rejected: {_listed(rejected, 300)}\r\n")
     if ignored:
-        lines.append(f"x-greenlane-ignored: {', '.join(ignored)[:200]}\r\n")
+        lines.append(f"x-greenlane-ignored: {_listed(ignored, 200)}\r\n")
+    while lines and sum(map(len, lines)) > room_bytes:
+        lines.remove(max(lines, key=len))
     return "".join(lines).encode("ascii", "replace")
+
+
+def _listed(names: tuple[str, ...], most_bytes: int) -> str:
+    """As many whole names as fit, and how many do not."""
+    shown: list[str] = []
+    for number, name in enumerate(names):
+        if sum(map(len, shown)) + 2 * len(shown) + len(name) > most_bytes:
+            return ", ".join([*shown, f"+{len(names) - number}"])
+        shown.append(name)
+    return ", ".join(shown)
 
 
 def scope_2(footprint: Footprint) -> bytes:

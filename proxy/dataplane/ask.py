@@ -68,6 +68,9 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     continuous_usage: bool
     previous_response_id: str | None
 
+    def __repr__(self) -> str:
+        return f"<Call {self.operation.api} {self.member.name}, {len(self.body)} bytes>"
+
     def tree(self) -> Json:
         """The body decoded whole, for translation."""
         return tree(self.body)

@@ -126,6 +126,9 @@ class Way(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     answer_bytes: int
     event_bytes: int
 
+    def __repr__(self) -> str:
+        return f"<Way of {self.request_id}>"
+
 
 def _stream(call: Call, served: Served, peer: Peer, hub: Hub, way: Way) -> Stream | None:
     if not (call.ask.stream and call.operation.text):

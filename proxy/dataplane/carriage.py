@@ -36,6 +36,9 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     hub: Json | None = None
     """The answer in hub form, where it is to be translated."""
 
+    def __repr__(self) -> str:
+        return f"<Facts {self.usage}, {self.finish_reason}>"
+
 
 class Hub:
     """The hub form of a call, made once and only if a candidate needs it."""

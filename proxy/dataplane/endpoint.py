@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import weakref
 import zlib
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -75,12 +76,12 @@ class DataPlane:
         self.budgets = settler.budgets
         self.finish = Finish(settler, self.counter)
         self._turns: dict[str, int] = {}
-        self._former: dict[str, Mapping[str, Peer]] = {}
+        self._peers = weakref.WeakKeyDictionary[Snapshot, Mapping[str, Peer]]({snapshot: peers})
         self._errors = metrics.numbers("greenlane_upstream_errors")
 
     def swap(self, snapshot: Snapshot, peers: dict[str, Peer]) -> None:
         """From now on requests begin under this snapshot; those under way keep theirs."""
-        self._former = {self.snapshot.version: self.peers}
+        self._peers[snapshot] = peers
         self.snapshot, self.peers, self.limits = snapshot, peers, snapshot.config.limits
 
     # what the connection asks for: proxy.server.Gateway
@@ -206,8 +207,12 @@ class DataPlane:
             busy = [each for each in decision.rejected if each.constraint == "full"]
             left_s = QUEUE_S - (perf_counter() - began_s)
             if not busy or self.waiting.full or left_s <= 0 or not await self.waiting.wait(left_s):
-                raise no_candidate(call, plan, decision, admission, peers, perf_counter())
+                self.waiting.freed()  # whoever is next must look too: the place this one was woken for may be of no use to it
+                refusal = no_candidate(call, plan, decision, admission, peers, perf_counter())
+                refusal.policy, refusal.decision = plan.policy, decision
+                raise refusal
             if exchange.gone:
+                self.waiting.freed()
                 self._gone(exchange, admission, call, plan)
                 return None
 
@@ -255,7 +260,7 @@ class DataPlane:
 
     def _peers_of(self, snapshot: Snapshot) -> Mapping[str, Peer]:
         """The peers a snapshot was made with: a reload makes new ones beside them."""
-        return self.peers if snapshot is self.snapshot else self._former.get(snapshot.version, self.peers)
+        return self.peers if snapshot is self.snapshot else self._peers.get(snapshot, self.peers)
 
     def _turned(self, call: Call) -> Ask:
         """The ask with its turn, which `round_robin` counts by: one counter a model."""
@@ -279,10 +284,11 @@ class DataPlane:
 
     def _refused(self, exchange: Exchange, admission: Admission, call: Call | None, refusal: Refusal) -> None:
         """Answers an admitted request with an error of ours, and keeps its entry."""
-        ending = Ending(status=refusal.status, outcome="refused", reason="refused", policy=None, error=refusal.code)
+        told = (refusal.policy, refusal.decision)
+        ending = Ending(status=refusal.status, outcome="refused", reason="refused", policy=told[0], error=refusal.code, decision=told[1])
         self.settler.settle(admission, call, None, NOTHING, ending, exchange.arrived_s)
         operation = call.operation if call is not None else exchange.state
-        head = answer.refused(admission) + refusal.headers + b"content-type: application/json\r\n"
+        head = answer.refused(admission, refusal.policy or "") + refusal.headers + b"content-type: application/json\r\n"
         exchange.respond(refusal.status, head, body_of(operation, refusal))
 
     def _gone(self, exchange: Exchange, admission: Admission, call: Call, plan: Plan) -> None:

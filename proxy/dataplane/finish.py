@@ -25,6 +25,8 @@ from proxy.records import Tokens
 from proxy.snapshot import Plan, Served
 
 EVENTS = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
+HEADER_BYTES = 1000
+"""Our header lines stay under 1 KiB in all."""
 JSON = b"content-type: application/json\r\n"
 _UNTOUCHED = frozenset({"connect", "dns", "tls", "timeout_connect", "status", "down", "unexpressed", "closed"})
 """Kinds of failure after which no work was done; after any other some was, and nobody knows how much."""
@@ -48,6 +50,9 @@ class Journey(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     plan: Plan
     decision: Decision
     hub: Hub
+
+    def __repr__(self) -> str:
+        return f"<Journey {self.admission.entry_id}>"
 
     @property
     def verbose(self) -> bool:
@@ -139,7 +144,7 @@ class Finish:
         journey.exchange.end(last)
 
     def _truncated(self, journey: Journey, tried: Tried) -> None:
-        fault = refusals.scrubbed(tried.result.fault or Fault(message="The upstream broke the stream."))
+        fault = refusals.scrubbed(tried.result.fault or Fault(message="The upstream broke the stream."), _secret(tried))
         stream = tried.stream
         usage = None if stream is None else stream.usage
         worked = self._account(journey, tried, usage, lambda: b"" if stream is None else bytes(stream.text), None)
@@ -161,7 +166,7 @@ class Finish:
 
     def _failed(self, journey: Journey, tried: Tried) -> None:
         status, fault = failure(tried)
-        fault = refusals.scrubbed(fault)
+        fault = refusals.scrubbed(fault, _secret(tried))
         kind = tried.result.kind
         worked = NOTHING if kind in _UNTOUCHED else Account(tokens=NO_TOKENS, footprint=Footprint(), cost_usd=None)
         self._settle(journey, tried, worked, Outcome(status, "failed", fault.code or "upstream_error"))
@@ -214,7 +219,8 @@ class Finish:
         head = answer.answered(journey.admission, shown)
         if journey.verbose:
             rejected = tuple(f"{each.deployment}={each.constraint}" for each in decision.rejected)
-            head += answer.verbose(footprint, journey.admission.snapshot, rejected, ignored, time())
+            room_bytes = HEADER_BYTES - len(head)
+            head += answer.verbose(footprint, journey.admission.snapshot, (rejected, ignored), room_bytes, time())
         settings = journey.admission.snapshot.config.carbon
         if settings.emissions_scope_2_header and not journey.call.ask.stream:
             head += answer.scope_2(footprint)
@@ -271,6 +277,10 @@ def upstream_id(headers: list[tuple[bytes, bytes]]) -> str | None:
         if name in (b"x-request-id", b"request-id"):
             return value[:128].decode("ascii", "replace")
     return None
+
+
+def _secret(tried: Tried) -> str | None:
+    return None if tried.served is None else tried.served.secret
 
 
 def _usage(tokens: Tokens) -> Usage:

@@ -51,9 +51,19 @@ def type_of(status: int) -> str:
     return _TYPES.get(status) or ("invalid_request_error" if status < 500 else "server_error")
 
 
-def scrubbed(fault: Fault) -> Fault:
-    """The fault without anything that looks like a key."""
-    return msgspec.structs.replace(fault, message=_SECRET.sub("***", fault.message))
+def scrubbed(fault: Fault, secret: str | None) -> Fault:
+    """The fault without our key, wherever it stands in it, and without anything in its text that looks like a key."""
+
+    def clean(text: str) -> str:
+        return text if not secret else text.replace(secret, "***")
+
+    return msgspec.structs.replace(
+        fault,
+        message=_SECRET.sub("***", clean(fault.message)),
+        type=clean(fault.type),
+        code=None if fault.code is None else clean(fault.code),
+        param=None if fault.param is None else clean(fault.param),
+    )
 
 
 def no_candidate(call: Call, plan: Plan, decision: Decision, admission: Admission, peers: Mapping[str, Peer], now_s: float) -> Refusal:

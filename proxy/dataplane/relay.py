@@ -41,6 +41,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     """When the first content came (perf_counter)."""
     sent_bytes: int = 0
 
+    def __repr__(self) -> str:
+        return f"<Result {self.ending} {self.status} {self.kind}>"
+
 
 class Relay:
     """Receives from one upstream, sends to one client. `result` is set exactly once."""

@@ -12,6 +12,7 @@ import msgspec
 from adapters._base import AdapterError
 from carbon.zones import resolve_regions
 from policies._base import Limits, Privacy, Substitution
+from policies.constraints import strictest
 
 PREFIX = b"x-greenlane-"
 _NAME = re.compile(r"[\x21-\x2b\x2d-\x7e]{1,100}")
@@ -37,18 +38,21 @@ NONE = Wishes(require=_NOTHING, prefer=_NOTHING)
 
 
 def wishes(headers: Mapping[bytes, bytes], told: msgspec.Raw | None) -> Wishes:
-    """Headers and member together; where both say something the header counts. Raises AdapterError naming the member."""
-    said: dict[str, Any] = {}
-    if told is not None and bytes(told) != b"null":
-        said = _object(told)
-    for name, value in headers.items():
-        if name.startswith(PREFIX):
-            said[name[len(PREFIX) :].decode("ascii", "replace").replace("-", "_")] = value.decode("latin-1")
-    if not said:
+    """Headers and member together: of what both require the stricter counts, of the rest the header's. Raises AdapterError."""
+    body = _object(told) if told is not None and bytes(told) != b"null" else {}
+    sent = {
+        name[len(PREFIX) :].decode("ascii", "replace").replace("-", "_"): value.decode("latin-1")
+        for name, value in headers.items()
+        if name.startswith(PREFIX)
+    }
+    if not body and not sent:
         return NONE
-    prefer = said.pop("prefer", None)
-    plain: dict[str, Any] = {name: said.pop(name) for name in ("policy", "substitute", "verbose", "task") if name in said}
-    require = _limits(said, "greenlane")
+    plain = {
+        name: said.pop(name) for said in (body, sent) for name in ("policy", "substitute", "verbose", "task", "prefer") if name in said
+    }
+    prefer = plain.get("prefer")
+    required = [_limits(said, "greenlane") for said in (body, sent) if said]
+    require = strictest(*required) if len(required) == 2 else required[0] if required else _NOTHING
     return Wishes(
         policy=_matching(plain, "policy", _NAME),
         task=_matching(plain, "task", _TASK),

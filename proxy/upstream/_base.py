@@ -46,6 +46,9 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes
 
+    def __repr__(self) -> str:
+        return f"<Request {self.method!r} {self.path!r}, {len(self.body)} bytes>"
+
 
 class Receiver(Protocol):
     """Whoever waits for the answer. Must not raise and must not block."""

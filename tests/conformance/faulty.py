@@ -20,6 +20,7 @@ KINDS = (
     "error-in-200",
     "broken",
     "error-midstream",
+    "error-beside-words",
     "no-done",
     "no-end",
     "once-429",
@@ -98,6 +99,16 @@ class Faulty:
                 yield piece
                 time.sleep(0.02)
             yield b"data: " + json.dumps(error(500, "It broke in the middle.")).encode() + b"\n\n"
+
+        handler.events(pieces())
+
+    def _error_beside_words(self, _: Received, handler: Handler) -> None:
+        """The last words and the error come in one piece."""
+
+        def pieces():
+            yield from said()[:2]
+            time.sleep(0.05)
+            yield said()[2] + b"data: " + json.dumps(error(500, "It broke in the middle.")).encode() + b"\n\n"
 
         handler.events(pieces())
 

@@ -221,3 +221,23 @@ def test_the_vendors_stream_may_be_cut_anywhere(client, translated, size, tools)
     assert [(call.function.name, json.loads(call.function.arguments)) for call in cut.tool_calls or ()] == [
         (call.function.name, json.loads(call.function.arguments)) for call in whole.tool_calls or ()
     ]
+
+
+@pytest.mark.parametrize("model", ["anthropic-overloaded_midstream", "gemini-error_in_stream"])
+def test_words_that_come_in_one_piece_with_the_error_are_kept(client, imitations, model):
+    """The first bytes end inside the first words; the rest of the words and the error arrive together."""
+    app = imitations[model.partition("-")[0]][0]
+    paced = []
+    for piece_bytes, pace_s in ((None, 0.02), (1050 if model.startswith("anthropic") else 260, 0.05)):
+        app.piece_bytes, app.pace_s = piece_bytes, pace_s
+        said = ""
+        try:
+            for chunk in client.chat.completions.create(model=model, messages=HELLO, stream=True):
+                said += chunk.choices[0].delta.content or ""
+        except openai.APIError as error:
+            said += f" | {type(error).__name__}"
+        finally:
+            app.piece_bytes, app.pace_s = None, 0.0
+        paced.append(said)
+    assert paced[0].strip(" |APIError")
+    assert paced[1] == paced[0]

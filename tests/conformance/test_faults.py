@@ -143,7 +143,7 @@ def test_a_request_at_fault_is_not_tried_elsewhere(faults, status):
     assert error.response.headers["x-greenlane-attempts"] == "1"
 
 
-@pytest.mark.parametrize("model", ["broken", "error-midstream", "no-end"])
+@pytest.mark.parametrize("model", ["broken", "error-midstream", "error-beside-words", "no-end"])
 def test_a_stream_that_breaks_raises_after_what_was_said(faults, model):
     said, failure = "", None
     try:

@@ -139,7 +139,7 @@ EVERY = {
     "405": b"GET /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
     "400": POST + b"content-length: 2\r\n\r\n{}",
     "400 framing": POST + b"content-length: x\r\n\r\n",
-    "404 model": POST + b'content-length: 26\r\n\r\n{"model":"x","messages":[]}'[:-1] + b"}",
+    "404 model": POST + b'content-length: 27\r\n\r\n{"model":"x","messages":[]} ',
     "413": POST + b"content-length: 99999\r\n\r\n",
     "414": b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nhost: localhost\r\n\r\n",
     "415": POST + b"content-type: text/html\r\ncontent-length: 2\r\n\r\n{}",
@@ -285,8 +285,14 @@ def test_the_trace_goes_on(served):
 # entries and sums
 
 
-GROUPS = {"model": {"small", "org/large"}, "deployment": {"north", "south"}, "policy": {"default", "green"}, "task": {None, "code"}, "team": {None},
-          "key": {None}}  # fmt: skip
+GROUPS = {
+    "model": {"small", "org/large"},
+    "deployment": {"north", "south"},
+    "policy": {"default", "green"},
+    "task": {None, "code"},
+    "team": {None},
+    "key": {None},
+}
 
 
 @pytest.fixture(scope="module")

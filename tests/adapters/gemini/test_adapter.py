@@ -180,7 +180,7 @@ def test_a_stream_that_fails_raises_its_fault(scenario):
         ("unavailable", 503, "unavailable"),
         ("invalid", 400, None),
         ("internal", 500, None),
-        ("not_found", 404, "not_found"),
+        ("not_found", 404, "model_not_found"),
         ("suspended", 403, "forbidden"),
         ("html_500", None, None),
     ],
