@@ -246,6 +246,9 @@ class Key(Section, frozen=True):
     models: tuple[str, ...] | None = None
     """Only these; left out: all."""
 
+    def __repr__(self) -> str:
+        return f"Key(team={self.team!r}, key='****', policy={self.policy!r})"
+
 
 class CarbonSettings(Section, frozen=True):
     basis: Literal["lifecycle", "direct"] = "lifecycle"

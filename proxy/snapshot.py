@@ -145,6 +145,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, eq=False, weakref=True
     plans: dict[tuple[str, str, str | None, str | None], Plan]
     """Made at first use; bounded by what the configuration names."""
 
+    def __repr__(self) -> str:
+        return f"<Snapshot {self.version}: {len(self.served)} deployments>"
+
     def plan(self, api: str, member: Member, grant: Grant, wanted: str | None) -> Plan:
         """The merged policy for an operation on a model. `wanted` is the policy a request names, known to exist."""
         key = (api, member.name, grant.key, wanted)

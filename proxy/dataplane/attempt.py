@@ -75,7 +75,7 @@ async def attempt(exchange: Exchange, call: Call, plan: Plan, decision: Decision
         if peer.inflight >= peer.most:
             way.trouble.add(peer.name)
         try:
-            result = await relay.result
+            result = await relay
         finally:
             peer.inflight -= 1
             way.freed()

@@ -32,6 +32,7 @@ from proxy.dataplane.operations import Operation, canonical, operation_of
 from proxy.dataplane.peer import Peer
 from proxy.dataplane.refusals import body_of, no_candidate, preflight
 from proxy.dataplane.settle import NOTHING, Ending, Settler
+from proxy.dataplane.steps import Steps
 from proxy.dataplane.waiting import WaitingRoom
 from proxy.errors import Refusal
 from proxy.exchange import Exchange
@@ -70,7 +71,6 @@ class DataPlane:
         self.inflight = 0
         self.trouble: set[str] = set()
         """Deployments that are down or full."""
-        self.tasks: set[asyncio.Task[None]] = set()
         self._around = around
         self.continuity = Continuity(around.look)
         self.budgets = settler.budgets
@@ -110,9 +110,7 @@ class DataPlane:
         if exchange.method == b"OPTIONS":
             exchange.respond(204, preflight(exchange.notes), b"")
             return
-        task = asyncio.get_running_loop().create_task(self._journey(exchange, exchange.notes, exchange.state))
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        Steps(self._journey(exchange, exchange.notes, exchange.state))()
 
     def refuse(self, exchange: Exchange, refusal: Refusal) -> None:
         admission = exchange.notes or greet(exchange, self.snapshot)
@@ -187,7 +185,8 @@ class DataPlane:
         peers = self._peers_of(admission.snapshot)
         home = None
         if call.previous_response_id is not None:
-            home = await self.continuity.home(admission.grant.team if admission.grant else None, call.previous_response_id)
+            team = admission.grant.team if admission.grant else None
+            home = await asyncio.get_running_loop().create_task(self.continuity.home(team, call.previous_response_id))
         key = key_of(call.ask) if plan.constant and home is None else None
         if key is not None:
             kept = plan.standing.get(key)

@@ -6,9 +6,8 @@ after it a broken stream ends in one error event.
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from time import perf_counter
 from typing import Literal
 
@@ -46,10 +45,11 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
 
 
 class Relay:
-    """Receives from one upstream, sends to one client. `result` is set exactly once."""
+    """Receives from one upstream, sends to one client. Awaited, it gives its result; see `steps.py`."""
 
     __slots__ = (
         "_answer_bytes",
+        "_asyncio_future_blocking",
         "_clock",
         "_committed",
         "_done",
@@ -64,8 +64,9 @@ class Relay:
         "_size",
         "_status",
         "_stream",
+        "_result",
+        "_wake",
         "events",
-        "result",
     )
 
     def __init__(
@@ -77,9 +78,10 @@ class Relay:
         *,
         raw: bool = False,
     ) -> None:
-        loop = asyncio.get_running_loop()
         self._clock = perf_counter
-        self.result: asyncio.Future[Result] = loop.create_future()
+        self._result: Result | None = None
+        self._wake: Callable[[Relay], object] | None = None
+        self._asyncio_future_blocking = False
         self._exchange = exchange
         self._stream = stream
         self._on_commit = on_commit
@@ -101,6 +103,15 @@ class Relay:
     @property
     def committed(self) -> bool:
         return self._committed
+
+    def __await__(self) -> Generator[Relay, None, Result]:
+        while self._result is None:
+            yield self
+        return self._result
+
+    def add_done_callback(self, callback: Callable[[Relay], object], /) -> None:
+        """Called in the call that sets the result: whoever waits goes on without a turn of the loop."""
+        self._wake = callback
 
     def watch(self, sending: Sending) -> None:
         """Ties the client's pace and presence to this attempt."""
@@ -227,8 +238,11 @@ class Relay:
         self._parts = []
         exchange = self._exchange
         exchange.on_pause = exchange.on_resume = exchange.on_gone = None
-        if not self.result.done():
-            self.result.set_result(result)
+        if self._result is None:
+            self._result = result
+            wake, self._wake = self._wake, None
+            if wake is not None:
+                wake(self)
 
 
 _TOLD = {
