@@ -51,6 +51,8 @@ def encode(value: Any) -> bytes:
 
 def depth_within(body: bytes, limit: int) -> bool:
     """Whether brackets nest no deeper than `limit`. Cheap for ordinary bodies: few brackets cannot nest deep."""
+    if _few(body, b"[", limit // 2) and _few(body, b"{", limit // 2):
+        return True
     if body.count(b"[") + body.count(b"{") <= limit:
         return True
     brackets = _STRING.sub(b"", body).translate(_TO_SQUARE, _NOT_BRACKETS)
@@ -61,6 +63,27 @@ def depth_within(body: bytes, limit: int) -> bool:
             return True
         brackets = brackets.replace(b"[]", b"")
     return not brackets
+
+
+_FEW = 8
+
+
+def _few(body: bytes, bracket: bytes, limit: int) -> bool:
+    """Whether a byte occurs a few times at most. `find` looks at sixteen bytes at once, `count` at one: of 40 KB, 1 µs and not 13."""
+    at = body.find(bracket)
+    for _ in range(min(limit, _FEW)):
+        if at < 0:
+            return True
+        at = body.find(bracket, at + 1)
+    return at < 0
+
+
+def surely_once(body: bytes, members: View, spare_bytes: int) -> bool:
+    """Whether the members alone account for the body, less than `spare_bytes` of it excepted: then none of that size came twice."""
+    told = 1
+    for name, raw in members.items():
+        told += len(name) + len(raw) + 4
+    return len(body) - told < spare_bytes
 
 
 def has_duplicate(body: bytes, member: str) -> bool:

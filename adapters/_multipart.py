@@ -15,10 +15,11 @@ _FILENAME = re.compile(rb"\bfilename\*?=", re.IGNORECASE)
 
 
 class Field(NamedTuple):
-    """A text field: where its value lies in the body."""
+    """A text field: where its value lies in the body, and where its part begins (at its boundary)."""
 
     start: int
     end: int
+    part: int
 
 
 def fields(body: bytes, content_type: bytes) -> dict[str, Field]:
@@ -45,7 +46,7 @@ def fields(body: bytes, content_type: bytes) -> dict[str, Field]:
             label = name[1].decode("utf-8", "replace")
             if label in result and label == "model":
                 raise AdapterError("`model` is given twice.", "model")
-            result[label] = Field(head_end + 4, following)
+            result[label] = Field(head_end + 4, following, at - len(mark))
         at = following + 2
 
 
@@ -55,6 +56,11 @@ def text(body: bytes, field: Field) -> str:
         return body[field.start : field.end].decode()
     except UnicodeDecodeError:
         raise AdapterError("A form field is not valid UTF-8.") from None
+
+
+def without(body: bytes, field: Field) -> bytes:
+    """The body with a field's whole part cut out."""
+    return body[: field.part] + body[field.end + 2 :]
 
 
 def replaced(body: bytes, field: Field, value: bytes) -> bytes:

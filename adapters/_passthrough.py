@@ -109,6 +109,7 @@ class ChatStream:
     __slots__ = (
         "_continuous",
         "_events",
+        "_fault",
         "_last",
         "_usage_chunk",
         "_wants_usage",
@@ -124,6 +125,7 @@ class ChatStream:
         self._events = Events(event_bytes)
         self._wants_usage = wants_usage
         self._continuous = continuous
+        self._fault: FaultError | GarbledError | None = None
         self._usage_chunk: bytes | None = None
         self._last = b""
         self.capture = capture
@@ -138,6 +140,8 @@ class ChatStream:
         return self._events.comments
 
     def feed(self, data: bytes) -> bytes:
+        if self._fault is not None:
+            raise self._fault
         if self.ended:
             return b""
         if data.endswith(b"\n\n") and data.startswith(b"data: {") and self._events.idle and b"\r" not in data:
@@ -145,7 +149,15 @@ class ChatStream:
                 return data if self._plain(data[6:-2]) else self._special(data[6:-2], data)
             if (whole := self._run(data)) is not None:
                 return whole
-        out = []
+        out: list[bytes] = []
+        begun = self.started
+        try:
+            self._take(data, out)
+        except (FaultError, GarbledError) as error:
+            return self._before(error, out, begun=begun)
+        return b"".join(out)
+
+    def _take(self, data: bytes, out: list[bytes]) -> None:
         for event in self._events.feed(data):
             if event.data is None:
                 # a block with only `id:` or `retry:` makes the official client fail; a comment before the first event can wait
@@ -156,27 +168,42 @@ class ChatStream:
                 break
             else:
                 out.append(event.raw if self._plain(event.data) else self._special(event.data, event.raw))
+
+    def _before(self, error: FaultError | GarbledError, out: list[bytes], *, begun: bool) -> bytes:
+        """What came in one read with an error, but before it; the next call raises it.
+
+        Not where the stream had yet to begin: then nothing has gone to the client, and another deployment may still answer.
+        """
+        if not begun or not out:
+            raise error
+        self._fault = error
         return b"".join(out)
 
     def _run(self, data: bytes) -> bytes | None:
         """Several whole events in one read; None where one of them is not a lone data line."""
-        out, pieces = [], data.split(b"\n\n")
-        if any(not piece.startswith(b"data: ") or b"\n" in piece for piece in pieces[:-1]):
+        pieces = data.split(b"\n\n")[:-1]
+        if any(not piece.startswith(b"data: ") or b"\n" in piece for piece in pieces):
             return None
-        changed = False
-        for piece in pieces[:-1]:
+        out: list[bytes] = []
+        changed, begun = False, self.started
+        for piece in pieces:
             payload = piece[6:]
             if payload == b"[DONE]":
                 self.ended = changed = True
                 break
             raw = piece + b"\n\n"
-            if not self._plain(payload):
-                raw = self._special(payload, raw)
-                changed = True
+            try:
+                if not self._plain(payload):
+                    raw = self._special(payload, raw)
+                    changed = True
+            except (FaultError, GarbledError) as error:
+                return self._before(error, out, begun=begun)
             out.append(raw)
         return b"".join(out) if changed else data
 
     def finish(self) -> bytes:
+        if self._fault is not None:
+            raise self._fault
         out = []
         for event in self._events.finish():
             if event.data == b"[DONE]":

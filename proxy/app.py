@@ -30,7 +30,7 @@ from proxy.controlplane.ledger import Entries
 from proxy.controlplane.models import Models
 from proxy.errors import Refusal
 from proxy.runtime import Runtime
-from proxy.server import protocol_class
+from proxy.server import Sweep, protocol_class
 from proxy.telemetry import logs
 
 
@@ -137,6 +137,7 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         self._runtime.draining = True
         await super().shutdown(sockets)  # type: ignore[arg-type]
+        await Sweep.of(asyncio.get_running_loop()).cut()
 
 
 def application(runtime: Runtime) -> Litestar:

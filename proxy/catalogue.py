@@ -140,9 +140,8 @@ def _place(name: str, order: int, settings: Deployment, adapter: Adapter) -> Pla
     by_task = quality if isinstance(quality, dict) else {}
     stated = settings.abilities
     names = [*(settings.residency or ()), *([settings.zone] if settings.zone and settings.residency is None else [])]
-    regions = frozenset[str]()
-    for written in names:
-        regions |= _region_names(written)
+    # kept in Germany and in France means kept in the EU, and not kept in Germany: only what all have in common is certain
+    regions = frozenset[str].intersection(*map(_region_names, names)) if names else frozenset[str]()
     return Place(
         name=name,
         model=settings.model,

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from uvicorn.server import ServerState
 
 SWEEP_S = 0.5
+CUT_TURNS = 100
+"""Turns of the loop that aborted connections may take to say so."""
 DISCARDED_BYTES = 1024 * 1024
 """A refused request's body up to this size is read and thrown away so that the connection can stay open."""
 PIPELINED = 64
@@ -429,6 +431,15 @@ class Sweep:
 
     def discard(self, connection: Connection) -> None:
         self.connections.discard(connection)
+
+    async def cut(self) -> None:
+        """Drops every connection, so that what is still under way ends and is settled, and waits until it is."""
+        for connection in list(self.connections):
+            connection.transport.abort()
+        for _ in range(CUT_TURNS):
+            if not self.connections:
+                return
+            await asyncio.sleep(0)
 
     def _turn(self) -> None:
         now_s = perf_counter()

@@ -112,7 +112,7 @@ class Served:
         self.server = made_server(self.runtime)
         self.server.config.timeout_graceful_shutdown = 5
         serving = asyncio.create_task(self.server.serve())
-        while not self.server.started and not serving.done():
+        while not self.server.started and not serving.done():  # noqa: ASYNC110 - uvicorn tells by a plain attribute
             await asyncio.sleep(0.005)
         if serving.done():
             await serving

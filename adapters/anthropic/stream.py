@@ -67,20 +67,34 @@ class MessagesReader:
         self._counts = Counts()
         self._calls = 0
         self._begun = False
+        self._held: FaultError | GarbledError | None = None
         self.comments = self._events.comments
         self.usage: Usage | None = None
         self.finish_reason: str | None = None
         self.ended = False
 
     def feed(self, data: bytes) -> list[Json]:
+        """What came before an error in the same bytes goes out first, once the stream has begun; the error is raised next time."""
+        self._raise_held()
+        begun = self._begun
         found: list[Json] = []
-        for event in self._events.feed(data):
-            if event.data is not None and not self.ended:
-                self._take(_decoded(event), found)
+        try:
+            for event in self._events.feed(data):
+                if event.data is not None and not self.ended:
+                    self._take(_decoded(event), found)
+        except (FaultError, GarbledError) as error:
+            if not (begun and found):
+                raise
+            self._held = error
         return found
+
+    def _raise_held(self) -> None:
+        if self._held is not None:
+            raise self._held
 
     def finish(self) -> list[Json]:
         """A last event that lacks only its blank line counts; one that is cut short does not."""
+        self._raise_held()
         found: list[Json] = []
         for event in self._events.finish():
             if event.data is not None and not self.ended:

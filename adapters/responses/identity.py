@@ -71,13 +71,14 @@ _view = msgspec.json.Decoder(View).decode
 class ResponsesStream:
     """A `Stream` over the Responses API's events."""
 
-    __slots__ = ("_events", "_failed", "_held", "_number", "capture", "comments", "ended", "finish_reason", "started", "text", "usage")
+    __slots__ = ("_broken", "_events", "_failed", "_held", "_number", "capture", "comments", "ended", "finish_reason", "started", "text", "usage")
 
     def __init__(self, capture: bool = False, event_bytes: int = EVENT_BYTES) -> None:
         self._events = Events(event_bytes)
         self._held: Event | None = None
         self._number = -1
         self._failed = False
+        self._broken: FaultError | GarbledError | None = None
         self.capture = capture
         self.comments = self._events.comments
         self.usage: Usage | None = None
@@ -87,9 +88,25 @@ class ResponsesStream:
         self.text = bytearray()
 
     def feed(self, data: bytes) -> bytes:
-        return b"".join([self._pass(event) for event in self._events.feed(data)])
+        """What came before garbage in the same bytes goes out first, once the stream has begun; the error is raised next time."""
+        self._raise_broken()
+        begun = self.started
+        out: list[bytes] = []
+        try:
+            for event in self._events.feed(data):
+                out.append(self._pass(event))  # noqa: PERF401 - what was passed before an error counts
+        except (FaultError, GarbledError) as error:
+            if not (begun and out):
+                raise
+            self._broken = error
+        return b"".join(out)
+
+    def _raise_broken(self) -> None:
+        if self._broken is not None:
+            raise self._broken
 
     def finish(self) -> bytes:
+        self._raise_broken()
         # the blank line that the end of the body cut off is ours to add
         whole = [event._replace(raw=event.raw.rstrip(b"\r\n") + b"\n\n") for event in self._events.finish()]
         return b"".join([self._pass(event) for event in whole])

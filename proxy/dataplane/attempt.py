@@ -78,7 +78,7 @@ async def attempt(exchange: Exchange, call: Call, plan: Plan, decision: Decision
             result = await relay
         finally:
             peer.inflight -= 1
-            way.freed()
+            way.freed(served.name)
         facts = None
         if result.kind == "status":
             result = _understood(served, result)
@@ -119,7 +119,7 @@ class Way(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     commit: Commit
     failed: Callable[[Peer, str], None]
     """Counts a failed attempt by its kind."""
-    freed: Callable[[], None]
+    freed: Callable[[str], None]
     """A place became free: whoever queues may look again."""
     trouble: set[str]
     """Names of the deployments that are down or full, kept up to date."""

@@ -205,13 +205,15 @@ class DataPlane:
                 return decision
             busy = [each for each in decision.rejected if each.constraint == "full"]
             left_s = QUEUE_S - (perf_counter() - began_s)
-            if not busy or self.waiting.full or left_s <= 0 or not await self.waiting.wait(left_s):
-                self.waiting.freed()  # whoever is next must look too: the place this one was woken for may be of no use to it
+            names = frozenset(each.deployment for each in busy)
+            if not busy or self.waiting.full or left_s <= 0 or not await self.waiting.wait(names, left_s):
+                # whoever is next must look too: the place this one was woken for may be of no use to it
+                self.waiting.freed(*(each.place.name for each in found))
                 refusal = no_candidate(call, plan, decision, admission, peers, perf_counter())
                 refusal.policy, refusal.decision = plan.policy, decision
                 raise refusal
             if exchange.gone:
-                self.waiting.freed()
+                self.waiting.freed(*names)
                 self._gone(exchange, admission, call, plan)
                 return None
 

@@ -170,7 +170,8 @@ class Finish:
         kind = tried.result.kind
         worked = NOTHING if kind in _UNTOUCHED else Account(tokens=NO_TOKENS, footprint=Footprint(), cost_usd=None)
         self._settle(journey, tried, worked, Outcome(status, "failed", fault.code or "upstream_error"))
-        head = answer.refused(journey.admission, journey.plan.policy, len(tried.attempts), worked=kind not in _UNTOUCHED)
+        named = b"" if tried.peer is None else tried.peer.head
+        head = named + answer.refused(journey.admission, journey.plan.policy, len(tried.attempts), worked=kind not in _UNTOUCHED)
         body = journey.call.operation.door.error(fault, status)
         lines = passed_on(tried.result.headers)
         if fault.retry_after_s is not None and b"retry-after:" not in lines:

@@ -60,11 +60,11 @@ class Relay:
         "_on_commit",
         "_parts",
         "_raw",
+        "_result",
         "_sending",
         "_size",
         "_status",
         "_stream",
-        "_result",
         "_wake",
         "events",
     )

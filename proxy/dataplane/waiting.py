@@ -1,19 +1,27 @@
-"""Requests for which every deployment is full wait here, in order, until a place is free. Bounded; each wait has a deadline."""
+"""Requests for which every deployment is full wait here, in order, until a place they can use is free. Bounded, with deadlines."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Set as AbstractSet
+from typing import NamedTuple
+
+
+class _Waiter(NamedTuple):
+    names: AbstractSet[str]
+    """Deployments any of which would do."""
+    woken: asyncio.Future[None]
 
 
 class WaitingRoom:
-    """First come, first served, whatever the model: who is woken looks again and goes back to the end if it was not his place."""
+    """Who has waited longest for a deployment is woken first when it has a place again; whoever is woken looks for himself."""
 
     __slots__ = ("_limit", "_waiters")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._waiters: deque[_Waiter] = deque()
 
     def __len__(self) -> int:
         return len(self._waiters)
@@ -22,16 +30,16 @@ class WaitingRoom:
     def full(self) -> bool:
         return len(self._waiters) >= self._limit
 
-    async def wait(self, timeout_s: float) -> bool:
-        """True when a place may be free; False when the deadline passed."""
+    async def wait(self, names: AbstractSet[str], timeout_s: float) -> bool:
+        """True when one of these deployments may have a place; False when the deadline passed."""
         loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[None] = loop.create_future()
+        waiter = _Waiter(names, loop.create_future())
         self._waiters.append(waiter)
-        timer = loop.call_later(timeout_s, _cancel, waiter)
+        timer = loop.call_later(timeout_s, _cancel, waiter.woken)
         try:
-            await waiter
+            await waiter.woken
         except asyncio.CancelledError:
-            if not waiter.cancelled():
+            if not waiter.woken.cancelled():
                 raise
             return False
         else:
@@ -41,15 +49,14 @@ class WaitingRoom:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
 
-    def freed(self) -> None:
-        """Wakes whoever has waited longest."""
-        while self._waiters:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
+    def freed(self, *names: str) -> None:
+        """One of these deployments has a place, or changed: wakes whoever has waited longest for any of them."""
+        for waiter in self._waiters:
+            if not waiter.woken.done() and not waiter.names.isdisjoint(names):
+                waiter.woken.set_result(None)
                 return
 
 
-def _cancel(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.cancel()
+def _cancel(woken: asyncio.Future[None]) -> None:
+    if not woken.done():
+        woken.cancel()

@@ -228,7 +228,7 @@ def test_words_that_come_in_one_piece_with_the_error_are_kept(client, imitations
     """The first bytes end inside the first words; the rest of the words and the error arrive together."""
     app = imitations[model.partition("-")[0]][0]
     paced = []
-    for piece_bytes, pace_s in ((None, 0.02), (1050 if model.startswith("anthropic") else 260, 0.05)):
+    for piece_bytes, pace_s in ((None, 0.02), (700 if model.startswith("anthropic") else 260, 0.05)):
         app.piece_bytes, app.pace_s = piece_bytes, pace_s
         said = ""
         try:
@@ -239,5 +239,5 @@ def test_words_that_come_in_one_piece_with_the_error_are_kept(client, imitations
         finally:
             app.piece_bytes, app.pace_s = None, 0.0
         paced.append(said)
-    assert paced[0].strip(" |APIError")
+    assert paced[0].startswith("You")
     assert paced[1] == paced[0]

@@ -26,7 +26,9 @@ class Client(HttpUser):
     @task
     def streamed(self) -> None:
         body = {**ASK, "stream": True}
-        with self.client.post("/v1/chat/completions", json=body, headers=HEADERS, name="streamed", stream=True, catch_response=True) as answer:
+        with self.client.post(
+            "/v1/chat/completions", json=body, headers=HEADERS, name="streamed", stream=True, catch_response=True
+        ) as answer:
             text = answer.content
             if answer.status_code == 200 and not (b": greenlane {" in text and text.endswith(b"data: [DONE]\n\n")):
                 answer.failure("the stream is not whole")

@@ -8,7 +8,9 @@ from proxy.configuration import key_hash
 
 FLEET = """
 deployments:
-  only: {{model: small, upstream_model: Qwen/Qwen3-8B, base_url: "{url}", zone: SE, privacy: local, usd_per_mtok: {{input: 1000, output: 1000}}}}
+  only:
+    {{model: small, upstream_model: Qwen/Qwen3-8B, base_url: "{url}", zone: SE, privacy: local,
+      usd_per_mtok: {{input: 1000, output: 1000}}}}
 teams:
   search: {{budget: {{per: month, usd: 0.02}}}}
   other: {{}}

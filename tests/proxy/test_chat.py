@@ -13,7 +13,9 @@ from tests.harness import USAGE, completion
 FLEET = """
 models: {{auto: {{members: [small]}}}}
 deployments:
-  north: {{model: small, upstream_model: Qwen/Qwen3-8B, base_url: "{url}", zone: SE, privacy: local, usd_per_mtok: {{input: 1.0, output: 2.0}}}}
+  north:
+    {{model: small, upstream_model: Qwen/Qwen3-8B, base_url: "{url}", zone: SE, privacy: local,
+      usd_per_mtok: {{input: 1.0, output: 2.0}}}}
 """
 
 
@@ -79,7 +81,11 @@ def test_the_request_reaches_the_upstream_with_only_the_model_changed(proxy, ups
 
 
 def test_the_answer_differs_from_the_upstreams_bytes_only_by_the_account(proxy, upstream):
-    answer = b'{"id":"c1","object":"chat.completion","created":1,"model":"up", "choices":[{"index":0,"message":{"role":"assistant","content":"\\u00e9"},"finish_reason":"stop"}],\n "usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2},"x":1.0}'
+    answer = (
+        b'{"id":"c1","object":"chat.completion","created":1,"model":"up", "choices":[{"index":0,"message":'
+        b'{"role":"assistant","content":"\\u00e9"},"finish_reason":"stop"}],\n'
+        b' "usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2},"x":1.0}'
+    )
     served = proxy(FLEET.format(url=upstream(lambda _, handler: handler.reply(200, answer)).url))
     got = httpx.post(f"{served.url}/chat/completions", json={"model": "small", "messages": []}).content
     before, mark, rest = got.partition(b',"greenlane":')

@@ -1,0 +1,66 @@
+"""An error inside OpenAI's stream: what came before it is not lost, wherever the bytes are cut."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters._base import FaultError, GarbledError
+from adapters._passthrough import ChatStream
+
+
+def event(delta: dict[str, object]) -> bytes:
+    return b"data: " + json.dumps({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}).encode() + b"\n\n"
+
+
+FIRST, SECOND = event({"role": "assistant", "content": "Hel"}), event({"content": "lo"})
+ERROR = b'data: {"error": {"message": "It broke.", "type": "server_error", "code": "x"}}\n\n'
+RUBBISH = b"data: {rubbish\n\n"
+
+
+def read(stream: ChatStream, pieces: list[bytes]) -> tuple[bytes, Exception | None]:
+    """What went to the client, and what was raised in the end."""
+    out = b""
+    try:
+        for piece in pieces:
+            out += stream.feed(piece)
+        out += stream.finish()
+    except (FaultError, GarbledError) as error:
+        return out, error
+    return out, None
+
+
+@pytest.mark.parametrize(("trouble", "kind"), [(ERROR, FaultError), (RUBBISH, GarbledError)])
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n"], ids=["LF", "CRLF"])
+def test_words_in_one_piece_with_an_error_are_kept(trouble, kind, end):
+    pieces = [piece.replace(b"\n\n", end) for piece in (FIRST, SECOND + trouble)]
+    out, error = read(ChatStream(wants_usage=False, capture=False), pieces)
+    assert out == b"".join(pieces)[: -len(trouble.replace(b"\n\n", end))]
+    assert isinstance(error, kind)
+
+
+def test_the_error_is_raised_at_once_where_the_stream_had_yet_to_begin():
+    """Nothing has been sent: another deployment may still answer."""
+    with pytest.raises(FaultError):
+        ChatStream(wants_usage=False, capture=False).feed(FIRST + SECOND + ERROR)
+
+
+def test_a_lone_error_is_raised_at_once():
+    stream = ChatStream(wants_usage=False, capture=False)
+    stream.feed(FIRST)
+    with pytest.raises(FaultError):
+        stream.feed(ERROR)
+
+
+@given(st.lists(st.integers(min_value=len(FIRST), max_value=len(FIRST + SECOND + ERROR)), max_size=8))
+def test_wherever_it_is_cut_the_same_goes_out(cuts):
+    whole = FIRST + SECOND + ERROR
+    places = sorted({0, len(FIRST), *cuts, len(whole)})
+    pieces = [whole[one:other] for one, other in itertools.pairwise(places)]
+    out, error = read(ChatStream(wants_usage=False, capture=False), pieces)
+    assert out == FIRST + SECOND
+    assert isinstance(error, FaultError)
