@@ -92,7 +92,20 @@ _decode_message = msgspec.json.Decoder(_Message).decode
 class MessagesStream:
     """A `Stream` over the Messages API's events."""
 
-    __slots__ = ("_broken", "_events", "_failed", "_held", "_tokens", "capture", "comments", "ended", "finish_reason", "started", "text", "usage")
+    __slots__ = (
+        "_broken",
+        "_events",
+        "_failed",
+        "_held",
+        "_tokens",
+        "capture",
+        "comments",
+        "ended",
+        "finish_reason",
+        "started",
+        "text",
+        "usage",
+    )
 
     def __init__(self, capture: bool = False, event_bytes: int = EVENT_BYTES) -> None:
         self._events = Events(event_bytes)

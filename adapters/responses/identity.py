@@ -71,7 +71,20 @@ _view = msgspec.json.Decoder(View).decode
 class ResponsesStream:
     """A `Stream` over the Responses API's events."""
 
-    __slots__ = ("_broken", "_events", "_failed", "_held", "_number", "capture", "comments", "ended", "finish_reason", "started", "text", "usage")
+    __slots__ = (
+        "_broken",
+        "_events",
+        "_failed",
+        "_held",
+        "_number",
+        "capture",
+        "comments",
+        "ended",
+        "finish_reason",
+        "started",
+        "text",
+        "usage",
+    )
 
     def __init__(self, capture: bool = False, event_bytes: int = EVENT_BYTES) -> None:
         self._events = Events(event_bytes)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import msgspec
 
 from carbon.footprint import Footprint
@@ -87,6 +89,14 @@ def refused(admission: Admission, policy: str = "", attempts: int = 0, *, worked
 
 def answered(admission: Admission, served: Shown) -> bytes:
     """Headers of an answer a deployment gave: observed figures, or the forecast where they leave before the work is done."""
+    footprint = served.footprint
+    figures = _figures(footprint)
+    if figures is not None:
+        quality, word = (footprint.method, footprint.confidence), "forecast-" if served.forecast else ""
+        form = _form(served.head, served.policy, served.reason, served.attempts, quality, word)
+        cost_line = b"" if served.cost_usd is None else b"x-greenlane-cost-usd: %b\r\n" % digits(served.cost_usd).encode()
+        head = form % (admission.request_id.encode("ascii", "replace"), admission.entry_id.encode(), cost_line, *figures)
+        return head + cors(admission) if b"origin" in admission.headers else head
     cost = "" if served.cost_usd is None else f"x-greenlane-cost-usd: {digits(served.cost_usd)}\r\n"
     text = (
         f"x-request-id: {admission.request_id}\r\nx-greenlane-id: {admission.entry_id}\r\n"
@@ -95,6 +105,33 @@ def answered(admission: Admission, served: Shown) -> bytes:
     )
     head = served.head + text.encode("ascii", "replace")
     return head + cors(admission) if b"origin" in admission.headers else head
+
+
+def _figures(footprint: Footprint) -> tuple[float, ...] | None:
+    """Watt-hours and grams, if `%#.2g` writes all of them as `digits` does."""
+    energy_j, low_j, high_j = footprint.energy_j, footprint.energy_low_j, footprint.energy_high_j
+    g, low_g, high_g = footprint.carbon_g, footprint.carbon_low_g, footprint.carbon_high_g
+    if energy_j is None or low_j is None or high_j is None or g is None or low_g is None or high_g is None:
+        return None
+    if not (0.36 <= low_j <= energy_j <= high_j < 34000 and 0.0001 <= low_g <= g <= high_g < 9.5):
+        return None
+    return (energy_j / 3600, low_j / 3600, high_j / 3600, g, low_g, high_g)
+
+
+@lru_cache(maxsize=4096)
+def _form(head: bytes, policy: str, reason: str, attempts: int, quality: tuple[str, str], word: str) -> bytes:
+    """The headers of all answers that differ in their ids and figures alone: filling it in costs 2 µs, writing it anew 6."""
+    named = f"x-greenlane-policy: {policy}\r\nx-greenlane-attempts: {attempts}\r\nx-greenlane-cache: none\r\n"
+    named += f"x-greenlane-reason: {reason}\r\n"
+    told = f"x-carbon-method: {quality[0]}\r\nx-carbon-confidence: {quality[1]}\r\n"
+    return (
+        head.replace(b"%", b"%%")
+        + b"x-request-id: %b\r\nx-greenlane-id: %b\r\n"
+        + named.replace("%", "%%").encode("ascii", "replace")
+        + b"%b"
+        + f"x-energy-{word}wh: %#.2g\r\nx-energy-{word}low-wh: %#.2g\r\nx-energy-{word}high-wh: %#.2g\r\n{told}"
+        f"x-carbon-{word}g: %#.2g\r\nx-carbon-{word}low-g: %#.2g\r\nx-carbon-{word}high-g: %#.2g\r\n".encode()
+    )
 
 
 def carbon(footprint: Footprint, *, forecast: bool) -> str:
@@ -159,8 +196,10 @@ def scope_2(footprint: Footprint) -> bytes:
 
 
 def digits(value: float) -> str:
-    """`carbon.format.plain`, with its common range done by one format."""
-    return f"{value:#.2g}" if 0.0001 <= value < 9.5 else plain(value)
+    """`carbon.format.plain`, with its common ranges done by one format each."""
+    if 0.0001 <= value < 9.5:
+        return f"{value:#.2g}"
+    return f"{value:.6f}" if 0.000011 < value < 0.000099 else plain(value)
 
 
 def _token(text: str) -> str:

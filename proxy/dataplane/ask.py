@@ -116,7 +116,8 @@ def through_hub(call: Call, hub: Json) -> Call:
     """The call as the translated candidates must see it: by the members and abilities of its hub form, not of its own dialect."""
     plain = encode(hub)
     members = view(plain)
-    ask = msgspec.structs.replace(call.ask, members=_unusual(members), needs=_needs(plain, members, call.ask.choices, parts=_PARTS in plain))
+    needs = _needs(plain, members, call.ask.choices, parts=_PARTS in plain)
+    ask = msgspec.structs.replace(call.ask, members=_unusual(members), needs=needs)
     return msgspec.structs.replace(call, ask=ask)
 
 

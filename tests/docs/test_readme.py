@@ -15,7 +15,7 @@ from tests.docs.pages import blocks, text
 
 README = text("README.md")
 PLAIN = blocks(README, "")
-CHANGING = {"x-request-id", "x-greenlane-id"}
+CHANGING = {"date", "x-request-id", "x-greenlane-id"}
 
 
 def following(start: str) -> str:
