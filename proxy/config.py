@@ -126,7 +126,7 @@ class Deployment(Section, frozen=True):
     zone: str | None = None
     """Grid zone, ISO country code or cloud region (`aws:eu-north-1`) of the machines; left out: the world's mean, and it says so."""
     residency: tuple[str, ...] | None = None
-    """Where prompts are kept by contract, where that differs from the zone (`[EU]`)."""
+    """Where prompts are kept by contract, where that differs from the zone (`[EU]`). Of several, only what all have in common counts."""
     privacy: PrivacyClass = "vendor"
     """`local` (we operate the machine), `private` (dedicated tenancy under contract) or `vendor`."""
     zero_retention: bool | None = None

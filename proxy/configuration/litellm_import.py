@@ -127,7 +127,8 @@ class _Import:
             given = self.environ.get(variable, "")
             if not given:
                 self._warn(f"{name}: its address is in {variable}, which is not set here; set base_url")
-                return f"https://{variable.lower().replace('_', '-')}.invalid/v1"
+                host = _variable(variable).lower().replace("_", "-").strip("-") or "address"
+                return f"https://{host[:60].rstrip('-')}.invalid/v1"
         parts = urlsplit(given)
         if parts.query or "@" in parts.netloc:
             self._warn(f"{name}: credentials and query of api_base are left out")
