@@ -167,8 +167,13 @@ def _spliced(body: bytes, members: View, todo: dict[str, bytes | None]) -> bytes
     return b"".join(pieces)
 
 
-def with_account(body: bytes, account: bytes, otherwise: bytes | None) -> bytes:
-    """An answer with `usage.greenlane` added: spliced into its `usage`, or a whole `usage` added (`otherwise`) if it has none."""
+def with_account(body: bytes, account: bytes, otherwise: bytes | None, known: bytes | None = None) -> bytes:
+    """An answer with `usage.greenlane` added: spliced into its `usage`, or a whole `usage` added (`otherwise`) if it has none.
+
+    `known`: its usage as it stands there (empty: it has none), where somebody has read it already.
+    """
+    if known and (at := _last(body, known)) is not None:
+        return b"".join((body[:at], with_member(known, b"greenlane", account), body[at + len(known) :]))
     usage = bytes(_usage_of.decode(body).usage)
     if usage not in (b"", b"null"):
         fresh = with_member(usage, b"greenlane", account)
@@ -177,6 +182,19 @@ def with_account(body: bytes, account: bytes, otherwise: bytes | None) -> bytes:
             return b"".join((body[: found[0]], fresh, body[found[1] :]))
         return edited(body, _view.decode(body), {"usage": fresh})
     return body if otherwise is None else edited(body, _view.decode(body), {"usage": with_member(otherwise, b"greenlane", account)})
+
+
+def _last(body: bytes, usage: bytes) -> int | None:
+    """Where the answer's usage begins, if it is so near the end that nothing but the answer's own brace closes after it.
+
+    In valid JSON the brackets say at which level a place is; that saves decoding the answer once more and two searches, 4 µs of 0.7 KB.
+    """
+    at = body.rfind(usage)
+    if at < 0:
+        return None
+    rest = body[at + len(usage) :]
+    named = body[max(0, at - 9) : at].rstrip().endswith(b'"usage":')
+    return at if named and rest.count(b"}") == 1 and b"]" not in rest else None
 
 
 class _Usage(msgspec.Struct):

@@ -5,7 +5,8 @@ What is held back: the usage chunk (the client's only if it asked) and `[DONE]`,
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -52,8 +53,10 @@ class _Chunk(msgspec.Struct):
 
 class _Answer(msgspec.Struct):
     choices: list[_AnswerChoice] | None = None
-    usage: _Usage | None = None
+    usage: msgspec.Raw = _NONE
     error: msgspec.Raw = _NONE
+    energy: msgspec.Raw = _NONE
+    impact: msgspec.Raw = _NONE
 
 
 class _AnswerChoice(msgspec.Struct):
@@ -62,7 +65,33 @@ class _AnswerChoice(msgspec.Struct):
     text: str | None = None
 
 
+class Whole(NamedTuple):
+    """What a whole answer says, from one look at it."""
+
+    usage: Usage | None
+    finish_reason: str | None
+    text: bytes
+    usage_object: bytes
+    """As it stands in the answer; empty where it is absent or null."""
+    reports: bool
+    """There may be a provider's own energy report in it."""
+
+
+class _BriefChoice(msgspec.Struct):
+    finish_reason: str | None = None
+
+
+class _BriefChunk(msgspec.Struct):
+    """A chunk whose text nobody needs: it is passed over rather than made, 0.2 µs of 1.3."""
+
+    choices: list[_BriefChoice] | None = None
+    usage: _Usage | None = None
+    error: msgspec.Raw = _NONE
+    object: str | None = None
+
+
 _decode = msgspec.json.Decoder(_Chunk).decode
+_decode_brief = msgspec.json.Decoder(_BriefChunk).decode
 _decode_answer = msgspec.json.Decoder(_Answer).decode
 _usage_of = msgspec.json.Decoder(_Usage).decode
 
@@ -108,6 +137,7 @@ class ChatStream:
 
     __slots__ = (
         "_continuous",
+        "_decode",
         "_events",
         "_fault",
         "_last",
@@ -125,6 +155,7 @@ class ChatStream:
         self._events = Events(event_bytes)
         self._wants_usage = wants_usage
         self._continuous = continuous
+        self._decode: Callable[[bytes], Any] = _decode if capture else _decode_brief
         self._fault: FaultError | GarbledError | None = None
         self._usage_chunk: bytes | None = None
         self._last = b""
@@ -145,7 +176,7 @@ class ChatStream:
         if self.ended:
             return b""
         if data.endswith(b"\n\n") and data.startswith(b"data: {") and self._events.idle and b"\r" not in data:
-            if data.count(b"\n") == 2:
+            if data.find(b"\n") == len(data) - 2:
                 return data if self._plain(data[6:-2]) else self._special(data[6:-2], data)
             if (whole := self._run(data)) is not None:
                 return whole
@@ -230,12 +261,12 @@ class ChatStream:
     def _plain(self, payload: bytes) -> bool:
         """Notes what a chunk says; False where it is not to be forwarded as it came."""
         try:
-            chunk = _decode(payload)
+            chunk = self._decode(payload)
         except msgspec.ValidationError:
             return False
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise GarbledError("an event of the stream is not JSON") from None
-        if chunk.usage is not None or bytes(chunk.error):
+        if chunk.usage is not None or chunk.error is not _NONE:
             return False
         choices = chunk.choices
         if choices:
@@ -313,6 +344,11 @@ def _complains(chunk: dict[str, Any]) -> bool:
 
 
 def answer_facts(body: bytes, *, capture: bool) -> tuple[Usage | None, str | None, bytes]:
+    """The first three of `whole`."""
+    return whole(body, capture=capture)[:3]
+
+
+def whole(body: bytes, *, capture: bool) -> Whole:
     """Usage, last finish_reason and (if asked) the text of a whole chat or text completion.
 
     Raises FaultError where a 200 holds only an error, GarbledError where it is not such an object.
@@ -331,10 +367,17 @@ def answer_facts(body: bytes, *, capture: bool) -> tuple[Usage | None, str | Non
         if capture:
             said = choice.message
             text.append(choice.text or "" if said is None else (said.content or "") + (said.reasoning_content or ""))
-    return usage_from(answer.usage), reason, "".join(text).encode("utf-8", "replace")
+    raw = bytes(answer.usage)
+    usage_object = b"" if raw == b"null" else raw
+    try:
+        usage = usage_from(_usage_of(usage_object)) if usage_object else None
+    except msgspec.ValidationError:
+        usage = None
+    said_bytes = "".join(text).encode("utf-8", "replace") if text else b""
+    return Whole(usage, reason, said_bytes, usage_object, bool(bytes(answer.energy) or bytes(answer.impact)))
 
 
-def _lenient_facts(body: bytes) -> tuple[Usage | None, str | None, bytes]:
+def _lenient_facts(body: bytes) -> Whole:
     found: Any = msgspec.json.decode(body)
     if not isinstance(found, dict):
         raise GarbledError("the answer is not an object")
@@ -344,4 +387,6 @@ def _lenient_facts(body: bytes) -> tuple[Usage | None, str | None, bytes]:
         usage = None
     choices = found.get("choices")
     reasons = [choice.get("finish_reason") for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
-    return usage, next((reason for reason in reversed(reasons) if isinstance(reason, str)), None), b""
+    reason = next((reason for reason in reversed(reasons) if isinstance(reason, str)), None)
+    raw = encode(found["usage"]) if found.get("usage") is not None else b""
+    return Whole(usage, reason, b"", raw, reports="energy" in found or "impact" in found)

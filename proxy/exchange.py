@@ -124,7 +124,7 @@ class Exchange:
     def send(self, data: bytes) -> None:
         """More of the answer, now. Nothing is sent for b""."""
         if data and not self.gone:
-            self._write(b"%x\r\n%b\r\n" % (len(data), data) if self.chunked else data)
+            self.connection.write(b"%x\r\n%b\r\n" % (len(data), data) if self.chunked else data)
 
     def end(self, data: bytes = b"") -> None:
         """The last bytes and the end of the answer in one write."""

@@ -11,7 +11,7 @@ import msgspec
 from adapters import _multipart
 from adapters._base import Adapter, AdapterError, Embeds, GarbledError, Json, Outbound, Stream, Usage
 from adapters._json import encode, with_account
-from adapters._passthrough import ChatStream, answer_facts
+from adapters._passthrough import ChatStream, answer_facts, whole
 from adapters._translated import TranslatedStream
 from adapters.anthropic.identity import MessagesStream, messages_reply
 from adapters.responses.identity import ResponsesStream, responses_reply
@@ -33,6 +33,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     text: bytes = b""
     report: ProviderReport | None = None
     response_id: str | None = None
+    usage_object: bytes = b""
+    """The answer's own usage as it stands there, where it is passed on and was read."""
     hub: Json | None = None
     """The answer in hub form, where it is to be translated."""
 
@@ -84,7 +86,7 @@ def outbound(call: Call, served: Served, hub: Hub) -> Outbound:
 def request(call: Call, served: Served, out: Outbound, headers: Mapping[bytes, bytes], request_id: str) -> Request:
     """The request as the upstream's client takes it: our key, the client's trace, never the client's key."""
     content_type = call.content_type if call.form_model is not None else b"application/json"
-    lines: list[tuple[bytes, bytes]] = [(b"content-type", content_type), (b"x-request-id", request_id.encode())]
+    lines: list[tuple[bytes, bytes]] = [(b"x-request-id", request_id.encode())]
     own = out.headers
     if call.operation.api == "messages" and "messages" in served.identity:
         # a Messages client knows which version it speaks and which betas it uses
@@ -93,7 +95,8 @@ def request(call: Call, served: Served, out: Outbound, headers: Mapping[bytes, b
         lines += said
     lines += [(name, headers[name]) for name in _FORWARDED if name in headers]
     path = (served.target.base_path + out.path).encode()
-    return Request(b"POST", path, (*served.headers, *own, *lines), out.body)
+    # what is the same for every request of a deployment apart from the rest: its lines are then written once (4 µs a request)
+    return Request(b"POST", path, (*served.headers, *own, (b"content-type", content_type)), out.body, tuple(lines))
 
 
 def stream(call: Call, served: Served, hub: Hub, event_bytes: int, *, capture: bool) -> Stream:
@@ -122,8 +125,9 @@ def read_answer(call: Call, served: Served, body: bytes, *, capture: bool) -> Fa
         if api == "responses":
             _, usage, reason = responses_reply(body, None)
             return Facts(usage=usage, finish_reason=reason, report=_report(body), response_id=_id(body))
-        usage, reason, text = answer_facts(body, capture=capture)
-        return Facts(usage=usage, finish_reason=reason, text=text, report=_report(body))
+        said = whole(body, capture=capture)
+        report = _report(body) if said.reports else None
+        return Facts(usage=said.usage, finish_reason=said.finish_reason, text=said.text, report=report, usage_object=said.usage_object)
     completion = served.adapter.completion(body)
     text = _hub_text(completion.body) if capture else b""
     return Facts(usage=completion.usage, finish_reason=completion.finish_reason, text=text, report=_report(body), hub=completion.body)
@@ -142,7 +146,8 @@ def reply(call: Call, served: Served, hub: Hub, body: bytes, facts: Facts, accou
             return responses_reply(body, account)[0]
         if body.lstrip()[:1] != b"{":
             return body
-        return with_account(body, account, _usage_object(facts.usage) if call.operation.creates else None)
+        otherwise = _usage_object(facts.usage) if call.operation.creates and not facts.usage_object else None
+        return with_account(body, account, otherwise, facts.usage_object)
     return with_account(encode(_embeds(served.adapter).embeddings_reply(body, hub.tree)[0]), account, _usage_object(facts.usage))
 
 

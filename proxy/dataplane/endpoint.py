@@ -275,7 +275,14 @@ class DataPlane:
         return self.affinity.home(admission.grant.team, call.member.name, bytes(call.members["messages"]))
 
     def _remember(self, call: Call, plan: Plan, admission: Admission, tried: Tried) -> None:
-        if tried.served is None or len(plan.prepared.places) < 2 or call.operation.api != "chat" or admission.grant is None:
+        # where the order follows from the request's size, nobody asks for it
+        if (
+            tried.served is None
+            or plan.constant
+            or len(plan.prepared.places) < 2
+            or call.operation.api != "chat"
+            or admission.grant is None
+        ):
             return
         self.affinity.remember(admission.grant.team, call.member.name, bytes(call.members["messages"]), tried.served.name)
 

@@ -115,6 +115,8 @@ class Relay:
 
     def watch(self, sending: Sending) -> None:
         """Ties the client's pace and presence to this attempt."""
+        if self._done:
+            return
         self._sending = sending
         exchange = self._exchange
         exchange.on_pause = sending.pause
@@ -153,7 +155,13 @@ class Relay:
             self._broken(Fault(message="The upstream's stream could not be read.", code="upstream_error"), "garbled")
         else:
             if out:
-                self._forward_events(out)
+                if self._committed:
+                    # what `_forward_events` comes to from the second chunk on, without its calls: 0.4 µs a chunk
+                    self.events += out.count(b"\n\n")
+                    self._size += len(out)
+                    self._exchange.send(out)
+                else:
+                    self._forward_events(out)
             if self._stream.ended:
                 self._finish(Result(ending="streamed", status=self._status, headers=self._headers, first_s=self._first_s))
 
@@ -235,6 +243,8 @@ class Relay:
 
     def _finish(self, result: Result) -> None:
         self._done = True
+        # the two hold each other: left so, only the collector would free them, at 8 µs a request
+        self._sending = None
         self._parts = []
         exchange = self._exchange
         exchange.on_pause = exchange.on_resume = exchange.on_gone = None

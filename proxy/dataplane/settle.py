@@ -24,7 +24,7 @@ from proxy.dataplane.budget import Budgets
 from proxy.dataplane.peer import Peer
 from proxy.records import Attempt, Carbon, Entry, IntensitySample, Tokens
 from proxy.snapshot import Served
-from proxy.telemetry.logs import RequestLog
+from proxy.telemetry.logs import Line, RequestLog
 from proxy.telemetry.metrics import Metrics
 
 NO_TOKENS = Tokens()
@@ -182,7 +182,7 @@ class Settler:
             self.budgets.add(entry.team, entry.carbon.carbon_g, entry.cost_usd)
         self._count(entry, tried.peer if tried is not None else None, account)
         self._log.write(
-            (
+            Line(
                 entry.at_s,
                 entry.id,
                 entry.request_id,

@@ -5,48 +5,50 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import msgspec
 
 FLUSH_S = 0.25
 HELD_LINES = 512
 _encode = msgspec.json.Encoder().encode
+_encode_lines = msgspec.json.Encoder().encode_lines
+
+
+class Line(msgspec.Struct, frozen=True, gc=False):
+    """An exchange in the log. Its members are the line's."""
+
+    at_s: float
+    id: str
+    request_id: str
+    key: str | None
+    model: str | None
+    deployment: str | None
+    policy: str | None
+    reason: str
+    status: int
+    outcome: str
+    duration_s: float
+    ttft_s: float | None
+    input_tokens: int | None
+    output_tokens: int | None
+    energy_j: float | None
+    carbon_g: float | None
 
 
 class RequestLog:
-    """Lines are kept as tuples and encoded together: 0.65 µs a line instead of 13 through `logging`."""
+    """Lines are kept as they are and encoded together: 0.65 µs a line instead of 13 through `logging`."""
 
     __slots__ = ("_flushing", "_lines", "_loop", "_stream", "enabled")
 
-    FIELDS = (
-        "at_s",
-        "id",
-        "request_id",
-        "key",
-        "model",
-        "deployment",
-        "policy",
-        "reason",
-        "status",
-        "outcome",
-        "duration_s",
-        "ttft_s",
-        "input_tokens",
-        "output_tokens",
-        "energy_j",
-        "carbon_g",
-    )
-
     def __init__(self, *, enabled: bool, stream: BinaryIO | None = None) -> None:
         self.enabled = enabled
-        self._lines: list[tuple[Any, ...]] = []
+        self._lines: list[Line] = []
         self._flushing = False
         self._stream = stream
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def write(self, line: tuple[Any, ...]) -> None:
-        """`line` holds the values of FIELDS."""
+    def write(self, line: Line) -> None:
         if not self.enabled:
             return
         self._lines.append(line)
@@ -62,9 +64,8 @@ class RequestLog:
         if not self._lines:
             return
         lines, self._lines = self._lines, []
-        names = self.FIELDS
         out = self._stream or sys.stderr.buffer
-        out.write(b"".join(_encode(dict(zip(names, line, strict=True))) + b"\n" for line in lines))
+        out.write(_encode_lines(lines))
         out.flush()
 
 

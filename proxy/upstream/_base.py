@@ -44,7 +44,10 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     path: bytes
     """Path and query, as on the request line."""
     headers: tuple[tuple[bytes, bytes], ...]
+    """Hardly ever other ones for one deployment: the head is kept for them."""
     body: bytes
+    own: tuple[tuple[bytes, bytes], ...] = ()
+    """This request's alone (its id, its trace); after the others."""
 
     def __repr__(self) -> str:
         return f"<Request {self.method!r} {self.path!r}, {len(self.body)} bytes>"

@@ -1,6 +1,6 @@
 """Writes request heads. Nothing that came from outside can add a line to one: names and values are checked here, at the edge.
 
-The head of a deployment hardly changes between requests, so it is kept as long as the caller passes the same headers object.
+The head of a deployment hardly changes between requests, so it is kept; what is a request's own is written behind it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MANAGED = frozenset(
 )
 """Headers that decide on framing and on the connection: the client's own business."""
 KEPT = 32
-"""Heads kept per upstream: method, path, headers object; a deployment needs a handful."""
+"""Heads kept per upstream: method, path, headers; a deployment needs a handful."""
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _TARGET = re.compile(rb"/[!-~]*")
@@ -36,22 +36,19 @@ class Heads:
         self._authority = authority
         self._origin = origin
         self._proxy_lines = header_lines(proxy_headers)
-        self._kept: dict[tuple[bytes, bytes, int], tuple[Headers, bytes]] = {}
+        self._kept: dict[tuple[bytes, bytes, Headers], bytes] = {}
         self._request_lines: dict[tuple[bytes, bytes], bytes] = {}
 
     def prefix(self, request: Request) -> bytes:
         """The head up to and including `content-length: `. Raises ValueError for what cannot be sent safely."""
-        headers = request.headers
-        key = (request.method, request.path, id(headers))
+        key = (request.method, request.path, request.headers)
         kept = self._kept.get(key)
-        # The kept entry holds the headers object, so that its id cannot have gone to another one.
-        if kept is not None:
-            return kept[1]
-        written = self._request_line(request.method, request.path) + header_lines(headers) + b"content-length: "
-        if len(self._kept) >= KEPT:
-            self._kept.clear()
-        self._kept[key] = (headers, written)
-        return written
+        if kept is None:
+            kept = self._request_line(request.method, request.path) + header_lines(request.headers)
+            if len(self._kept) >= KEPT:
+                self._kept.clear()
+            self._kept[key] = kept
+        return kept + header_lines(request.own) + b"content-length: " if request.own else kept + b"content-length: "
 
     def _request_line(self, method: bytes, path: bytes) -> bytes:
         key = (method, path)

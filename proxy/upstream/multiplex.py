@@ -268,7 +268,7 @@ class Multiplex(asyncio.Protocol):
             (b":path", request.path),
             (b"accept-encoding", b"identity"),
         ]
-        head += [(name.lower(), value) for name, value in request.headers if name.lower() not in CONNECTION_HEADERS]
+        head += [(name.lower(), value) for name, value in (*request.headers, *request.own) if name.lower() not in CONNECTION_HEADERS]
         if request.body:
             head.append((b"content-length", b"%d" % len(request.body)))
         return head
