@@ -67,6 +67,8 @@ async def attempt(exchange: Exchange, call: Call, plan: Plan, decision: Decision
             out = outbound(call, served, hub)
             events = _stream(call, served, peer, hub, way)
             relay = _send(exchange, call, (served, peer, out), events, way, len(attempts) + 1)
+            ignored = out.ignored
+            del out  # its copy of the body would live as long as the answer takes: 2 to 4 KB of an open stream
         except AdapterError as error:
             unexpressed = error
             continue
@@ -97,7 +99,7 @@ async def attempt(exchange: Exchange, call: Call, plan: Plan, decision: Decision
             result=result,
             attempts=tuple(attempts),
             started_s=now_s,
-            ignored=out.ignored,
+            ignored=ignored,
             stream=events,
             events=relay.events,
             facts=facts,
