@@ -22,6 +22,7 @@ from proxy.dataplane.candidates import candidates
 from proxy.dataplane.operations import OPERATIONS
 from proxy.dataplane.peer import peers
 from proxy.dataplane.refusals import no_candidate
+from proxy.dataplane.wishes import sent_in
 from proxy.errors import Refusal
 from proxy.telemetry.metrics import Metrics
 from proxy.upstream._base import Receiver, Request, Sending, Upstream
@@ -59,7 +60,7 @@ def route(config: Config, *, model: str, headers: Mapping[str, str], input_token
     body = msgspec.json.encode({"model": model, "messages": [], **({} if max_tokens is None else {"max_tokens": max_tokens})})
     sent = {name.encode(): value.encode() for name, value in headers.items()}
     try:
-        call = read(body, b"application/json", OPERATIONS[b"/v1/chat/completions"], sent, made)
+        call = read(body, b"application/json", OPERATIONS[b"/v1/chat/completions"], sent_in(sent), made)
     except (Refusal, AdapterError) as error:
         return Explanation(model=model, policy="", reason="refused", order=[], rejected=[], unmet=[], message=error.message)
     call = msgspec.structs.replace(call, ask=msgspec.structs.replace(call.ask, input_tokens=input_tokens))

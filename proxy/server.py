@@ -12,7 +12,7 @@ import contextlib
 import logging
 import urllib.parse
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
@@ -24,6 +24,7 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 from proxy.config import Limits
 from proxy.errors import Refusal
 from proxy.exchange import Exchange
+from proxy.heads import Cut, Head, Heads, cut, kept_fields, plain
 
 if TYPE_CHECKING:
     from uvicorn.config import Config
@@ -53,6 +54,14 @@ class Gateway(Protocol):
         """Called when the headers are complete and before any of the body is read. Raises Refusal."""
         ...
 
+    def memo(self, notes: Any, fields: Mapping[bytes, bytes]) -> Any:
+        """The notes of an exchange that was let in, to be kept: of its headers they hold these fields, which lack the key."""
+        ...
+
+    def admit_again(self, exchange: Exchange, notes: Any) -> bool:
+        """The same for a request with the head of one that was let in with these notes. False: not so, it must be parsed."""
+        ...
+
     def serve(self, exchange: Exchange) -> None:
         """Called when the body is complete. Starts whatever answers; must not block, must not raise."""
         ...
@@ -74,6 +83,7 @@ class Connection(asyncio.Protocol):
     """One client connection. Requests are parsed ahead but answered in order."""
 
     gateway: ClassVar[Gateway]
+    heads: ClassVar[Heads]
 
     def __init__(
         self, config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: asyncio.AbstractEventLoop | None = None
@@ -100,6 +110,8 @@ class Connection(asyncio.Protocol):
         self.quiet_since_s = perf_counter()
         self.closing = False
         self.read_paused = False
+        self.cut: Cut | None = None
+        """Of the read that is being parsed, where it holds one request with a head not met before."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
@@ -144,6 +156,8 @@ class Connection(asyncio.Protocol):
             return
         self.quiet_since_s = perf_counter()
         if self.in_head:
+            if self.current is None and not self.head_bytes and self.incoming is None and not self.waiting and self._met_before(data):
+                return
             self.head_bytes += len(data)
         try:
             self.parser.feed_data(data)
@@ -157,6 +171,44 @@ class Connection(asyncio.Protocol):
         else:
             if self.in_head and self.head_bytes > self.limits.header_bytes + self.limits.request_line_bytes:
                 self._reject(Refusal(431, "headers_too_large", "The headers are too large."))
+
+    def _met_before(self, data: bytes) -> bool:
+        """Serves a request whose head is known; else notes what the parser's reading of it may be kept under."""
+        self.cut = found = cut(data)
+        if found is None:
+            return False
+        head = self.heads.get(found.digest)
+        if head is None or found.body_bytes > self.limits.body_bytes:
+            return False
+        exchange = Exchange(self)
+        exchange.method, exchange.version = head.method, head.version
+        exchange.path, exchange.query, exchange.fields, exchange.state = head.path, head.query, head.fields, head.state
+        if not self.gateway.admit_again(exchange, head.notes):
+            self.heads.forget()
+            return False
+        exchange.body = data[found.body_at :]
+        exchange.complete = True
+        self.current = exchange
+        self.gateway.serve(exchange)
+        return True
+
+    def _keep_head(self, exchange: Exchange) -> None:
+        """Keeps the head of a request that was let in, if the parser and `cut` understood it alike."""
+        found, self.cut = self.cut, None
+        let_in = exchange.state is not None and exchange.refusal is None and exchange.method == b"POST"
+        if found is None or not let_in or not exchange.keep_alive or not plain(found, exchange.fields, len(exchange.headers)):
+            return
+        fields = kept_fields(exchange.fields)
+        head = Head(
+            method=exchange.method,
+            version=exchange.version,
+            path=exchange.path,
+            query=exchange.query,
+            fields=fields,
+            state=exchange.state,
+            notes=self.gateway.memo(exchange.notes, fields),
+        )
+        self.heads.keep(found.digest, head)
 
     def abort(self) -> None:
         self.transport.abort()
@@ -227,6 +279,8 @@ class Connection(asyncio.Protocol):
         self.incoming = None
         self.in_head = True
         self.head_bytes = 0
+        if self.cut is not None:
+            self._keep_head(exchange)
         if self.current is None:
             self._begin(exchange)
             return
@@ -453,4 +507,4 @@ class Sweep:
 
 def protocol_class(gateway: Gateway) -> type[Connection]:
     """The class uvicorn makes a connection's protocol from (`uvicorn.Config(http=…)`)."""
-    return type("GreenlaneConnection", (Connection,), {"gateway": gateway})
+    return type("GreenlaneConnection", (Connection,), {"gateway": gateway, "heads": Heads()})

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import msgspec
 
 from proxy.access import Grant, check_origin
+from proxy.dataplane.wishes import sent_in
 from proxy.exchange import Exchange
 from proxy.snapshot import Snapshot
 
@@ -30,6 +31,8 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     grant: Grant | None
     """None until the key was checked."""
     snapshot: Snapshot
+    sent: Mapping[str, str] = {}
+    """What its `x-greenlane-*` headers say; empty until the key was checked."""
 
     def __repr__(self) -> str:
         return f"<Admission {self.entry_id}>"
@@ -56,4 +59,13 @@ def admit(greeted: Admission) -> Admission:
     if snapshot.hosts is not None:
         check_origin(headers.get(b"host"), headers.get(b"origin"), snapshot.hosts, snapshot.config.server.cors.origins)
     grant = snapshot.keyring.admit(headers.get(b"authorization"), headers.get(b"x-api-key"))
-    return Admission(entry_id=greeted.entry_id, request_id=greeted.request_id, headers=headers, grant=grant, snapshot=snapshot)
+    ids = (greeted.entry_id, greeted.request_id)
+    return Admission(entry_id=ids[0], request_id=ids[1], headers=headers, grant=grant, snapshot=snapshot, sent=sent_in(headers))
+
+
+def admit_again(before: Admission, headers: Mapping[bytes, bytes]) -> Admission:
+    """What a request with the same head, sent under the same configuration, is let in as: the same but for its ids."""
+    entry_id = next_entry_id()
+    return Admission(
+        entry_id=entry_id, request_id=entry_id, headers=headers, grant=before.grant, snapshot=before.snapshot, sent=before.sent
+    )

@@ -77,15 +77,15 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
         return tree(self.body)
 
 
-def read(body: bytes, content_type: bytes, operation: Operation, headers: Mapping[bytes, bytes], snapshot: Snapshot) -> Call:
-    """The call a body makes. Raises Refusal (400, 404, 415) and AdapterError (400, naming the member)."""
+def read(body: bytes, content_type: bytes, operation: Operation, sent: Mapping[str, str], snapshot: Snapshot) -> Call:
+    """The call a body makes; `sent`: what our headers say. Raises Refusal (400, 404, 415) and AdapterError (400, naming the member)."""
     form_model = None
     if operation.multipart and content_type.lower().startswith(b"multipart/"):
         body, members, form_model = _form(body, content_type)
     else:
         members = _object(body, content_type, snapshot.config.limits)
     told = members.get("greenlane")
-    wanted = wishes(headers, told)
+    wanted = wishes(sent, told)
     member, policy = _model(members, snapshot, operation)
     if wanted.policy is not None and wanted.policy not in snapshot.policies:
         raise Refusal(400, "unknown_policy", "There is no policy of that name.", param="greenlane.policy")

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -20,7 +20,7 @@ from adapters._base import AdapterError
 from policies._base import Ask, Candidate, Decision
 from proxy.config import Limits
 from proxy.dataplane import answer
-from proxy.dataplane.admit import Admission, admit, greet
+from proxy.dataplane.admit import Admission, admit, admit_again, greet
 from proxy.dataplane.ask import Call, read, through_hub
 from proxy.dataplane.attempt import Tried, Way, attempt
 from proxy.dataplane.candidates import Affinity, Key, candidates, key_of, recalled, standing
@@ -106,6 +106,16 @@ class DataPlane:
         if operation.api and not self._around.accepting():
             raise Refusal(503, "unavailable", "The ledger cannot take more entries at the moment.", headers=b"retry-after: 5\r\n")
 
+    def memo(self, notes: Any, fields: Mapping[bytes, bytes]) -> Any:
+        return msgspec.structs.replace(notes, headers=fields)
+
+    def admit_again(self, exchange: Exchange, notes: Any) -> bool:
+        """Lets in a request with the head of one that was, as `notes` say; False where it must be looked at anew."""
+        if notes.snapshot is not self.snapshot or not self._around.accepting():
+            return False
+        exchange.notes = admit_again(notes, exchange.fields)
+        return True
+
     def serve(self, exchange: Exchange) -> None:
         if exchange.method == b"OPTIONS":
             exchange.respond(204, preflight(exchange.notes), b"")
@@ -164,7 +174,7 @@ class DataPlane:
         coding = headers.get(b"content-encoding")
         body = exchange.body if coding in (None, b"identity") else inflated(exchange.body, coding or b"", self.limits.body_bytes)
         exchange.body = b""
-        call = read(body, headers.get(b"content-type", b""), operation, headers, admission.snapshot)
+        call = read(body, headers.get(b"content-type", b""), operation, admission.sent, admission.snapshot)
         grant = admission.grant
         if grant is not None and grant.models is not None and call.member.name not in grant.models:
             raise Refusal(404, "model_not_found", "The model does not exist here, or this key may not use it.", param="model")

@@ -37,16 +37,23 @@ _NOTHING = Limits()
 NONE = Wishes(require=_NOTHING, prefer=_NOTHING)
 
 
-def wishes(headers: Mapping[bytes, bytes], told: msgspec.Raw | None) -> Wishes:
-    """Headers and member together: of what both require the stricter counts, of the rest the header's. Raises AdapterError."""
-    body = _object(told) if told is not None and bytes(told) != b"null" else {}
-    sent = {
+def sent_in(headers: Mapping[bytes, bytes]) -> dict[str, str]:
+    """What the `x-greenlane-*` headers say, under the names of the body's member."""
+    return {
         name[len(PREFIX) :].decode("ascii", "replace").replace("-", "_"): value.decode("latin-1")
         for name, value in headers.items()
         if name.startswith(PREFIX)
     }
+
+
+def wishes(sent: Mapping[str, str], told: msgspec.Raw | None) -> Wishes:
+    """Headers and member together: of what both require the stricter counts, of the rest the header's. Raises AdapterError."""
+    if not sent and told is None:
+        return NONE
+    body = _object(told) if told is not None and bytes(told) != b"null" else {}
     if not body and not sent:
         return NONE
+    sent = dict(sent)
     plain = {
         name: said.pop(name) for said in (body, sent) for name in ("policy", "substitute", "verbose", "task", "prefer") if name in said
     }
