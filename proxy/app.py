@@ -30,7 +30,8 @@ from proxy.controlplane.ledger import Entries
 from proxy.controlplane.models import Models
 from proxy.errors import Refusal
 from proxy.runtime import Runtime
-from proxy.server import Sweep, protocol_class
+from proxy.server import protocol_class
+from proxy.sweep import Sweep
 from proxy.telemetry import logs
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from email.utils import formatdate
 from http import HTTPStatus
 from time import perf_counter, time
@@ -80,7 +81,7 @@ class Exchange:
         self.method = self.path = self.query = b""
         self.version = b"1.1"
         self.headers: list[tuple[bytes, bytes]] = []
-        self.fields: dict[bytes, bytes] = {}
+        self.fields: Mapping[bytes, bytes] = {}
         """Headers by name, the last of each."""
         self.parts: list[bytes] = []
         self.body = b""

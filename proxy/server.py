@@ -25,14 +25,12 @@ from proxy.config import Limits
 from proxy.errors import Refusal
 from proxy.exchange import Exchange
 from proxy.heads import Cut, Head, Heads, cut, kept_fields, plain
+from proxy.sweep import Sweep
 
 if TYPE_CHECKING:
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
-SWEEP_S = 0.5
-CUT_TURNS = 100
-"""Turns of the loop that aborted connections may take to say so."""
 DISCARDED_BYTES = 1024 * 1024
 """A refused request's body up to this size is read and thrown away so that the connection can stay open."""
 PIPELINED = 64
@@ -459,50 +457,6 @@ class Connection(asyncio.Protocol):
                 self._reject(Refusal(408, "request_timeout", "The body took too long."))
         elif self.current is None and quiet_s > (self.limits.keep_alive_s if not self.head_bytes else self.limits.header_timeout_s):
             self.transport.close()
-
-
-class Sweep:
-    """One timer a loop that looks at every connection; a timer a request would cost more than the request's parsing."""
-
-    _loops: ClassVar[dict[int, Sweep]] = {}
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self.connections: set[Connection] = set()
-        self.running = False
-
-    @classmethod
-    def of(cls, loop: asyncio.AbstractEventLoop) -> Sweep:
-        found = cls._loops.get(id(loop))
-        if found is None or found.loop is not loop:
-            found = cls._loops[id(loop)] = cls(loop)
-        return found
-
-    def add(self, connection: Connection) -> None:
-        self.connections.add(connection)
-        if not self.running:
-            self.running = True
-            self.loop.call_later(SWEEP_S, self._turn)
-
-    def discard(self, connection: Connection) -> None:
-        self.connections.discard(connection)
-
-    async def cut(self) -> None:
-        """Drops every connection, so that what is still under way ends and is settled, and waits until it is."""
-        for connection in list(self.connections):
-            connection.transport.abort()
-        for _ in range(CUT_TURNS):
-            if not self.connections:
-                return
-            await asyncio.sleep(0)
-
-    def _turn(self) -> None:
-        now_s = perf_counter()
-        for connection in list(self.connections):
-            connection.sweep(now_s)
-        self.running = bool(self.connections)
-        if self.running:
-            self.loop.call_later(SWEEP_S, self._turn)
 
 
 def protocol_class(gateway: Gateway) -> type[Connection]:

@@ -9,6 +9,7 @@ import msgspec
 
 from adapters._base import AdapterError, Fault, FaultError, GarbledError, Outbound, Stream
 from policies._base import Candidate, Decision
+from proxy.dataplane.admit import Admission
 from proxy.dataplane.ask import Call
 from proxy.dataplane.carriage import Facts, Hub, outbound, read_answer, request, stream
 from proxy.dataplane.peer import Peer
@@ -49,24 +50,45 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
         return self.facts.response_id if self.facts is not None else getattr(self.stream, "response_id", None)
 
 
-Commit = Callable[[Served, Peer, int, tuple[str, ...]], Callable[[list[tuple[bytes, bytes]], bytes], None]]
+class Journey(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
+    """What is fixed once a decision has been made."""
+
+    exchange: Exchange
+    admission: Admission
+    call: Call
+    plan: Plan
+    decision: Decision
+    hub: Hub
+
+    def __repr__(self) -> str:
+        return f"<Journey {self.admission.entry_id}>"
+
+    @property
+    def events(self) -> bool:
+        """Whether it is answered by a stream of events that we read."""
+        return self.call.ask.stream and self.call.operation.text
 
 
-async def attempt(exchange: Exchange, call: Call, plan: Plan, decision: Decision, hub: Hub, way: Way) -> Tried:
+Commit = Callable[[Journey, Served, Peer, int, tuple[str, ...]], Callable[[list[tuple[bytes, bytes]], bytes], None]]
+"""Makes what sends the head of a stream with its first bytes, for the attempt of that number and what it ignored."""
+
+
+async def attempt(journey: Journey, way: Way) -> Tried:
     """The decision carried out. Ends with the first answer that is not a failure another deployment could mend."""
+    exchange, call, plan = journey.exchange, journey.call, journey.plan
     attempts: list[Attempt] = []
     last: Tried | None = None
     unexpressed: AdapterError | None = None
-    for candidate in decision.order:
+    for candidate in journey.decision.order:
         served = plan.served[candidate.place]
         peer = way.peers[served.name]
         now_s = perf_counter()
         if not peer.breaker.allows(now_s) or (attempts and now_s - exchange.arrived_s > served.settings.timeouts.total_s):
             continue
         try:
-            out = outbound(call, served, hub)
-            events = _stream(call, served, peer, hub, way)
-            relay = _send(exchange, call, (served, peer, out), events, way, len(attempts) + 1)
+            out = outbound(call, served, journey.hub)
+            events = stream(call, served, journey.hub, way.event_bytes, capture=peer.usage_missing) if journey.events else None
+            relay = _send(journey, (served, peer, out), events, way, len(attempts) + 1)
             ignored = out.ignored
             del out  # its copy of the body would live as long as the answer takes: 2 to 4 KB of an open stream
         except AdapterError as error:
@@ -112,12 +134,10 @@ async def attempt(exchange: Exchange, call: Call, plan: Plan, decision: Decision
     return Tried(served=None, peer=None, candidate=None, result=failed, attempts=(), started_s=perf_counter(), unexpressed=unexpressed)
 
 
-class Way(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
-    """What an attempt needs of the data plane around it."""
+class Way(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """What attempts need of the data plane around them; one a configuration."""
 
     peers: Mapping[str, Peer]
-    headers: Mapping[bytes, bytes]
-    request_id: str
     commit: Commit
     failed: Callable[[Peer, str], None]
     """Counts a failed attempt by its kind."""
@@ -128,23 +148,15 @@ class Way(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     answer_bytes: int
     event_bytes: int
 
-    def __repr__(self) -> str:
-        return f"<Way of {self.request_id}>"
 
-
-def _stream(call: Call, served: Served, peer: Peer, hub: Hub, way: Way) -> Stream | None:
-    if not (call.ask.stream and call.operation.text):
-        return None
-    return stream(call, served, hub, way.event_bytes, capture=peer.usage_missing)
-
-
-def _send(exchange: Exchange, call: Call, to: tuple[Served, Peer, Outbound], events: Stream | None, way: Way, number: int) -> Relay:
+def _send(journey: Journey, to: tuple[Served, Peer, Outbound], events: Stream | None, way: Way, number: int) -> Relay:
     """Starts one attempt."""
     served, peer, out = to
-    operation = call.operation
-    raw = not operation.text and (call.ask.stream or operation.api == "speech")
-    relay = Relay(exchange, events, way.commit(served, peer, number, out.ignored), way.answer_bytes, raw=raw)
-    relay.watch(peer.upstream.send(request(call, served, out, way.headers, way.request_id), relay))
+    call, admission = journey.call, journey.admission
+    raw = not call.operation.text and (call.ask.stream or call.operation.api == "speech")
+    commit = way.commit(journey, served, peer, number, out.ignored) if raw or events is not None else None
+    relay = Relay(journey.exchange, events, commit, way.answer_bytes, raw=raw)
+    relay.watch(peer.upstream.send(request(call, served, out, admission.headers, admission.request_id), relay))
     return relay
 
 

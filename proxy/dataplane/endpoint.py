@@ -22,12 +22,12 @@ from proxy.config import Limits
 from proxy.dataplane import answer
 from proxy.dataplane.admit import Admission, admit, admit_again, greet
 from proxy.dataplane.ask import Call, read, through_hub
-from proxy.dataplane.attempt import Tried, Way, attempt
+from proxy.dataplane.attempt import Journey, Tried, Way, attempt
 from proxy.dataplane.candidates import Affinity, Key, candidates, key_of, recalled, standing
 from proxy.dataplane.carriage import Hub
 from proxy.dataplane.continuity import Continuity, Look
 from proxy.dataplane.counting import Counter
-from proxy.dataplane.finish import Finish, Journey
+from proxy.dataplane.finish import Finish
 from proxy.dataplane.operations import Operation, canonical, operation_of
 from proxy.dataplane.peer import Peer
 from proxy.dataplane.refusals import body_of, no_candidate, preflight
@@ -76,6 +76,7 @@ class DataPlane:
         self.budgets = settler.budgets
         self.finish = Finish(settler, self.counter)
         self._turns: dict[str, int] = {}
+        self._way = self._way_of(snapshot, peers)
         self._peers = weakref.WeakKeyDictionary[Snapshot, Mapping[str, Peer]]({snapshot: peers})
         self._errors = metrics.numbers("greenlane_upstream_errors")
 
@@ -83,6 +84,7 @@ class DataPlane:
         """From now on requests begin under this snapshot; those under way keep theirs."""
         self._peers[snapshot] = peers
         self.snapshot, self.peers, self.limits = snapshot, peers, snapshot.config.limits
+        self._way = self._way_of(snapshot, peers)
 
     # what the connection asks for: proxy.server.Gateway
 
@@ -150,12 +152,15 @@ class DataPlane:
             hub = Hub(call)
             if plan.translates and operation.api != "chat":
                 call = self._through_hub(call, plan, hub)
-            decision = await self._decide(exchange, call, plan, admission)
+            key, decision = self._standing(call, plan, admission)
             if decision is None:
-                return
-            await self._carry_out(
-                exchange, admission, Journey(exchange=exchange, admission=admission, call=call, plan=plan, decision=decision, hub=hub)
-            )
+                decision = await self._decide(exchange, call, plan, admission, key)
+                if decision is None:
+                    return
+            journey = Journey(exchange=exchange, admission=admission, call=call, plan=plan, decision=decision, hub=hub)
+            snapshot = admission.snapshot
+            way = self._way if snapshot is self.snapshot else self._way_of(snapshot, self._peers_of(snapshot))
+            self._finished(journey, await attempt(journey, way))
         except Refusal as refusal:
             self._refused(exchange, admission, call, refusal)
         except AdapterError as error:
@@ -190,18 +195,21 @@ class DataPlane:
         wishes = call.wishes
         return plan.tightened(wishes.require, wishes.prefer, wishes.substitute) if wishes.limited else plan
 
-    async def _decide(self, exchange: Exchange, call: Call, plan: Plan, admission: Admission) -> Decision | None:
-        """The decision; waits while everything is full. None: the client left meanwhile."""
+    def _standing(self, call: Call, plan: Plan, admission: Admission) -> tuple[Key | None, Decision | None]:
+        """What a decision for this call is kept under, if it can be, and the one that is kept and holds."""
+        if not plan.constant or call.previous_response_id is not None:
+            return None, None
+        key = key_of(call.ask)
+        kept = plan.standing.get(key)
+        return key, None if kept is None else recalled(kept, self._peers_of(admission.snapshot), self.trouble)
+
+    async def _decide(self, exchange: Exchange, call: Call, plan: Plan, admission: Admission, key: Key | None) -> Decision | None:
+        """The decision, kept under its key; waits while everything is full. None: the client left meanwhile."""
         peers = self._peers_of(admission.snapshot)
         home = None
         if call.previous_response_id is not None:
             team = admission.grant.team if admission.grant else None
             home = await asyncio.get_running_loop().create_task(self.continuity.home(team, call.previous_response_id))
-        key = key_of(call.ask) if plan.constant and home is None else None
-        if key is not None:
-            kept = plan.standing.get(key)
-            if kept is not None and (decision := recalled(kept, peers, self.trouble)) is not None:
-                return decision
         began_s = perf_counter()
         while True:
             found = candidates(call, plan, peers, perf_counter(), self._home(call, plan, admission))
@@ -248,23 +256,26 @@ class DataPlane:
             ask = msgspec.structs.replace(call.ask, members=call.ask.members | {error.param or call.operation.api})
             return msgspec.structs.replace(call, ask=ask)
 
-    async def _carry_out(self, exchange: Exchange, admission: Admission, journey: Journey) -> None:
-        call, plan, decision = journey.call, journey.plan, journey.decision
-        way = Way(
-            peers=self._peers_of(admission.snapshot),
-            headers=admission.headers,
-            request_id=admission.request_id,
-            commit=self.finish.commit(journey),
+    def _way_of(self, snapshot: Snapshot, peers: Mapping[str, Peer]) -> Way:
+        limits = snapshot.config.limits
+        return Way(
+            peers=peers,
+            commit=self.finish.commit,
             failed=self._count_failure,
             freed=self.waiting.freed,
             trouble=self.trouble,
-            answer_bytes=self.limits.answer_bytes,
-            event_bytes=self.limits.event_bytes,
+            answer_bytes=limits.answer_bytes,
+            event_bytes=limits.event_bytes,
         )
-        tried = await attempt(exchange, call, plan, decision, journey.hub, way)
+
+    def _finished(self, journey: Journey, tried: Tried) -> None:
+        """Ends the exchange as its attempts ended. Raises where there was none."""
+        call, admission = journey.call, journey.admission
         if tried.served is None:
             raise tried.unexpressed or Refusal(503, "unavailable", "Every deployment is down.", headers=b"retry-after: 5\r\n")
-        self._remember(call, plan, admission, tried)
+        if not journey.plan.constant:
+            # where the order follows from the request's size, nobody asks for it
+            self._remember(call, journey.plan, admission, tried)
         if call.operation.api == "responses" and tried.response_id is not None and admission.grant is not None:
             self.continuity.remember(admission.grant.team, tried.response_id, tried.served.name)
         self.finish.finish(journey, tried)
@@ -285,14 +296,7 @@ class DataPlane:
         return self.affinity.home(admission.grant.team, call.member.name, bytes(call.members["messages"]))
 
     def _remember(self, call: Call, plan: Plan, admission: Admission, tried: Tried) -> None:
-        # where the order follows from the request's size, nobody asks for it
-        if (
-            tried.served is None
-            or plan.constant
-            or len(plan.prepared.places) < 2
-            or call.operation.api != "chat"
-            or admission.grant is None
-        ):
+        if tried.served is None or len(plan.prepared.places) < 2 or call.operation.api != "chat" or admission.grant is None:
             return
         self.affinity.remember(admission.grant.team, call.member.name, bytes(call.members["messages"]), tried.served.name)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from time import perf_counter, time
 from typing import NamedTuple
 
@@ -10,19 +11,16 @@ import msgspec
 
 from adapters._base import Fault, Usage
 from carbon.footprint import Footprint, ProviderReport
-from policies._base import Decision
 from proxy.dataplane import answer, refusals
-from proxy.dataplane.admit import Admission
 from proxy.dataplane.ask import Call
-from proxy.dataplane.attempt import Commit, Tried, failure
-from proxy.dataplane.carriage import Facts, Hub, read_answer, reply
+from proxy.dataplane.attempt import Journey, Tried, failure
+from proxy.dataplane.carriage import Facts, read_answer, reply
 from proxy.dataplane.counting import Counter
 from proxy.dataplane.peer import Peer
 from proxy.dataplane.relay import Result
-from proxy.dataplane.settle import NO_TOKENS, NOTHING, Account, Ending, Settler, account, counted, forecast, reason_of, report_in, told
-from proxy.exchange import Exchange
+from proxy.dataplane.settle import NO_TOKENS, NOTHING, Account, Ending, Settler, account, forecast, reason_of, report_in, reported, told
 from proxy.records import Tokens
-from proxy.snapshot import Plan, Served
+from proxy.snapshot import Served
 
 EVENTS = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
 HEADER_BYTES = 1000
@@ -41,27 +39,14 @@ class Outcome(NamedTuple):
     response_id: str | None = None
 
 
-class Journey(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
-    """What is fixed once a decision has been made."""
-
-    exchange: Exchange
-    admission: Admission
-    call: Call
-    plan: Plan
-    decision: Decision
-    hub: Hub
-
-    def __repr__(self) -> str:
-        return f"<Journey {self.admission.entry_id}>"
-
-    @property
-    def verbose(self) -> bool:
-        grant = self.admission.grant
-        return (
-            self.call.wishes.verbose
-            or self.admission.snapshot.config.server.verbose
-            or (grant is not None and grant.key is not None and grant.explain)
-        )
+def _verbose(journey: Journey) -> bool:
+    admission = journey.admission
+    grant = admission.grant
+    return (
+        journey.call.wishes.verbose
+        or admission.snapshot.config.server.verbose
+        or (grant is not None and grant.key is not None and grant.explain)
+    )
 
 
 class Finish:
@@ -71,22 +56,19 @@ class Finish:
         self._settler = settler
         self._counter = counter
 
-    def commit(self, journey: Journey) -> Commit:
+    def commit(
+        self, journey: Journey, served: Served, peer: Peer, number: int, ignored: tuple[str, ...]
+    ) -> Callable[[list[tuple[bytes, bytes]], bytes], None]:
         """What sends the head of a stream with its first bytes: made for each attempt, called at its commit point."""
 
-        def for_attempt(
-            served: Served, peer: Peer, number: int, ignored: tuple[str, ...]
-        ) -> Callable[[list[tuple[bytes, bytes]], bytes], None]:
-            def send(headers: list[tuple[bytes, bytes]], first: bytes) -> None:
-                call = journey.call
-                footprint = forecast(call, served) if call.operation.text else Footprint(intensity=served.intensity)
-                head = self._head(journey, (served, peer), (number, ignored), footprint, None)
-                kind = EVENTS if call.operation.text else content_type(headers)
-                journey.exchange.start(200, head + kind + passed_on(headers), first)
+        def send(headers: list[tuple[bytes, bytes]], first: bytes) -> None:
+            call = journey.call
+            footprint = forecast(call, served) if call.operation.text else Footprint(intensity=served.intensity)
+            head = self._head(journey, (served, peer), (number, ignored), footprint, None)
+            kind = EVENTS if call.operation.text else content_type(headers)
+            journey.exchange.start(200, head + kind + passed_on(headers), first)
 
-            return send
-
-        return for_attempt
+        return send
 
     def finish(self, journey: Journey, tried: Tried) -> None:
         """Ends the exchange as the attempt ended."""
@@ -107,18 +89,20 @@ class Finish:
         if served is None or peer is None or facts is None:
             raise ValueError("a whole answer comes from somewhere")
         result = tried.result
-        if facts.usage is None and call.operation.text and not facts.text:
-            facts = self._reread(journey, served, peer, result)
-        said = facts.text
-        worked = self._account(journey, tried, facts.usage, lambda: said, facts.report)
-        if facts.usage is None and call.operation.text:
+        text = call.operation.text
+        if facts.usage is None and text:
+            if not facts.text:
+                facts = self._reread(journey, served, peer, result)
+            worked = self._account(journey, tried, None, facts.text, facts.report)
             facts = msgspec.structs.replace(facts, usage=_usage(worked.tokens))
+        else:
+            worked = self._account(journey, tried, facts.usage, b"", facts.report)
         shown = told(journey.admission.entry_id, worked, served, journey.plan.policy, reason_of(journey.decision, tried.candidate))
         body = reply(call, served, journey.hub, result.body, facts, shown)
         self._settle(journey, tried, worked, Outcome(200, "completed", response_id=facts.response_id))
         head = self._head(journey, (served, peer), (len(tried.attempts), tried.ignored), worked.footprint, worked.cost_usd)
-        kind = JSON if call.operation.text else content_type(result.headers)
-        journey.exchange.respond(200, head + kind + passed_on(result.headers), body)
+        kind = JSON if text else content_type(result.headers)
+        journey.exchange.respond(200, b"%b%b%b" % (head, kind, passed_on(result.headers)), body)
 
     def _reread(self, journey: Journey, served: Served, peer: Peer, result: Result) -> Facts:
         """The answer once more with its text, because it reports no usage; from now on the text is kept at once."""
@@ -130,12 +114,12 @@ class Finish:
         if served is None or peer is None:
             raise ValueError("a stream comes from somewhere")
         if stream is None:
-            self._settle(journey, tried, self._account(journey, tried, None, bytes, None), Outcome(200, "completed"))
+            self._settle(journey, tried, self._account(journey, tried, None, b"", None), Outcome(200, "completed"))
             journey.exchange.end()
             return
         missing = stream.usage is None
         peer.usage_missing = peer.usage_missing or missing
-        worked = self._account(journey, tried, stream.usage, lambda: bytes(stream.text), report_in(stream.comments))
+        worked = self._account(journey, tried, stream.usage, stream.text, report_in(stream.comments))
         if missing:
             stream.usage = _usage(worked.tokens)
         shown = told(journey.admission.entry_id, worked, served, journey.plan.policy, reason_of(journey.decision, tried.candidate))
@@ -147,7 +131,7 @@ class Finish:
         fault = refusals.scrubbed(tried.result.fault or Fault(message="The upstream broke the stream."), _secret(tried))
         stream = tried.stream
         usage = None if stream is None else stream.usage
-        worked = self._account(journey, tried, usage, lambda: b"" if stream is None else bytes(stream.text), None)
+        worked = self._account(journey, tried, usage, b"" if stream is None else stream.text, None)
         self._settle(journey, tried, worked, Outcome(200, "truncated", fault.code or "upstream_error"))
         if stream is None:
             journey.exchange.abort()
@@ -161,7 +145,7 @@ class Finish:
             served = tried.served
             worked = Account(tokens=NO_TOKENS, footprint=Footprint(intensity=None if served is None else served.intensity), cost_usd=None)
         else:
-            worked = self._account(journey, tried, stream.usage, lambda: bytes(stream.text), None)
+            worked = self._account(journey, tried, stream.usage, stream.text, None)
         self._settle(journey, tried, worked, Outcome(499, "client_gone"))
 
     def _failed(self, journey: Journey, tried: Tried) -> None:
@@ -179,22 +163,23 @@ class Finish:
         journey.exchange.respond(status, head + JSON + lines, body)
 
     def _account(
-        self, journey: Journey, tried: Tried, usage: Usage | None, text: Callable[[], bytes], report: ProviderReport | None
+        self, journey: Journey, tried: Tried, usage: Usage | None, text: bytes | bytearray, report: ProviderReport | None
     ) -> Account:
         served = tried.served
         if served is None:
             return NOTHING
-        call = journey.call
-        if not call.operation.text and usage is None:
+        if usage is not None and usage.input_tokens is not None:
+            tokens = reported(usage, usage.input_tokens)
+        elif not journey.call.operation.text and usage is None:
             return Account(tokens=NO_TOKENS, footprint=Footprint(intensity=served.intensity), cost_usd=None)
+        else:
+            tokens = self._counted(journey.call, bytes(text), tried.events)
+        return account(served, tokens, report, perf_counter() - tried.started_s)
 
-        def count() -> tuple[int, int]:
-            said = text()
-            return self._counter.tokens(bytes(call.members.get("messages", call.body))), self._counter.tokens(
-                said
-            ) if said else tried.events
-
-        return account(served, counted(usage, count), report, perf_counter() - tried.started_s)
+    def _counted(self, call: Call, said: bytes, events: int) -> Tokens:
+        """Tokens counted here, because the upstream reported none."""
+        output = self._counter.tokens(said) if said else events
+        return Tokens(input=self._counter.tokens(bytes(call.members.get("messages", call.body))), output=output, estimated=True)
 
     def _head(
         self,
@@ -218,7 +203,7 @@ class Finish:
             forecast=journey.call.ask.stream,
         )
         head = answer.answered(journey.admission, shown)
-        if journey.verbose:
+        if _verbose(journey):
             rejected = tuple(f"{each.deployment}={each.constraint}" for each in decision.rejected)
             room_bytes = HEADER_BYTES - len(head)
             head += answer.verbose(footprint, journey.admission.snapshot, (rejected, ignored), room_bytes, time())
@@ -254,14 +239,12 @@ class Finish:
 
 def passed_on(headers: list[tuple[bytes, bytes]]) -> bytes:
     """The upstream's header lines that are the client's business."""
-    lines = b""
-    for name, value in headers:
-        if name not in _ORDINARY and (name in answer.PASSED_ON or name.startswith(answer.PASSED_ON_PREFIXES)):
-            lines += name + b": " + value + b"\r\n"
-    return lines
+    return b"".join([b"%b: %b\r\n" % header for header in headers if _passes(header[0])])
 
 
-_ORDINARY = frozenset({b"content-type", b"content-length", b"date", b"server", b"transfer-encoding", b"connection", b"cache-control"})
+@lru_cache(maxsize=256)
+def _passes(name: bytes) -> bool:
+    return name in answer.PASSED_ON or name.startswith(answer.PASSED_ON_PREFIXES)
 
 
 def content_type(headers: list[tuple[bytes, bytes]]) -> bytes:

@@ -73,7 +73,7 @@ class Relay:
         self,
         exchange: Exchange,
         stream: Stream | None,
-        on_commit: Callable[[list[tuple[bytes, bytes]], bytes], None],
+        on_commit: Callable[[list[tuple[bytes, bytes]], bytes], None] | None,
         answer_bytes: int,
         *,
         raw: bool = False,
@@ -225,7 +225,8 @@ class Relay:
             return
         self._committed = True
         first, self._held = self._held + out, b""
-        self._on_commit(self._headers, first)
+        if self._on_commit is not None:
+            self._on_commit(self._headers, first)
 
     def _broken(self, fault: Fault, kind: str) -> None:
         self._abort()

@@ -92,18 +92,15 @@ def account(served: Served, tokens: Tokens, report: ProviderReport | None, secon
     return Account(tokens=tokens, footprint=footprint, cost_usd=cost, report=report)
 
 
-def counted(usage: Usage | None, text: Callable[[], tuple[int, int]]) -> Tokens:
-    """Tokens as reported, or counted (input, output) where they were not."""
-    if usage is not None and usage.input_tokens is not None:
-        return Tokens(
-            input=usage.input_tokens,
-            cached=usage.cached_tokens,
-            cache_write=usage.cache_write_tokens,
-            output=usage.output_tokens if usage.output_tokens is not None else 0,
-            reasoning=usage.reasoning_tokens,
-        )
-    input_tokens, output_tokens = text()
-    return Tokens(input=input_tokens, output=output_tokens, estimated=True)
+def reported(usage: Usage, input_tokens: int) -> Tokens:
+    """Tokens as the upstream reported them."""
+    return Tokens(
+        input=input_tokens,
+        cached=usage.cached_tokens,
+        cache_write=usage.cache_write_tokens,
+        output=usage.output_tokens if usage.output_tokens is not None else 0,
+        reasoning=usage.reasoning_tokens,
+    )
 
 
 def report_in(comments: list[bytes]) -> ProviderReport | None:

@@ -1,0 +1,65 @@
+"""One timer a loop that looks at every client connection, for what is too slow; one a request would cost more than its parsing."""
+
+from __future__ import annotations
+
+import asyncio
+from time import perf_counter
+from typing import ClassVar, Protocol
+
+SWEEP_S = 0.5
+CUT_TURNS = 100
+"""Turns of the loop that aborted connections may take to say so."""
+
+
+class Swept(Protocol):
+    """A client connection, as the sweep sees it."""
+
+    def abort(self) -> None: ...
+
+    def sweep(self, now_s: float) -> None:
+        """Ends what is too slow: headers, a body that stalls, a connection that idles."""
+        ...
+
+
+class Sweep:
+    """The connections of one loop."""
+
+    _loops: ClassVar[dict[int, Sweep]] = {}
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.connections: set[Swept] = set()
+        self.running = False
+
+    @classmethod
+    def of(cls, loop: asyncio.AbstractEventLoop) -> Sweep:
+        found = cls._loops.get(id(loop))
+        if found is None or found.loop is not loop:
+            found = cls._loops[id(loop)] = cls(loop)
+        return found
+
+    def add(self, connection: Swept) -> None:
+        self.connections.add(connection)
+        if not self.running:
+            self.running = True
+            self.loop.call_later(SWEEP_S, self._turn)
+
+    def discard(self, connection: Swept) -> None:
+        self.connections.discard(connection)
+
+    async def cut(self) -> None:
+        """Drops every connection, so that what is still under way ends and is settled, and waits until it is."""
+        for connection in list(self.connections):
+            connection.abort()
+        for _ in range(CUT_TURNS):
+            if not self.connections:
+                return
+            await asyncio.sleep(0)
+
+    def _turn(self) -> None:
+        now_s = perf_counter()
+        for connection in list(self.connections):
+            connection.sweep(now_s)
+        self.running = bool(self.connections)
+        if self.running:
+            self.loop.call_later(SWEEP_S, self._turn)
