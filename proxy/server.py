@@ -213,7 +213,8 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         self.incoming = exchange = Exchange(self)
-        self.lines = exchange.headers
+        self.lines = exchange.headers = []
+        exchange.parts = []
 
     def on_url(self, url: bytes) -> None:
         exchange = cast("Exchange", self.incoming)

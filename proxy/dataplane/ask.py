@@ -23,12 +23,17 @@ from proxy.errors import Refusal
 from proxy.snapshot import Member, Snapshot
 
 BYTES_PER_TOKEN = 4
+NAMES_CHARS = 1000
+"""Of all members of a body together; with more, nothing is remembered of it."""
+LONG_CHARS = 64
 IMAGE_TOKENS = 800
 """What a forecast takes for an image; vendors' figures lie between 85 and 1,600."""
 _MODEL = b'"model"'
 _PARTS = b'"type"'
 """Without it a body has neither parts nor tools: one search instead of seven."""
 _PLAIN = frozenset({"model", "messages", "input", "prompt", "stream", "stream_options", "greenlane"})
+_CAPS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
+"""The first of these that says a number counts."""
 _DEFAULTS: Mapping[str, tuple[bytes, ...]] = {
     "n": (b"1",),
     "logprobs": (b"false",),
@@ -48,6 +53,7 @@ _DEFAULTS: Mapping[str, tuple[bytes, ...]] = {
 }
 _PAYLOAD = re.compile(rb'(?:;base64,|"data"\s*:\s*"|"file_data"\s*:\s*")[A-Za-z0-9+/=_-]{256,}')
 _NONE: frozenset[str] = frozenset()
+_NO_OPTIONS: dict[str, Any] = {}
 _int = msgspec.json.Decoder(int).decode
 _str = msgspec.json.Decoder(str).decode
 
@@ -91,11 +97,9 @@ def read(body: bytes, content_type: bytes, operation: Operation, sent: Mapping[s
         raise Refusal(400, "unknown_policy", "There is no policy of that name.", param="greenlane.policy")
     if policy is not None and wanted.policy is None:
         wanted = msgspec.structs.replace(wanted, policy=policy)
-    stream = _flag(members, "stream")
-    options = _options(members) if stream else {}
-    ask = _ask(body, members, operation, member, snapshot)
-    if stream or wanted.task is not None:
-        ask = msgspec.structs.replace(ask, stream=stream, task=wanted.task)
+    stream = "stream" in members and _flag(members, "stream")
+    options = _options(members) if stream and "stream_options" in members else _NO_OPTIONS
+    ask = _ask(body, members, operation, (member, stream, wanted.task), snapshot.config.limits)
     continues = operation.api == "responses" and bytes(members.get("previous_response_id", b"null")) != b"null"
     return Call(
         operation=operation,
@@ -106,8 +110,8 @@ def read(body: bytes, content_type: bytes, operation: Operation, sent: Mapping[s
         member=member,
         ask=ask,
         wishes=wanted,
-        wants_usage=options.get("include_usage") is True,
-        continuous_usage=options.get("continuous_usage_stats") is True,
+        wants_usage=bool(options) and options.get("include_usage") is True,
+        continuous_usage=bool(options) and options.get("continuous_usage_stats") is True,
         previous_response_id=_text(members, "previous_response_id") if continues else None,
     )
 
@@ -122,11 +126,7 @@ def through_hub(call: Call, hub: Json) -> Call:
 
 
 def _object(body: bytes, content_type: bytes, bounds: Bounds) -> View:
-    if (
-        content_type
-        and not content_type.lower().startswith((b"application/json", b"text/json", b"text/plain"))
-        and b"+json" not in content_type
-    ):
+    if content_type != b"application/json" and not _is_json(content_type):
         raise Refusal(415, "unsupported_media_type", "The body must be sent as application/json.")
     if not body:
         raise AdapterError("The body is empty; a JSON object was expected.")
@@ -138,6 +138,12 @@ def _object(body: bytes, content_type: bytes, bounds: Bounds) -> View:
         if body.find(_MODEL, first + 1) > 0 and has_duplicate(body, "model"):
             raise AdapterError("`model` is given twice.", "model")
     return members
+
+
+def _is_json(content_type: bytes) -> bool:
+    """Whether a body of that type is read as JSON; without a type, and as plain text, it is."""
+    known = content_type.lower().startswith((b"application/json", b"text/json", b"text/plain"))
+    return known or not content_type or b"+json" in content_type
 
 
 def _form(body: bytes, content_type: bytes) -> tuple[bytes, View, _multipart.Field | None]:
@@ -171,16 +177,20 @@ def _model(members: View, snapshot: Snapshot, operation: Operation) -> tuple[Mem
     raise Refusal(404, "model_not_found", "The model does not exist here, or this key may not use it.", param="model")
 
 
-def _ask(body: bytes, members: View, operation: Operation, member: Member, snapshot: Snapshot) -> Ask:
-    bounds = snapshot.config.limits
-    choices = _count(members, "n") or 1
+def _ask(body: bytes, members: View, operation: Operation, told: tuple[Member, bool, str | None], bounds: Bounds) -> Ask:
+    """`told`: which model, whether it is to be streamed, and which task it is for."""
+    member, stream, task = told
+    choices = (_count(members, "n") or 1) if "n" in members else 1
     if choices > bounds.n:
         raise AdapterError(f"`n` may be at most {bounds.n}.", "n")
     if operation.api == "chat":
         messages = members.get("messages")
         if messages is None or bytes(messages)[:1] != b"[":
             raise AdapterError("`messages` must be an array.", "messages")
-    cap = _count(members, "max_completion_tokens") or _count(members, "max_output_tokens") or _count(members, "max_tokens")
+    cap = None
+    for name in _CAPS:
+        if name in members and (cap := _count(members, name)):
+            break
     expected = member.own[0].expected_output_tokens if member.own else bounds.expected_output_tokens
     if not operation.text:
         cap, expected = 0, 0
@@ -189,12 +199,13 @@ def _ask(body: bytes, members: View, operation: Operation, member: Member, snaps
     return Ask(
         model=member.name,
         api=operation.api,
-        stream=False,
+        stream=stream,
         input_tokens=rounded_up(_input_tokens(body, parts=parts)),
         max_output_tokens=total,
         expected_output_tokens=(expected if cap is None else min(cap, expected)) * choices,
         needs=_needs(body, members, choices, parts=parts) if operation.text else _NONE,
         members=_unusual(members),
+        task=task,
         choices=choices,
     )
 
@@ -226,16 +237,17 @@ def rounded_up(tokens: int) -> int:
 
 
 def _unusual(members: View) -> frozenset[str]:
-    """Members with another value than their default."""
-    return _set_of(
-        tuple(
-            [
-                name
-                for name, raw in members.items()
-                if name not in _PLAIN and (value := bytes(raw)) != b"null" and value not in _DEFAULTS.get(name, ())
-            ]
-        )
-    )
+    """Members with another value than their default. Names that no API has are cut: what is kept of them must stay small."""
+    names = tuple(members)
+    if sum(map(len, names)) > NAMES_CHARS:
+        return frozenset([name[:LONG_CHARS] for name, usual in _judged.__wrapped__(names) if bytes(members[name]) not in usual])
+    return _set_of(tuple([name for name, usual in _judged(names) if bytes(members[name]) not in usual]))
+
+
+@lru_cache(maxsize=1024)
+def _judged(names: tuple[str, ...]) -> tuple[tuple[str, tuple[bytes, ...]], ...]:
+    """Which of these members count where they have another value than these."""
+    return tuple((name, (b"null", *_DEFAULTS.get(name, ()))) for name in names if name not in _PLAIN)
 
 
 @lru_cache(maxsize=1024)

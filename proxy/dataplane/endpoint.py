@@ -42,6 +42,8 @@ from proxy.telemetry.metrics import Metrics
 log = logging.getLogger("greenlane.endpoint")
 STANDING = 2048
 """Decisions kept a plan."""
+MEMBERS = 40
+"""A request with more members than any API has is decided by itself."""
 QUEUE_S = 60.0
 """A request waits for a free place as long as it would wait for a first byte."""
 
@@ -197,7 +199,7 @@ class DataPlane:
 
     def _standing(self, call: Call, plan: Plan, admission: Admission) -> tuple[Key | None, Decision | None]:
         """What a decision for this call is kept under, if it can be, and the one that is kept and holds."""
-        if not plan.constant or call.previous_response_id is not None:
+        if not plan.constant or call.previous_response_id is not None or len(call.ask.members) > MEMBERS:
             return None, None
         key = key_of(call.ask)
         kept = plan.standing.get(key)
