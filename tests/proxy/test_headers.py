@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.harness import Served, Upstream, ask, completion, exchange
+from tests.harness import ask, completion, exchange, serving
 
 LONG = "n" * 100
 FLEET = """
@@ -36,12 +36,8 @@ VERBOSE = {"x-carbon-basis", "x-carbon-source", "x-carbon-as-of", "x-carbon-age-
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
-    host = Upstream()
-    made = Served(FLEET.format(url=host.url, long=LONG), tmp_path_factory.mktemp("headers") / "proxy")
-    made.host = host
-    yield made
-    made.close()
-    host.close()
+    with serving(lambda url: FLEET.format(url=url, long=LONG), tmp_path_factory.mktemp("headers")) as made:
+        yield made
 
 
 @pytest.fixture
