@@ -1,3 +1,5 @@
+"""A served model's name finds its row; size and precision that a name states."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""The inputs of a deployment's figures: stated, known from the tables, or assumed."""
+
 from __future__ import annotations
 
 import msgspec

@@ -1,3 +1,5 @@
+"""Connecting: names, addresses, TLS, and deadlines on all of them."""
+
 from __future__ import annotations
 
 import asyncio
