@@ -32,7 +32,7 @@ def test_intensities_come_only_under_licences_that_may_ship():
 
 def test_there_are_as_many_intensities_as_the_documentation_says():
     kinds = [row.kind for row in shipped.intensities().values()]
-    assert {kind: kinds.count(kind) for kind in set(kinds)} == {"country": 93, "aggregate": 2, "subregion": 27, "cloud-region": 115}
+    assert {kind: kinds.count(kind) for kind in set(kinds)} == {"country": 93, "aggregate": 2, "subregion": 27, "cloud-region": 119}
 
 
 def test_the_lifecycle_column_is_the_value_or_its_conversion():
@@ -66,6 +66,17 @@ def test_every_region_stands_in_a_known_country_and_has_an_intensity():
         assert region.country in shipped.countries()
         assert region.intensity_zone in shipped.intensities()
         assert region.zone == f"{region.provider}:{region.region}"
+
+
+def test_a_region_placed_on_another_ones_grid_or_on_its_country_has_that_ones_figure():
+    rows = shipped.intensities()
+    for row in rows.values():
+        if row.name.startswith("same grid as "):
+            other = rows[row.name.removeprefix("same grid as ")]
+            assert (row.gco2_per_kwh, row.basis, row.year) == (other.gco2_per_kwh, other.basis, other.year)
+        elif row.name.startswith("mapped to country "):
+            country = shipped.countries()[shipped.regions()[row.zone].country]
+            assert row.gco2_per_kwh == rows[country.alpha3].gco2_per_kwh
 
 
 def test_every_cloud_row_has_a_region():
