@@ -18,10 +18,11 @@ HEAD = """# Dialects
 
 <!-- written by `python docs/make_dialects.py > docs/dialects.md`; do not edit: a test compares this page with the code -->
 
-A client speaks one of three dialects to Greenlane: OpenAI chat completions, OpenAI responses or Anthropic messages. A deployment
-speaks one of its own (`dialect:` in its configuration). Where both are the same, the client's bytes go through and only the model
-name, the `greenlane` member and the usage option are changed. Where they differ, the request is translated to an OpenAI chat
-completion in memory, and from there to the deployment's dialect; the answer takes the same way back.
+A client speaks one of three dialects to Greenlane: OpenAI chat completions, OpenAI responses or Anthropic messages; scripts may send
+a mere prompt to `/generate`. A deployment speaks one of its own (`dialect:` in its configuration). Where both are the same, the
+client's bytes go through and only the model name, the `greenlane` member and the usage option are changed. Where they differ, the
+request is translated to an OpenAI chat completion in memory, and from there to the deployment's dialect; the answer takes the same
+way back.
 """
 
 OPERATIONS_INTRO = """

@@ -64,7 +64,7 @@ async def _serve(runtime: Runtime, *, vendors: bool) -> None:
     server = made_server(runtime)
     background: list[asyncio.Task[None]] = []
     if runtime.path is None:
-        background.append(asyncio.create_task(_find(runtime, vendors=vendors)))
+        background.append(asyncio.create_task(_find(runtime, server.announced, vendors=vendors)))
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, runtime.reload)
     gc.collect()
     gc.freeze()
@@ -85,7 +85,7 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def made_server(runtime: Runtime) -> uvicorn.Server:
+def made_server(runtime: Runtime) -> _Server:
     """The server of a started runtime; `serve()` runs it."""
     settings = runtime.config.server
     config = uvicorn.Config(
@@ -113,6 +113,7 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, runtime: Runtime) -> None:
         super().__init__(config)
         self._runtime = runtime
+        self.announced = asyncio.Event()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -134,6 +135,7 @@ class _Server(uvicorn.Server):
         if self.started and self.servers:
             port = self.servers[0].sockets[0].getsockname()[1]
             announce(self._runtime, port)
+            self.announced.set()
 
     async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         self._runtime.draining = True
@@ -158,12 +160,13 @@ def application(runtime: Runtime) -> Litestar:
     )
 
 
-async def _find(runtime: Runtime, *, vendors: bool) -> None:
-    """Looks for local servers beside the serving, and takes in what it finds."""
+async def _find(runtime: Runtime, announced: asyncio.Event, *, vendors: bool) -> None:
+    """Looks for local servers beside the serving, takes in what it finds, and tells it below the announcement."""
     found = await discover(own_port=runtime.config.server.port)
     if found:
         config = embedded(found, vendors=vendors, environ=os.environ)
         runtime.swap(msgspec.structs.replace(config, server=runtime.config.server))
+    await announced.wait()
     _say_fleet(runtime, found)
 
 
@@ -186,7 +189,7 @@ def announce(runtime: Runtime, port: int) -> None:
 
 
 def _say_fleet(runtime: Runtime, found: list[Found]) -> None:
-    lines = [f"{len(found)} models found on this machine."] if runtime.path is None else []
+    lines = [f"{len(found)} {'model' if len(found) == 1 else 'models'} found on this machine."] if runtime.path is None else []
     for served in runtime.snapshot().served.values():
         intensity = served.intensity
         grid = (

@@ -199,7 +199,8 @@ class Policy(Section, frozen=True):
     extends: str | None = None
     """A policy whose settings this one begins with."""
     objective: str | None = None
-    """What is best: lowest_carbon, cheapest, fastest, best_quality, weighted, round_robin, least_loaded; left out: least_loaded."""
+    """What is best: lowest_carbon, cheapest, fastest, best_quality, weighted, round_robin, least_loaded; left out: least_loaded, of a group
+    lowest_carbon."""
     weights: dict[Literal["carbon", "cost", "latency", "quality"], NonNegative] | None = None
     """For the objective weighted: how much carbon, cost, latency and quality count."""
     bounds: WeightedBounds = WeightedBounds()

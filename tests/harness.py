@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -411,3 +411,40 @@ class Ear:
 
     def _reply(self, wire: socket.socket, body: bytes, *, status: int = 200, kind: bytes = b"application/json") -> None:
         wire.sendall(b"HTTP/1.1 %d X\r\ncontent-type: %b\r\ncontent-length: %d\r\n\r\n%b" % (status, kind, len(body), body))
+
+
+@contextlib.contextmanager
+def serving(text: Callable[[str], str], folder: Path, environ: dict[str, str] | None = None) -> Iterator[Served]:
+    """A proxy before one upstream, its `host`, for all tests of a module. `text` makes the configuration from the upstream's address."""
+    host = Upstream()
+    made = Served(text(host.url), folder / "proxy", environ)
+    made.host = host
+    yield made
+    made.close()
+    host.close()
+
+
+def chosen(answer: Any) -> tuple[str, str]:
+    """Which deployment answered, and why."""
+    assert answer.status_code == 200, answer.text
+    return answer.headers["x-greenlane-deployment"], answer.headers["x-greenlane-reason"]
+
+
+def held(upstream: Upstream) -> threading.Event:
+    """Makes an upstream answer only when told; returns the switch."""
+    let = threading.Event()
+
+    def wait(received: Any, handler: Any) -> None:
+        let.wait(10)
+        completion(received, handler)
+
+    upstream.answer = wait
+    return let
+
+
+def until(true: Callable[[], Any], timeout_s: float = 10.0) -> None:
+    """Returns once it is so."""
+    end_s = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < end_s, "waited in vain"
+        time.sleep(0.01)

@@ -40,12 +40,20 @@ def _tell(file: str, examination: Examination) -> None:
     if problems:
         print(table(("where", "", "setting", "problem"), [_row(file, problem) for problem in problems]), end="")
     config = examination.config
-    errors = sum(not problem.warning for problem in problems)
     if config is None:
-        print(f"{file}: {errors} {'problem' if errors == 1 else 'problems'}")
+        print(f"{file}: {_counted(sum(not problem.warning for problem in problems), 'problem')}")
         return
-    parts = f"{len(config.deployments)} deployments, {len(config.policies)} policies, {len(config.keys)} keys"
-    print(f"{file}: good ({parts}{f', {len(problems)} warnings' if problems else ''})")
+    parts = [
+        _counted(len(config.deployments), "deployment"),
+        _counted(len(config.policies), "policy", "policies"),
+        _counted(len(config.keys), "key"),
+        *([_counted(len(problems), "warning")] if problems else []),
+    ]
+    print(f"{file}: good ({', '.join(parts)})")
+
+
+def _counted(number: int, one: str, several: str | None = None) -> str:
+    return f"{number} {one if number == 1 else several or one + 's'}"
 
 
 def _row(file: str, problem: Problem) -> tuple[str, str, str, str]:

@@ -7,15 +7,17 @@ import asyncio
 import importlib
 import json
 import os
+import sys
 from typing import Any
 
 import msgspec
 
 from proxy.cli.table import table
 from proxy.config import Config
-from proxy.configuration import load
+from proxy.configuration import ConfigurationError, examine
 from proxy.configuration.discovery import discover
 from proxy.configuration.embedded import embedded
+from proxy.configuration.reading import read
 
 _NAMES = ("policy", "privacy", "regions", "max-g", "max-g-per-kwh", "max-usd", "max-ttft-s", "min-quality", "substitute", "prefer")
 CONSTRAINTS = {name: f"x-greenlane-{name}" for name in _NAMES}
@@ -53,8 +55,22 @@ def route(options: argparse.Namespace) -> int:
 def _config(options: argparse.Namespace) -> Config:
     path = options.config or os.environ.get("GREENLANE_CONFIG")
     if path:
-        return load(path)
+        return _read(path)
     return embedded(asyncio.run(discover()), vendors=options.vendors, environ=os.environ)
+
+
+def _read(path: str) -> Config:
+    """The configuration in a file, its secrets present or not. Those that are not are told on standard error."""
+    text = read(path)
+    examination = examine(text)
+    if examination.config is None:
+        raise ConfigurationError([problem for problem in examination.problems if not problem.warning], path)
+    everything = examine(text, os.environ, missing_is_error=False).problems
+    absent = [problem for problem in everything if problem not in examination.problems]
+    sys.stderr.writelines(f"{problem.told(path)}\n" for problem in absent)
+    if absent:
+        sys.stderr.write("greenlane: nothing is sent, so the decision is explained without them\n")
+    return examination.config
 
 
 def _shown(explanation: dict[str, Any]) -> str:

@@ -45,4 +45,13 @@ def usage(options: argparse.Namespace) -> int:
 def _shown(body: Any, group: str) -> str:
     rows = body.get("data") if isinstance(body, dict) else body
     rows = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-    return table((group, *_COLUMNS), [[row.get(name) for name in (group, *_COLUMNS)] for row in rows]) if rows else "nothing was used\n"
+    if not rows:
+        return "nothing was used\n"
+    shown = table((group, *_COLUMNS), [[row.get(name) for name in (group, *_COLUMNS)] for row in rows])
+    unknown = {name: sum(_whole(row.get(f"{name}_unknown")) for row in rows) for name in _COLUMNS}
+    missing = [f"{name} of {number:,}" for name, number in unknown.items() if number]
+    return shown + (f"\nunknown, so not in the sums: {', '.join(missing)} requests\n" if missing else "")
+
+
+def _whole(value: Any) -> int:
+    return value if isinstance(value, int) else 0

@@ -62,7 +62,7 @@ def _unused(name: str, taken: Mapping[str, object]) -> str:
 def _vendors(environ: Mapping[str, str]) -> dict[str, Deployment]:
     variables = {vendor: key_variable(vendor, environ) for vendor in VENDORS}
     return {
-        vendor: msgspec.structs.replace(VENDORS[vendor][1], api_key=f"env:{variable}")
+        vendor: msgspec.structs.replace(VENDORS[vendor].deployment, api_key=f"env:{variable}")
         for vendor, variable in variables.items()
         if variable is not None
     }

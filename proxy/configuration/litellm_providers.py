@@ -1,6 +1,7 @@
 """LiteLLM's providers in our terms: which dialect, where, and which variable usually holds the key.
 
-Addresses and variables as in LiteLLM's provider table (litellm_core_utils/get_llm_provider_logic.py) and its provider pages.
+Addresses and variables as in LiteLLM's provider table (litellm_core_utils/get_llm_provider_logic.py, BerriAI/litellm@001a933) and its
+provider pages, compared on 2026-11-21; DeepSeek's is the address of its own documentation, not the beta one that LiteLLM takes.
 """
 
 from __future__ import annotations

@@ -203,4 +203,6 @@ def digits(value: float) -> str:
 
 
 def _token(text: str) -> str:
-    return text[:80].encode("ascii", "replace").decode().replace("\r", " ").replace("\n", " ")
+    """At most 80 characters, cut between words."""
+    cut = text if len(text) <= 80 else text[:81].rpartition(" ")[0] or text[:80]
+    return cut.encode("ascii", "replace").decode().replace("\r", " ").replace("\n", " ")

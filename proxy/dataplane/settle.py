@@ -124,12 +124,13 @@ def told(entry_id: str, account: Account, served: Served, policy: str, reason: s
         form = _form(named, reason, footprint.method, footprint.confidence, intensity.zone, intensity.g_per_kwh)
         wh = (energy_j / 3600, (footprint.energy_low_j or 0.0) / 3600, (footprint.energy_high_j or 0.0) / 3600)
         return form % (entry_id.encode(), *wh, carbon_g, footprint.carbon_low_g, footprint.carbon_high_g, cost_usd)
+    method, confidence = ("null", "null") if energy_j is None else (f'"{footprint.method}"', f'"{footprint.confidence}"')
     zone, grid = ("null", "null") if intensity is None else (f'"{intensity.zone}"', f"{intensity.g_per_kwh:g}")
     return (
         f'{{"id":"{entry_id}","model":{_quoted(served.model)},"deployment":{_quoted(served.name)},"policy":{_quoted(policy)},"reason":"{reason}",'
         f'"energy_wh":{_wh(footprint.energy_j)},"energy_low_wh":{_wh(footprint.energy_low_j)},"energy_high_wh":{_wh(footprint.energy_high_j)},'
         f'"carbon_g":{_short(footprint.carbon_g)},"carbon_low_g":{_short(footprint.carbon_low_g)},"carbon_high_g":{_short(footprint.carbon_high_g)},'
-        f'"method":"{footprint.method}","confidence":"{footprint.confidence}","zone":{zone},"intensity_g_per_kwh":{grid},'
+        f'"method":{method},"confidence":{confidence},"zone":{zone},"intensity_g_per_kwh":{grid},'
         f'"cost_usd":{_short(account.cost_usd)}}}'
     ).encode()
 

@@ -1,3 +1,5 @@
+"""Bands: how they combine, and the label that follows from them."""
+
 from __future__ import annotations
 
 import math

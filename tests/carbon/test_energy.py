@@ -1,3 +1,5 @@
+"""Energy by each method, checked by hand, and the order of the methods."""
+
 from __future__ import annotations
 
 import math

@@ -1,3 +1,5 @@
+"""A workload's energy and grams: forecast and account, unknown and zero."""
+
 from __future__ import annotations
 
 import math

@@ -1,3 +1,5 @@
+"""Figures as headers show them: plain decimals of two digits."""
+
 from __future__ import annotations
 
 import re

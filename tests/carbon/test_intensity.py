@@ -1,3 +1,5 @@
+"""The intensity of a grid, on either basis, and how old it is."""
+
 from __future__ import annotations
 
 from carbon.intensity import Intensity, Table

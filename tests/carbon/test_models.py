@@ -1,3 +1,5 @@
+"""A served model's name finds its row; size and precision that a name states."""
+
 from __future__ import annotations
 
 import pytest
@@ -26,6 +28,15 @@ from carbon.models import Size, bytes_of, known, size_of
         ("mistralai/Mistral-7B-Instruct-v0.3", "mistral-7b"),
         ("mistral-large-2411", "mistral-large-2411"),
         ("mistral-large-latest", "mistral-large-3"),
+        ("mistral-small-latest", "mistral-small-4"),
+        ("mistralai/Mistral-Small-4-119B-2603", "mistral-small-4"),
+        ("mistral-small3.2:24b", "mistral-small-24b"),
+        ("mistral-small-2506", "mistral-small-24b"),
+        ("mistral-small-2409", "mistral-small-22b"),
+        ("mistralai/Ministral-3-3B-Instruct-2512-BF16", "ministral-3b"),
+        ("mistralai/Mistral-Large-4-1T-A52B", "mistral-large-4"),
+        ("deepseek-ai/DeepSeek-V4-Flash", "deepseek-v4-flash"),
+        ("zai-org/GLM-5.1-FP8", "glm-5"),
         ("openai/gpt-oss-120b", "gpt-oss-120b"),
         ("google/gemma-3-27b-it", "gemma-3-27b"),
         ("microsoft/phi-4", "phi-4"),
@@ -52,6 +63,11 @@ def test_a_name_as_hosts_write_it_finds_its_row(name, row):
     found = known(name)
     assert found is not None
     assert found.name == row
+
+
+@pytest.mark.parametrize("name", ["gemini-flash-latest", "gemini-pro-latest", "gemini-3.8-flash", "gpt-5.6-luna", "claude-haiku-5-5"])
+def test_a_name_that_a_vendor_moves_to_newer_models_is_not_taken_for_an_old_one(name):
+    assert known(name) is None
 
 
 @pytest.mark.parametrize("name", ["gpt-5-nanotube", "gpt-6", "qwen3-33b", "claude", "my-model", "", "-", "llama", "text-embedding-3-small"])

@@ -1,3 +1,5 @@
+"""The inputs of a deployment's figures: stated, known from the tables, or assumed."""
+
 from __future__ import annotations
 
 import msgspec
@@ -126,8 +128,8 @@ def test_precision_and_number_of_gpus_are_stated_named_known_or_usual(serving, b
         ("aws:eu-central-1", None, 1.35, "region"),
         ("EU-CENTRAL-1", None, 1.35, "region"),
         ("aws:eu-west-3", None, 1.15, "provider"),
-        ("azure:eastus", None, 1.144, "region"),
-        ("gcp:europe-north1", None, 1.09, "provider"),
+        ("azure:eastus", None, 1.14, "region"),
+        ("gcp:europe-west2", None, 1.09, "provider"),
         ("SE", None, 1.15, "assumed"),
         (None, None, 1.15, "assumed"),
         ("no such zone", None, 1.15, "assumed"),

@@ -1,3 +1,5 @@
+"""Joules from parameters, precision and batch, against the worked example."""
+
 from __future__ import annotations
 
 import pytest

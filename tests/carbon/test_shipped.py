@@ -17,6 +17,8 @@ EVERY_ROW = [
     *PROFILES.closed,
     *PROFILES.pue,
 ]
+COUNTS_EXPERTS = re.compile(r"mixtral|-\d+e$")
+"""Eight times 7B, 17B with 16 experts: neither number is the total."""
 LICENCES_THAT_MAY_SHIP = {"CC BY 4.0 (Ember; ember-energy.org/creative-commons)", "Apache-2.0", "US public domain", "MIT"}
 
 
@@ -30,7 +32,7 @@ def test_intensities_come_only_under_licences_that_may_ship():
 
 def test_there_are_as_many_intensities_as_the_documentation_says():
     kinds = [row.kind for row in shipped.intensities().values()]
-    assert {kind: kinds.count(kind) for kind in set(kinds)} == {"country": 93, "aggregate": 2, "subregion": 27, "cloud-region": 115}
+    assert {kind: kinds.count(kind) for kind in set(kinds)} == {"country": 93, "aggregate": 2, "subregion": 27, "cloud-region": 119}
 
 
 def test_the_lifecycle_column_is_the_value_or_its_conversion():
@@ -66,6 +68,17 @@ def test_every_region_stands_in_a_known_country_and_has_an_intensity():
         assert region.zone == f"{region.provider}:{region.region}"
 
 
+def test_a_region_placed_on_another_ones_grid_or_on_its_country_has_that_ones_figure():
+    rows = shipped.intensities()
+    for row in rows.values():
+        if row.name.startswith("same grid as "):
+            other = rows[row.name.removeprefix("same grid as ")]
+            assert (row.gco2_per_kwh, row.basis, row.year) == (other.gco2_per_kwh, other.basis, other.year)
+        elif row.name.startswith("mapped to country "):
+            country = shipped.countries()[shipped.regions()[row.zone].country]
+            assert row.gco2_per_kwh == rows[country.alpha3].gco2_per_kwh
+
+
 def test_every_cloud_row_has_a_region():
     assert {row.zone for row in shipped.intensities().values() if row.kind == "cloud-region"} == set(shipped.regions())
 
@@ -86,6 +99,42 @@ def test_parameters_are_possible():
         assert 0 < row.active_b <= row.total_b
     for row in PROFILES.closed:
         assert 0 < row.active_low_b < row.active_high_b <= row.total_b
+
+
+def test_every_source_can_be_looked_up():
+    """An address, a repository and its commit, or a publication with its year."""
+    place = re.compile(
+        r"https?://\S|\.\w+/|@[0-9a-f]{7}\b|\.com\b|ISO 3166-1|eGRID2023|environmental report|fiscal year \d{4}|published region list"
+    )
+    assert sorted({row.source for row in EVERY_ROW if not place.search(row.source)}) == []
+
+
+def test_dimensions_are_those_of_a_transformer():
+    """d_model is a multiple of 64; the cache holds at least a key and a value of 64 numbers of a byte in one layer."""
+    for row in PROFILES.open:
+        assert row.d_model is None or (row.d_model % 64 == 0 and 256 <= row.d_model <= 32_768), row.name
+        assert row.kv_bytes is None or 128 <= row.kv_bytes <= 1_048_576, row.name
+        assert row.bytes_per_parameter is None or 0.5 <= row.bytes_per_parameter <= 2, row.name
+
+
+def test_sizes_agree_with_the_names():
+    """Names round: 1B may be 1.24B. `-32b` is the total, `-a3b` the active parameters."""
+    for row in PROFILES.open:
+        for name in (row.name, *row.aliases):
+            size = models.size_of(name)
+            if size is None or COUNTS_EXPERTS.search(name):
+                continue
+            assert size.total_b == pytest.approx(row.total_b, rel=0.3), name
+            if size.active_b < size.total_b:
+                assert size.active_b == pytest.approx(row.active_b, rel=0.15), name
+
+
+def test_intensities_are_those_of_electricity():
+    """From nothing but hydropower to nothing but lignite, in a known year."""
+    for row in shipped.intensities().values():
+        assert 1 <= row.gco2_per_kwh <= 1_200, row.zone
+        assert 0 < row.band_low < 1 < row.band_high <= 3, row.zone
+        assert 2022 <= row.year <= 2025, row.zone
 
 
 def test_no_two_models_share_a_name():

@@ -1,3 +1,5 @@
+"""Zones as people write them, and which lie in a region."""
+
 from __future__ import annotations
 
 import pytest

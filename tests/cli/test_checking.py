@@ -22,7 +22,7 @@ def test_the_example_is_good(capsys, monkeypatch):
     for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "SEARCH_KEY"):
         monkeypatch.setenv(name, f"sk-{name}")
     assert run(["config", "check", str(EXAMPLE)]) == 0
-    assert capsys.readouterr().out == f"{EXAMPLE}: good (4 deployments, 3 policies, 1 keys)\n"
+    assert capsys.readouterr().out == f"{EXAMPLE}: good (4 deployments, 3 policies, 1 key)\n"
 
 
 def test_problems_are_a_table_with_lines(file, capsys):
@@ -43,7 +43,7 @@ def test_missing_secrets_are_errors_unless_told_otherwise(file, capsys, monkeypa
     assert run(["config", "check", "--no-secrets", str(file)]) == 0
     out = capsys.readouterr().out
     assert "warning  deployments.a.api_key  the environment variable UPSTREAM is not set" in out
-    assert "good (1 deployments, 0 policies, 0 keys, 1 warnings)" in out
+    assert "good (1 deployment, 0 policies, 0 keys, 1 warning)" in out
 
 
 def test_problems_can_be_had_as_json(file, capsys):

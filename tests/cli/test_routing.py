@@ -95,3 +95,24 @@ def test_without_a_configuration_the_embedded_fleet_is_asked(asked, monkeypatch)
     monkeypatch.setattr(routing, "discover", nothing)
     run(["route", "--model", "auto"])
     assert asked[0][0] == ["simulation-se", "simulation-de", "simulation-pl"]
+
+
+def test_a_decision_is_explained_without_the_secrets_and_says_which_are_missing(asked, tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("UPSTREAM", raising=False)
+    path = tmp_path / "s.yaml"
+    path.write_text("deployments: {a: {model: m, base_url: 'http://h', api_key: env:UPSTREAM}}")
+    assert run(["route", "--config", str(path), "--model", "m"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.startswith("model auto, policy green")
+    assert shown.err.splitlines() == [
+        f"{path}:1: deployments.a.api_key: the environment variable UPSTREAM is not set",
+        "greenlane: nothing is sent, so the decision is explained without them",
+    ]
+
+
+def test_a_configuration_that_is_wrong_otherwise_is_not_explained(asked, tmp_path, capsys):
+    path = tmp_path / "w.yaml"
+    path.write_text("deployments: {a: {model: m, base_url: 'http://h', zone: atlantis}}")
+    assert run(["route", "--config", str(path), "--model", "m"]) == 1
+    assert "deployments.a.zone" in capsys.readouterr().err
+    assert asked == []

@@ -54,6 +54,14 @@ def test_sums_are_shown_as_a_table(proxy, capsys, monkeypatch):
     )
 
 
+def test_what_the_sums_leave_out_is_told(proxy, capsys):
+    """A sum over what is known looks like the whole otherwise."""
+    more = [{"cost_usd_unknown": 1200, "energy_wh_unknown": 2}, {"cost_usd_unknown": 1, "requests_unknown": None}]
+    proxy.answer = (200, json.dumps({"data": [row | add for row, add in zip(ROWS, more, strict=True)]}).encode())
+    assert run(["usage", "--url", proxy.url]) == 0
+    assert capsys.readouterr().out.splitlines()[3:] == ["", "unknown, so not in the sums: energy_wh of 2, cost_usd of 1,201 requests"]
+
+
 def test_the_answer_can_be_had_as_it_came(proxy, capsys, monkeypatch):
     monkeypatch.delenv("GREENLANE_API_KEY", raising=False)
     assert run(["usage", "--url", proxy.url, "--json", "--group-by", "day"]) == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import pytest
 
 from carbon.zones import resolve_zone
@@ -48,6 +50,22 @@ def test_vendors_join_when_asked_to_with_the_key_that_is_set(flag, environ):
     }
     assert all(config.deployments[name].privacy == "vendor" for name in VENDORS)
     assert "simulation" not in config.models["auto"].members
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_a_vendors_row_says_where_its_figures_are_from_and_they_are_possible(vendor):
+    row = VENDORS[vendor]
+    prices, deployment = row.deployment.usd_per_mtok, row.deployment
+    assert row.keys
+    assert row.source.startswith("https://")
+    assert dt.date.fromisoformat(row.read_on) <= dt.date(2026, 12, 31)
+    assert deployment.base_url.startswith("https://")
+    assert deployment.context_tokens is not None
+    assert 8_000 <= deployment.context_tokens <= 4_000_000
+    assert prices is not None
+    assert 0 < prices.input < prices.output < 1_000
+    assert prices.cached is None or 0 <= prices.cached <= prices.input
+    assert prices.cache_write is None or prices.input <= prices.cache_write <= 2 * prices.input
 
 
 @pytest.mark.parametrize("environ", [{}, {"OPENAI_API_KEY": ""}, KEYS | {"GREENLANE_VENDORS": "0"}])

@@ -1,3 +1,5 @@
+"""A proxy with the embedded fleet, as README starts it."""
+
 from __future__ import annotations
 
 import json

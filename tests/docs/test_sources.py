@@ -43,6 +43,11 @@ def test_no_file_is_longer_than_500_lines():
     assert {str(path.relative_to(ROOT)) for path in sources() if len(path.read_text().splitlines()) > LINES_A_FILE} == set()
 
 
+def test_every_file_says_what_lives_in_it():
+    silent = [path for path in sources() if path.read_text().strip() and not ast.get_docstring(ast.parse(path.read_text()))]
+    assert [str(path.relative_to(ROOT)) for path in silent] == []
+
+
 def test_no_function_is_longer_than_60_lines():
     long = {
         f"{path.relative_to(ROOT)}: {name} ({lines})"

@@ -1,3 +1,4 @@
+// OpenAI's client for Node: chat completions, streamed and whole, on every route.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { zodFunction, zodResponseFormat } from "openai/helpers/zod";

@@ -1,3 +1,4 @@
+// What OpenAI's client for Node raises where an upstream fails.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import OpenAI from "openai";

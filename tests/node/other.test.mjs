@@ -1,3 +1,4 @@
+// OpenAI's client for Node beyond chat, and Anthropic's.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import Anthropic from "@anthropic-ai/sdk";

@@ -1,3 +1,5 @@
+"""What each member of `require` admits, and how several combine to the strictest."""
+
 from __future__ import annotations
 
 import math

@@ -1,3 +1,5 @@
+"""A decision: order, reason, what was rejected and why."""
+
 from __future__ import annotations
 
 import itertools

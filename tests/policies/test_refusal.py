@@ -1,3 +1,5 @@
+"""What is answered where nobody may serve."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""Preferences, objectives and load as one sort key."""
+
 from __future__ import annotations
 
 import math

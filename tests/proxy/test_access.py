@@ -13,7 +13,7 @@ import time
 import httpx
 import pytest
 
-from tests.harness import Received, Served, Upstream, ask, chunk, completion, exchange
+from tests.harness import Received, Served, Upstream, ask, chunk, completion, exchange, serving
 
 ENV_KEY, HASHED_KEY, OTHER_KEY, UP_KEY = "sk-env-9f8e7d6c5b4a", "sk-hashed-1a2b3c4d5e", "sk-other-0f1e2d3c4b", "sk-upstream-a1b2c3d4e5"
 KEYED = """
@@ -45,13 +45,12 @@ SECRETS_OF = {
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
-    host = Upstream()
-    text = KEYED.format(url=host.url, hash=hashlib.sha256(HASHED_KEY.encode()).hexdigest())
-    made = Served(text, tmp_path_factory.mktemp("access") / "proxy", SECRETS_OF)
-    made.host = host
-    yield made
-    made.close()
-    host.close()
+    with serving(
+        lambda url: KEYED.format(url=url, hash=hashlib.sha256(HASHED_KEY.encode()).hexdigest()),
+        tmp_path_factory.mktemp("access"),
+        SECRETS_OF,
+    ) as made:
+        yield made
 
 
 @pytest.fixture

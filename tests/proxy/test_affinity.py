@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import concurrent.futures
 import threading
-import time
 
 import pytest
 
-from tests.harness import ask, completion
+from tests.harness import ask, completion, until
 
 FLEET = """
 deployments:
@@ -25,13 +24,6 @@ BEGINNING = "You are a helpful assistant who knows a great deal about birds. " *
 def conversation(*turns):
     messages = [{"role": "system", "content": BEGINNING}, *({"role": "user", "content": turn} for turn in turns)]
     return {"model": "small", "messages": messages}
-
-
-def until(true, timeout_s=5.0):
-    end_s = time.monotonic() + timeout_s
-    while not true():
-        assert time.monotonic() < end_s, "waited in vain"
-        time.sleep(0.01)
 
 
 class Busy:

@@ -10,7 +10,7 @@ import httpx
 import openai
 import pytest
 
-from tests.harness import chunk, completion, said
+from tests.harness import chunk, completion, said, until
 
 TWO = """
 deployments:
@@ -22,13 +22,6 @@ deployments:
   only: {{model: small, base_url: "{url}", privacy: local, timeouts: {{first_byte_s: 0.6, between_s: 0.6, total_s: 5}}}}
 """
 ASK = {"model": "small", "messages": [{"role": "user", "content": "Hi"}]}
-
-
-def until(true, timeout_s=5.0):
-    end_s = time.monotonic() + timeout_s
-    while not true():
-        assert time.monotonic() < end_s, "waited in vain"
-        time.sleep(0.01)
 
 
 def status(code, body=None, headers=None):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import concurrent.futures
-import threading
 import time
 
 import pytest
 
 from proxy.configuration import ConfigurationError
-from tests.harness import ask, completion
+from tests.harness import ask, chosen, completion, held, until
 
 CHAT = {"model": "small", "messages": [{"role": "user", "content": "Hi"}]}
 STREAMED = {**CHAT, "stream": True}
@@ -39,32 +38,8 @@ deployments:
     return make
 
 
-def chosen(answer):
-    assert answer.status_code == 200, answer.text
-    return answer.headers["x-greenlane-deployment"], answer.headers["x-greenlane-reason"]
-
-
 def in_body(**ours):
     return {**CHAT, "max_tokens": 10, "greenlane": ours}
-
-
-def held(upstream):
-    """Makes an upstream answer only when told; returns the switch."""
-    let = threading.Event()
-
-    def wait(received, handler):
-        let.wait(10)
-        completion(received, handler)
-
-    upstream.answer = wait
-    return let
-
-
-def until(true, timeout_s=5.0):
-    end_s = time.monotonic() + timeout_s
-    while not true():
-        assert time.monotonic() < end_s, "waited in vain"
-        time.sleep(0.01)
 
 
 # objectives

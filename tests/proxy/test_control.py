@@ -8,7 +8,7 @@ import json
 import httpx
 import pytest
 
-from tests.harness import Served, Upstream, ask, completion, exchange
+from tests.harness import Served, Upstream, ask, completion, exchange, serving
 
 FLEET = """
 models: {{auto: {{members: [small, org/large]}}, small: {{substitutes: [org/large]}}}}
@@ -25,12 +25,8 @@ NO_WORK = {"x-carbon-g": "0", "x-energy-wh": "0", "x-carbon-method": "none", "x-
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
-    host = Upstream()
-    made = Served(FLEET.format(url=host.url), tmp_path_factory.mktemp("control") / "proxy")
-    made.host = host
-    yield made
-    made.close()
-    host.close()
+    with serving(lambda url: FLEET.format(url=url), tmp_path_factory.mktemp("control")) as made:
+        yield made
 
 
 @pytest.fixture

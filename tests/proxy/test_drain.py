@@ -11,7 +11,7 @@ import time
 import httpx
 import pytest
 
-from tests.harness import Process, ask, chunk, said
+from tests.harness import Process, ask, chunk, said, until
 
 FLEET = """
 deployments:
@@ -65,13 +65,6 @@ def refuses(port):
     except OSError:
         return True
     return False
-
-
-def until(true, timeout_s=10.0):
-    end_s = time.monotonic() + timeout_s
-    while not true():
-        assert time.monotonic() < end_s, "waited in vain"
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

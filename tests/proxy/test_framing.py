@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from tests.harness import Served, Upstream, exchange
+from tests.harness import exchange, serving
 
 BODY = json.dumps({"model": "small", "messages": [{"role": "user", "content": "Hi"}]}).encode()
 FLEET = """
@@ -23,12 +23,8 @@ HIDDEN = b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\n\r\n"
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
-    host = Upstream()
-    made = Served(FLEET.format(url=host.url), tmp_path_factory.mktemp("framing") / "proxy")
-    made.host = host
-    yield made
-    made.close()
-    host.close()
+    with serving(lambda url: FLEET.format(url=url), tmp_path_factory.mktemp("framing")) as made:
+        yield made
 
 
 @pytest.fixture

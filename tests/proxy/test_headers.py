@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.harness import Served, Upstream, ask, completion, exchange
+from tests.harness import ask, completion, exchange, serving
 
 LONG = "n" * 100
 FLEET = """
@@ -36,12 +36,8 @@ VERBOSE = {"x-carbon-basis", "x-carbon-source", "x-carbon-as-of", "x-carbon-age-
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
-    host = Upstream()
-    made = Served(FLEET.format(url=host.url, long=LONG), tmp_path_factory.mktemp("headers") / "proxy")
-    made.host = host
-    yield made
-    made.close()
-    host.close()
+    with serving(lambda url: FLEET.format(url=url, long=LONG), tmp_path_factory.mktemp("headers")) as made:
+        yield made
 
 
 @pytest.fixture
@@ -74,13 +70,14 @@ def test_a_stream_has_the_forecast_instead(served):
 
 
 def test_what_is_unknown_is_absent_and_never_zero(served):
-    """Nothing tells the size of the model: no energy, no grams; nor a price."""
+    """Nothing tells the size of the model: no energy, no grams, no method of getting them; nor a price."""
     for more in ({}, {"stream": True}):
         found = ours(ask(served, body("unknown", **more)))
         assert set(found) == ALWAYS | BY_A_DEPLOYMENT | WHERE
         assert found["x-carbon-zone"] == "SWE"
     account = ask(served, body("unknown")).json()["usage"]["greenlane"]
     unknown = {"energy_wh", "energy_low_wh", "energy_high_wh", "carbon_g", "carbon_low_g", "carbon_high_g", "cost_usd"}
+    unknown |= {"method", "confidence"}
     assert {name for name, value in account.items() if value is None} == unknown
 
 
@@ -146,6 +143,8 @@ def test_verbose_headers_come_when_asked_for(served):
         assert found["x-carbon-basis"] == "lifecycle"
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", found["x-carbon-as-of"])
         assert int(found["x-carbon-age-s"]) > 0
+        # 80 characters at most, cut between words
+        assert found["x-carbon-source"] == "Ember Yearly Electricity Data, via thegreenwebfoundation/co2.js@27cbe83"
         assert found["x-greenlane-config-version"] == served.call(lambda runtime: runtime.snapshot().version)
     assert (
         ours(ask(served, body("small"), x_greenlane_verbose="true", x_greenlane_privacy="local"))["x-greenlane-rejected"] == "other=privacy"

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from tests.harness import Served, Upstream, ask, chunk, completion, said
+from tests.harness import ask, chunk, completion, said, serving, until
 
 FLEET = """
 deployments:
@@ -25,13 +25,8 @@ STREAM = {**CHAT, "stream": True}
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
-    host = Upstream()
-    text = FLEET.format(url=host.url) + LIMITS + "breaker: {failures: 1000}\n"
-    made = Served(text, tmp_path_factory.mktemp("limits") / "proxy")
-    made.host = host
-    yield made
-    made.close()
-    host.close()
+    with serving(lambda url: FLEET.format(url=url) + LIMITS + "breaker: {failures: 1000}\n", tmp_path_factory.mktemp("limits")) as made:
+        yield made
 
 
 @pytest.fixture
@@ -40,13 +35,6 @@ def served(shared):
     shared.host.requests.clear()
     shared.host.gone.clear()
     return shared
-
-
-def until(true, timeout_s=10.0):
-    end_s = time.monotonic() + timeout_s
-    while not true():
-        assert time.monotonic() < end_s, "waited in vain"
-        time.sleep(0.01)
 
 
 def test_an_event_within_the_limit_passes_and_a_larger_one_ends_the_stream(served):

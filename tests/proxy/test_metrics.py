@@ -9,7 +9,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.harness import Served, Upstream, ask, completion
+from tests.harness import ask, completion, serving
 
 FLEET = """
 deployments:
@@ -39,12 +39,8 @@ NAMES = {
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
-    host = Upstream()
-    made = Served(FLEET.format(url=host.url), tmp_path_factory.mktemp("metrics") / "proxy")
-    made.host = host
-    yield made
-    made.close()
-    host.close()
+    with serving(lambda url: FLEET.format(url=url), tmp_path_factory.mktemp("metrics")) as made:
+        yield made
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import json
 import httpx
 import pytest
 
-from tests.harness import USAGE, Served, Upstream, ask, completion, exchange, said
+from tests.harness import USAGE, ask, completion, exchange, said, serving
 
 FLEET = """
 models: {{auto: {{members: [small]}}}}
@@ -23,13 +23,10 @@ deployments:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
-    host = Upstream()
-    text = FLEET.format(url=host.url, root=host.url.removesuffix("/v1"))
-    made = Served(text, tmp_path_factory.mktemp("other") / "proxy", {"OTHER_UP": "sk-other-up"})
-    made.host = host
-    yield made
-    made.close()
-    host.close()
+    with serving(
+        lambda url: FLEET.format(url=url, root=url.removesuffix("/v1")), tmp_path_factory.mktemp("other"), {"OTHER_UP": "sk-other-up"}
+    ) as made:
+        yield made
 
 
 @pytest.fixture

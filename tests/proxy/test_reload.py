@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import signal
 import threading
-import time
 
 import httpx
 import pytest
 
-from tests.harness import Process, Served, Upstream, ask, chunk, said
+from tests.harness import Process, Served, Upstream, ask, chunk, said, until
 
 ONE = """
 deployments:
   {name}: {{model: small, base_url: "{url}", privacy: local, zone: {zone}}}
 """
-
-
-def until(true, timeout_s=10.0):
-    end_s = time.monotonic() + timeout_s
-    while not true():
-        assert time.monotonic() < end_s, "waited in vain"
-        time.sleep(0.02)
 
 
 def serves(served):

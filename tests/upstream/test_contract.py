@@ -10,7 +10,6 @@ import socket
 from contextlib import asynccontextmanager
 
 import pytest
-import uvloop
 
 from proxy.config import Timeouts, Tls
 from proxy.upstream._base import Request, UpstreamError
@@ -77,12 +76,6 @@ def http2_act(act):
 @pytest.fixture(params=[(1, False), (1, True), (2, False), (2, True)], ids=["http1", "http1-tls", "http2", "http2-tls"])
 def kind(request):
     return Kind(*request.param)
-
-
-@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
-def run(request):
-    with asyncio.Runner(loop_factory=request.param) as runner:
-        yield runner.run
 
 
 @asynccontextmanager

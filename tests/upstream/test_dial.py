@@ -1,3 +1,5 @@
+"""Connecting: names, addresses, TLS, and deadlines on all of them."""
+
 from __future__ import annotations
 
 import asyncio
@@ -5,18 +7,11 @@ import socket
 import ssl
 
 import pytest
-import uvloop
 
 from proxy.config import Tls
 from proxy.upstream._base import UpstreamError
 from proxy.upstream.dial import connect_tcp, tls_context
 from tests.imitations.fault_server import FaultServer, certificate, stall
-
-
-@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
-def run(request):
-    with asyncio.Runner(loop_factory=request.param) as runner:
-        yield runner.run
 
 
 def resolving(monkeypatch, *hosts: str) -> list[str]:

@@ -1,3 +1,5 @@
+"""A base_url as host, port, prefix and authority."""
+
 from __future__ import annotations
 
 import pytest

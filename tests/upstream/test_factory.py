@@ -1,3 +1,5 @@
+"""Which upstream a deployment's settings make."""
+
 from __future__ import annotations
 
 import asyncio

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-import uvloop
 
 from proxy.config import Timeouts, Tls
 from proxy.upstream._base import Request
@@ -21,12 +20,6 @@ POST = Request(b"POST", b"/v1/x", ((b"x-a", b"b"),), b"{}")
 OK = [("response", 200, [(b"content-length", b"2")]), ("data", b"ok"), ("end",)]
 SERVES = [forever(read_request(), respond())]
 CA = Tls(ca_file=str(certificate()[0]))
-
-
-@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
-def run(request):
-    with asyncio.Runner(loop_factory=request.param) as runner:
-        yield runner.run
 
 
 async def asked(upstream):

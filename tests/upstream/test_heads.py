@@ -1,3 +1,5 @@
+"""Request heads: what is written once, and what is refused."""
+
 from __future__ import annotations
 
 import pytest

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-import uvloop
 
 from proxy.config import Timeouts
 from proxy.upstream._base import Request
@@ -27,49 +26,21 @@ from tests.imitations.fault_server import (
     stall,
     until,
 )
+from tests.upstream.asking import POST, asked, http1_at, http1_closed, settled
 
-POST = Request(b"POST", b"/", (), b"{}")
 OK = [("response", 200, [(b"content-length", b"2")]), ("data", b"ok"), ("end",)]
 SERVES = [forever(read_request(), respond())]
-
-
-@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
-def run(request):
-    with asyncio.Runner(loop_factory=request.param) as runner:
-        yield runner.run
-
-
-def upstream_at(server, timeouts=None, idle_connections=100):
-    return Http1Upstream(Endpoint("http", "127.0.0.1", server.port), timeouts, idle_connections, sweep=Sweep(interval_s=0.02))
-
-
-async def asked(upstream, request=POST):
-    transcript = Transcript()
-    upstream.send(request, transcript)
-    return await transcript.finished()
-
-
-async def settled(upstream, counts: str) -> None:
-    """Returns once the client's connections are as said."""
-    async with asyncio.timeout(5):
-        while counts not in repr(upstream):  # noqa: ASYNC110  # there is nothing to wait for
-            await asyncio.sleep(0.001)
-
-
-async def closed(upstream) -> None:
-    upstream.close()
-    await settled(upstream, "connecting=0 busy=0 idle=0")
 
 
 def test_requests_one_after_the_other_share_a_connection(run):
     async def main():
         async with FaultServer(SERVES) as server:
-            upstream = upstream_at(server)
+            upstream = http1_at(server)
             for _ in range(5):
                 assert await asked(upstream) == OK
                 assert repr(upstream) == "<Http1Upstream connecting=0 busy=0 idle=1>"
             assert server.connections == 1
-            await closed(upstream)
+            await http1_closed(upstream)
 
     run(main())
 
@@ -78,7 +49,7 @@ def test_requests_at_the_same_time_have_a_connection_each(run):
     async def main():
         go = asyncio.Event()
         async with FaultServer([forever(read_request(), until(go), respond())]) as server:
-            upstream = upstream_at(server)
+            upstream = http1_at(server)
             transcripts = [Transcript() for _ in range(5)]
             for transcript in transcripts:
                 upstream.send(POST, transcript)
@@ -88,7 +59,7 @@ def test_requests_at_the_same_time_have_a_connection_each(run):
             for transcript in transcripts:
                 assert await transcript.finished() == OK
             assert (upstream.inflight, repr(upstream)) == (0, "<Http1Upstream connecting=0 busy=0 idle=5>")
-            await closed(upstream)
+            await http1_closed(upstream)
 
     run(main())
 
@@ -97,11 +68,11 @@ def test_requests_at_the_same_time_have_a_connection_each(run):
 def test_a_connection_that_the_upstream_closes_while_idle_leaves_the_pool(run, how):
     async def main():
         async with FaultServer([read_request(), respond(), how, stall()], SERVES) as server:
-            upstream = upstream_at(server)
+            upstream = http1_at(server)
             assert await asked(upstream) == OK
             await settled(upstream, "connecting=0 busy=0 idle=0")
             assert await asked(upstream) == OK
-            await closed(upstream)
+            await http1_closed(upstream)
 
     run(main())
 
@@ -111,13 +82,13 @@ def test_bytes_that_come_while_idle_close_the_connection_and_reach_nobody(run):
         go = asyncio.Event()
         spoiled = [read_request(), respond(), until(go), send(response(b"not yours")), stall()]
         async with FaultServer(spoiled, SERVES) as server:
-            upstream = upstream_at(server)
+            upstream = http1_at(server)
             assert await asked(upstream) == OK
             go.set()
             await settled(upstream, "connecting=0 busy=0 idle=0")
             assert await asked(upstream) == OK
             assert server.connections == 2
-            await closed(upstream)
+            await http1_closed(upstream)
 
     run(main())
 
@@ -125,10 +96,10 @@ def test_bytes_that_come_while_idle_close_the_connection_and_reach_nobody(run):
 def test_an_answer_that_comes_too_much_never_answers_the_next_request(run):
     async def main():
         async with FaultServer([read_request(), send(response() + response(b"not yours")), stall()], SERVES) as server:
-            upstream = upstream_at(server)
+            upstream = http1_at(server)
             assert [await asked(upstream) for _ in range(3)] == [OK, OK, OK]
             assert server.connections == 2
-            await closed(upstream)
+            await http1_closed(upstream)
 
     run(main())
 
@@ -137,10 +108,10 @@ def test_an_answer_that_comes_too_much_never_answers_the_next_request(run):
 def test_a_kept_connection_that_dies_before_any_byte_is_replaced_once_unnoticed(run, how):
     async def main():
         async with FaultServer([read_request(), respond(), read_request(), how], SERVES) as server:
-            upstream = upstream_at(server)
+            upstream = http1_at(server)
             assert [await asked(upstream), await asked(upstream)] == [OK, OK]
             assert (server.connections, len(server.requests)) == (2, 3)
-            await closed(upstream)
+            await http1_closed(upstream)
 
     run(main())
 
@@ -148,7 +119,7 @@ def test_a_kept_connection_that_dies_before_any_byte_is_replaced_once_unnoticed(
 def test_the_replacement_is_not_replaced(run):
     async def main():
         async with FaultServer([read_request(), respond(), read_request(), reset()], [read_request(), reset()]) as server:
-            upstream = upstream_at(server)
+            upstream = http1_at(server)
             assert [await asked(upstream), await asked(upstream)] == [OK, [("error", "reset")]]
             assert server.connections == 2
 
@@ -158,7 +129,7 @@ def test_the_replacement_is_not_replaced(run):
 def test_a_new_connection_that_dies_is_not_replaced(run):
     async def main():
         async with FaultServer([read_request(), close()]) as server:
-            assert await asked(upstream_at(server)) == [("error", "reset")]
+            assert await asked(http1_at(server)) == [("error", "reset")]
             assert server.connections == 1
 
     run(main())
@@ -168,7 +139,7 @@ def test_a_new_connection_that_dies_is_not_replaced(run):
 def test_a_kept_connection_that_dies_after_the_first_byte_is_not_replaced(run, said):
     async def main():
         async with FaultServer([read_request(), respond(), read_request(), send(said), close()], SERVES) as server:
-            upstream = upstream_at(server)
+            upstream = http1_at(server)
             assert [await asked(upstream), await asked(upstream)] == [OK, [("error", "reset")]]
             assert server.connections == 1
 
@@ -197,7 +168,7 @@ def test_a_kept_connection_that_dies_after_a_while_is_not_replaced(run):
 def test_an_answer_that_comes_before_the_request_was_read_counts(run):
     async def main():
         async with FaultServer([respond(b"too large", 413), stall()]) as server:
-            upstream = upstream_at(server)
+            upstream = http1_at(server)
             said = await asked(upstream, Request(b"POST", b"/", (), b"x" * 20_000_000))
             assert said == [("response", 413, [(b"content-length", b"9")]), ("data", b"too large"), ("end",)]
             await settled(upstream, "connecting=0 busy=0 idle=0")
@@ -208,9 +179,9 @@ def test_an_answer_that_comes_before_the_request_was_read_counts(run):
 def test_an_answer_byte_by_byte_is_the_same_answer(run):
     async def main():
         async with FaultServer([forever(read_request(), dribble(response()))]) as server:
-            upstream = upstream_at(server)
+            upstream = http1_at(server)
             assert [await asked(upstream), await asked(upstream)] == [OK, OK]
-            await closed(upstream)
+            await http1_closed(upstream)
 
     run(main())
 
@@ -221,7 +192,7 @@ def test_bytes_that_do_not_end_the_head_do_not_put_off_the_deadline(run):
     async def main():
         slow = [read_request(), forever(send(b"HTTP/1.1 102 Processing\r\n\r\n"), until_ticked())]
         async with FaultServer(slow) as server:
-            assert await asked(upstream_at(server, Timeouts(first_byte_s=0.1))) == [("error", "timeout_first_byte")]
+            assert await asked(http1_at(server, Timeouts(first_byte_s=0.1))) == [("error", "timeout_first_byte")]
             await server.logged("0 gone")
 
     run(main())
@@ -246,9 +217,9 @@ def test_an_upload_that_moves_does_not_count_as_waiting(run):
                 await asyncio.sleep(0.002)
 
         async with FaultServer([slowly, respond(), stall()]) as server:
-            upstream = upstream_at(server, Timeouts(first_byte_s=0.15))
+            upstream = http1_at(server, Timeouts(first_byte_s=0.15))
             assert await asked(upstream, Request(b"POST", b"/", (), b"x" * 60_000_000)) == OK
-            await closed(upstream)
+            await http1_closed(upstream)
 
     run(main())
 
@@ -256,7 +227,7 @@ def test_an_upload_that_moves_does_not_count_as_waiting(run):
 def test_a_first_byte_deadline_passes_on_a_kept_connection_without_a_second_try(run):
     async def main():
         async with FaultServer([read_request(), respond(), read_request(), stall()]) as server:
-            upstream = upstream_at(server, Timeouts(first_byte_s=0.05))
+            upstream = http1_at(server, Timeouts(first_byte_s=0.05))
             assert [await asked(upstream), await asked(upstream)] == [OK, [("error", "timeout_first_byte")]]
             assert server.connections == 1
 
@@ -266,13 +237,13 @@ def test_a_first_byte_deadline_passes_on_a_kept_connection_without_a_second_try(
 def test_a_connection_paused_at_the_end_reads_again_for_the_next_request(run):
     async def main():
         async with FaultServer(SERVES) as server:
-            upstream = upstream_at(server)
+            upstream = http1_at(server)
             transcript = Transcript(lambda event: sending.pause() if event == "data" else None)
             sending = upstream.send(POST, transcript)
             assert await transcript.finished() == OK
             assert await asked(upstream) == OK
             assert server.connections == 1
-            await closed(upstream)
+            await http1_closed(upstream)
 
     run(main())
 
@@ -281,7 +252,7 @@ def test_a_handle_that_has_ended_has_no_hold_on_the_next_exchange(run):
     async def main():
         go = asyncio.Event()
         async with FaultServer([read_request(), respond(), read_request(), until(go), respond()]) as server:
-            upstream = upstream_at(server)
+            upstream = http1_at(server)
             first, second = Transcript(), Transcript()
             old = upstream.send(POST, first)
             await first.finished()
@@ -299,7 +270,7 @@ def test_a_handle_that_has_ended_has_no_hold_on_the_next_exchange(run):
 def test_a_request_on_a_kept_connection_makes_no_task_and_no_timer(run):
     async def main():
         async with FaultServer(SERVES) as server:
-            upstream = upstream_at(server)
+            upstream = http1_at(server)
             await asked(upstream)
             loop, made = asyncio.get_running_loop(), []
             upstream.sweep.start()
@@ -310,7 +281,7 @@ def test_a_request_on_a_kept_connection_makes_no_task_and_no_timer(run):
             assert (made, upstream.sweep.handle) == ([], handle)
             loop.set_task_factory(None)
             assert await transcript.finished() == OK
-            await closed(upstream)
+            await http1_closed(upstream)
 
     run(main())
 
@@ -318,10 +289,10 @@ def test_a_request_on_a_kept_connection_makes_no_task_and_no_timer(run):
 def test_nothing_ticks_while_nothing_is_under_way(run):
     async def main():
         async with FaultServer(SERVES) as server:
-            upstream = upstream_at(server)
+            upstream = http1_at(server)
             await asked(upstream)
             await asyncio.sleep(0.06)
             assert upstream.sweep.handle is None
-            await closed(upstream)
+            await http1_closed(upstream)
 
     run(main())

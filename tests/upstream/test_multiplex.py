@@ -4,53 +4,20 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-import uvloop
-
 from proxy.upstream._base import Request
-from proxy.upstream.endpoint import Endpoint
-from proxy.upstream.http2 import Http2Upstream
-from proxy.upstream.sweep import Sweep
 from tests.imitations.fault_server import Transcript
 from tests.imitations.h2_server import H2Server, data, drop, end, goaway, head, raw, reset, until
+from tests.upstream.asking import POST, asked, http2_at, http2_closed, opened
 
-POST = Request(b"POST", b"/", (), b"{}")
 OK = [("response", 200, []), ("data", b"ok"), ("end",)]
 ANSWER = [head(), data(b"ok"), end()]
-
-
-@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
-def run(request):
-    with asyncio.Runner(loop_factory=request.param) as runner:
-        yield runner.run
-
-
-def upstream_at(server, timeouts=None):
-    return Http2Upstream(Endpoint("http", "127.0.0.1", server.port), timeouts, sweep=Sweep(interval_s=0.02))
-
-
-async def asked(upstream, request=POST):
-    transcript = Transcript()
-    upstream.send(request, transcript)
-    return await transcript.finished()
-
-
-async def closed(upstream) -> None:
-    upstream.close()
-    async with asyncio.timeout(5):
-        while upstream.connections:  # noqa: ASYNC110  # there is nothing to wait for
-            await asyncio.sleep(0.001)
-
-
-def opened(server) -> int:
-    return server.log.count("open")
 
 
 def test_an_abort_cancels_its_stream_and_leaves_the_others(run):
     async def main():
         go = asyncio.Event()
         async with H2Server([head(), data(b"x"), until(asyncio.Event())], [head(), until(go), data(b"ok"), end()]) as server:
-            upstream = upstream_at(server)
+            upstream = http2_at(server)
             one, two = Transcript(), Transcript()
             sending = upstream.send(POST, one)
             upstream.send(POST, two)
@@ -61,7 +28,7 @@ def test_an_abort_cancels_its_stream_and_leaves_the_others(run):
             go.set()
             assert await two.finished() == OK
             assert len(one.events) == 2
-            await closed(upstream)
+            await http2_closed(upstream)
 
     run(main())
 
@@ -70,7 +37,7 @@ def test_a_paused_exchange_holds_a_window_at_most_and_stops_no_other(run):
     async def main():
         large = b"x" * 2_000_000
         async with H2Server([head(), data(large), end()], ANSWER) as server:
-            upstream = upstream_at(server)
+            upstream = http2_at(server)
             slow = Transcript(lambda event: sending.pause() if event == "response" else None)
             sending = upstream.send(POST, slow)
             await server.logged("1 blocked")
@@ -80,7 +47,7 @@ def test_a_paused_exchange_holds_a_window_at_most_and_stops_no_other(run):
             assert sum(map(len, stream.held)) <= 256 * 1024
             sending.resume()
             assert await slow.finished() == [("response", 200, []), ("data", large), ("end",)]
-            await closed(upstream)
+            await http2_closed(upstream)
 
     run(main())
 
@@ -88,7 +55,7 @@ def test_a_paused_exchange_holds_a_window_at_most_and_stops_no_other(run):
 def test_a_receiver_that_pauses_again_while_it_is_given_what_was_held_loses_nothing(run):
     async def main():
         async with H2Server([head(), *[data(b"%d" % at) for at in range(8)], end()]) as server:
-            upstream = upstream_at(server)
+            upstream = http2_at(server)
             transcript = Transcript(lambda event: sending.pause() if event != "end" else None)
             sending = upstream.send(POST, transcript)
             await transcript.told(1)
@@ -96,7 +63,7 @@ def test_a_receiver_that_pauses_again_while_it_is_given_what_was_held_loses_noth
                 await asyncio.sleep(0.001)
                 sending.resume()
             assert transcript.said == [("response", 200, []), ("data", b"01234567"), ("end",)]
-            await closed(upstream)
+            await http2_closed(upstream)
 
     run(main())
 
@@ -104,11 +71,11 @@ def test_a_receiver_that_pauses_again_while_it_is_given_what_was_held_loses_noth
 def test_a_body_larger_than_the_window_arrives_whole(run):
     async def main():
         async with H2Server(ANSWER) as server:
-            upstream = upstream_at(server)
+            upstream = http2_at(server)
             body = bytes(range(256)) * 4000
             assert await asked(upstream, Request(b"POST", b"/", (), body)) == OK
             assert server.requests[0][1] == body
-            await closed(upstream)
+            await http2_closed(upstream)
 
     run(main())
 
@@ -116,14 +83,14 @@ def test_a_body_larger_than_the_window_arrives_whole(run):
 def test_a_refused_stream_is_tried_once_more(run):
     async def main():
         async with H2Server([reset(7)], ANSWER) as server:
-            upstream = upstream_at(server)
+            upstream = http2_at(server)
             assert await asked(upstream) == OK
-            await closed(upstream)
+            await http2_closed(upstream)
         async with H2Server([reset(7)]) as server:
-            upstream = upstream_at(server)
+            upstream = http2_at(server)
             assert await asked(upstream) == [("error", "reset")]
             assert len(server.requests) == 2
-            await closed(upstream)
+            await http2_closed(upstream)
 
     run(main())
 
@@ -131,10 +98,10 @@ def test_a_refused_stream_is_tried_once_more(run):
 def test_a_stream_reset_after_the_head_is_not_tried_again(run):
     async def main():
         async with H2Server([head(), reset(7)]) as server:
-            upstream = upstream_at(server)
+            upstream = http2_at(server)
             assert await asked(upstream) == [("response", 200, []), ("error", "reset")]
             assert len(server.requests) == 1
-            await closed(upstream)
+            await http2_closed(upstream)
 
     run(main())
 
@@ -142,10 +109,10 @@ def test_a_stream_reset_after_the_head_is_not_tried_again(run):
 def test_an_exchange_that_a_goaway_leaves_out_is_tried_once_more(run):
     async def main():
         async with H2Server([goaway(0)], ANSWER) as server:
-            upstream = upstream_at(server)
+            upstream = http2_at(server)
             assert await asked(upstream) == OK
             assert (opened(server), len(server.requests)) == (2, 2)
-            await closed(upstream)
+            await http2_closed(upstream)
 
     run(main())
 
@@ -153,7 +120,7 @@ def test_an_exchange_that_a_goaway_leaves_out_is_tried_once_more(run):
 def test_a_connection_that_goes_takes_its_exchanges_along(run):
     async def main():
         async with H2Server([head(), until(asyncio.Event())], [head(), drop()]) as server:
-            upstream = upstream_at(server)
+            upstream = http2_at(server)
             one, two = Transcript(), Transcript()
             upstream.send(POST, one)
             await one.told(1)
@@ -168,7 +135,7 @@ def test_a_connection_that_goes_takes_its_exchanges_along(run):
 def test_rubbish_is_garbled_for_all_and_closes_the_connection(run):
     async def main():
         async with H2Server([head(), until(asyncio.Event())], [raw(b"\x00\x00\x01\x00\x00\x00\x00\x00\x00x")]) as server:
-            upstream = upstream_at(server)
+            upstream = http2_at(server)
             one, two = Transcript(), Transcript()
             upstream.send(POST, one)
             await one.told(1)

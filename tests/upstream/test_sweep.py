@@ -1,3 +1,5 @@
+"""One sweep looks at every deadline; it rests where there is none."""
+
 from __future__ import annotations
 
 import asyncio

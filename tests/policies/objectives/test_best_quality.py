@@ -1,3 +1,5 @@
+"""The highest quality comes first, by task where one is given."""
+
 from __future__ import annotations
 
 from policies.objectives.best_quality import BestQuality

@@ -1,3 +1,5 @@
+"""The least price comes first."""
+
 from __future__ import annotations
 
 from policies.objectives.cheapest import Cheapest

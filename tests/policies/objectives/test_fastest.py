@@ -1,3 +1,5 @@
+"""The quickest to its first token comes first; now and then one nobody has measured."""
+
 from __future__ import annotations
 
 from policies._base import Policy

@@ -1,3 +1,5 @@
+"""The least load comes first, and a conversation stays where its prompt is cached."""
+
 from __future__ import annotations
 
 import pytest

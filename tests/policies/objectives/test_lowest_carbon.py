@@ -1,3 +1,5 @@
+"""The least gCO2e comes first."""
+
 from __future__ import annotations
 
 from policies.objectives.lowest_carbon import LowestCarbon

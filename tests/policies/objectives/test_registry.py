@@ -1,3 +1,5 @@
+"""An objective is found by its file's name, and its fields are its settings."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""Each in turn, as often as its weight says, in a steady rhythm."""
+
 from __future__ import annotations
 
 from collections import Counter

@@ -1,3 +1,5 @@
+"""Weights and bounds: what counts as 1, and where bounds come from."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,0 +1,29 @@
+"""`greenlane serve` without a file says where it listens, then what it found."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+
+def test_the_address_is_told_before_what_was_found(tmp_path):
+    known = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    known.pop("GREENLANE_CONFIG", None)
+    command = [sys.executable, "-c", "from proxy.cli import main; main()", "serve", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=known, cwd=tmp_path, text=True) as process:
+        late = threading.Timer(30, process.kill)
+        late.start()
+        lines = []
+        for line in process.stdout:
+            lines.append(line.rstrip("\n"))
+            if line.lstrip().startswith("simulation-pl"):
+                break
+        late.cancel()
+        process.terminate()
+    assert lines[0].startswith("Greenlane ")
+    (found,) = [number for number, line in enumerate(lines) if line.endswith("found on this machine.")]
+    assert lines[found - 1] == ""
+    assert all(line.startswith("  ") for line in lines[found + 1 :])
