@@ -267,6 +267,15 @@ class Embeds(Protocol):
         ...
 
 
+@runtime_checkable
+class Worded(Protocol):
+    """An adapter some of whose models have no JSON mode: they are asked in words, and their answer is cut to its object."""
+
+    def json_by_words(self, chat: Json, target: Target) -> bool:
+        """Whether this hub request asks for JSON so. `adapters._json_mode` reads the answer then."""
+        ...
+
+
 class Door(Protocol):
     """Inbound: a client's dialect to the hub and back."""
 

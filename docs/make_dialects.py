@@ -54,6 +54,17 @@ Top-level members of the request, after translation from the client's dialect.
 A member that is not in the table is refused by `anthropic` and `gemini`, and passed to the others.
 """
 
+NOTES = """
+## How it is expressed
+
+Where a dialect has another way, or none, to say the same.
+
+- **JSON without a schema** (`response_format: {type: json_object}`, or a `json_schema` that holds none) at Anthropic, and at Gemini
+  before 3 beside tools: neither has such a mode, so one sentence at the end of the system prompt asks for an object, and the answer is
+  cut to the object in it, streamed or not. It goes with tools and with thinking. An answer that continues an assistant's message is
+  not cut; one that holds no object (a refusal) is told as it is.
+"""
+
 HOSTS_INTRO = """
 ## Hosts
 
@@ -76,6 +87,7 @@ def page() -> str:
             _table(("ability", *names), _abilities(dialects)),
             MEMBERS_INTRO,
             _table(("member", *names), _members(dialects)),
+            NOTES,
             HOSTS_INTRO,
             _table(("host", "quirks"), ((f"`{host}`", _quirks(quirks)) for host, quirks in sorted(HOSTS.items()))),
         ]

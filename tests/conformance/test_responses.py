@@ -206,8 +206,8 @@ def test_a_json_schema_gives_what_fits(client, route):
     assert "a" in json.loads(client.responses.create(model=route.model, input="Hello", text=text).output_text)
 
 
-def test_json_object_gives_an_object(client, multiple):
-    answer = client.responses.create(model=multiple.model, input="Answer in JSON", text={"format": {"type": "json_object"}})
+def test_json_object_gives_an_object(client, route):
+    answer = client.responses.create(model=route.model, input="Answer in JSON", text={"format": {"type": "json_object"}})
     assert isinstance(json.loads(answer.output_text), dict)
 
 
