@@ -18,6 +18,9 @@ from adapters.anthropic.models import Rules
 
 TOOL_NAME = re.compile(r"\A[a-zA-Z0-9_-]{1,128}\Z")
 _CALL_ID = re.compile(r"\A[a-zA-Z0-9_-]{1,64}\Z")
+OPENING = "(The assistant begins.)"
+"""A user's turn before an assistant's that opens the conversation (a greeting, a history cut short). OpenAI takes such; here the first
+turn must be a user's, on Amazon's cloud at least (anthropics/anthropic-sdk-typescript#622), and must not be blank."""
 _THOUGHT = ("thinking", "redacted_thinking")
 
 
@@ -86,9 +89,12 @@ class _Builder:
     def close(self) -> Conversation:
         self._refuse_open()
         if not self._turns:
-            raise AdapterError("`messages` must hold a message of a user.", "messages")
+            if not self._system:
+                raise AdapterError("`messages` hold nothing to answer.", "messages")
+            # instructions alone are what is asked: OpenAI answers them, and `messages` may not be empty here
+            return Conversation([], [{"role": "user", "content": self._system}])
         if self._turns[0]["role"] != "user":
-            raise AdapterError("The first message after the system's must be a user's.", "messages")
+            self._turns.insert(0, {"role": "user", "content": [{"type": "text", "text": OPENING}]})
         if self._turns[-1]["role"] == "assistant":
             self._close_prefill(self._turns[-1]["content"])
         return Conversation(self._system, self._turns)
