@@ -12,6 +12,7 @@ import msgspec
 
 from adapters._base import Completion, Fault, FaultError, GarbledError, Json, Usage
 from adapters._json import encode
+from adapters._order import placed
 
 MESSAGE_CHARACTERS = 2000
 REASONS = {
@@ -206,7 +207,7 @@ def _message_of(answer: _Message) -> Json:
             case "text" if isinstance(block.get("text"), str):
                 texts.append(block["text"])
             case "thinking" | "redacted_thinking":
-                thoughts.append(block)
+                thoughts.append(placed(block, sum(map(len, texts)), len(calls)))
             case "tool_use":
                 function = {"name": block.get("name") or "", "arguments": arguments_of(block.get("input"))}
                 calls.append({"id": block.get("id") or "", "type": "function", "function": function})

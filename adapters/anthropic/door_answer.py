@@ -12,6 +12,7 @@ import msgspec
 
 from adapters._base import Fault, Json, Usage
 from adapters._json import encode
+from adapters._order import interleaved
 
 _STOPS = {
     "stop": "end_turn",
@@ -66,14 +67,15 @@ def message_of(completion: Json, usage: Usage | None, account: bytes | None, req
 
 
 def _content(said: Json, base: str) -> list[Json]:
-    blocks: list[Json] = [dict(block) for block in said.get("thinking_blocks") or ()]
+    thoughts: list[Json] = list(said.get("thinking_blocks") or ())
     readable = said.get("reasoning_content")
-    if not blocks and readable:
-        blocks.append({"type": "thinking", "thinking": readable, "signature": ""})
-    blocks += [{"type": "text", "text": said[name]} for name in ("content", "refusal") if said.get(name)]
+    if not thoughts and readable:
+        thoughts.append({"type": "thinking", "thinking": readable, "signature": ""})
+    texts: list[Json] = [{"type": "text", "text": said[name]} for name in ("content", "refusal") if said.get(name)]
+    calls: list[Json] = []
     for number, call in enumerate(said.get("tool_calls") or ()):
         function = call.get("function") or {}
-        blocks.append(
+        calls.append(
             {
                 "type": "tool_use",
                 "id": call.get("id") or call_id(base, number),
@@ -81,7 +83,7 @@ def _content(said: Json, base: str) -> list[Json]:
                 "input": _input(function.get("arguments")),
             }
         )
-    return blocks
+    return interleaved(thoughts, texts, calls)
 
 
 def call_id(base: str, number: int) -> str:
