@@ -27,8 +27,10 @@ class ChatDoor:
                 raise AdapterError(f"`{name}` has the wrong type.", name)
         return {name: value for name, value in body.items() if name != "greenlane"}
 
-    def reply(self, completion: Json, usage: Usage | None, account: bytes | None, request: Json) -> bytes:  # noqa: ARG002
+    def reply(self, completion: Json, usage: Usage | None, account: bytes | None, request: Json) -> bytes:
         answer = dict(completion)
+        if is_legacy(request):
+            answer["choices"] = [_legacy_choice(choice, "message") for choice in answer.get("choices") or ()]
         counts = answer.get("usage") or _counts(usage)
         answer.pop("usage", None)
         if counts is None:
@@ -38,22 +40,29 @@ class ChatDoor:
 
     def writer(self, request: Json) -> Writer:
         options = request.get("stream_options")
-        return ChatWriter(wants_usage=isinstance(options, dict) and options.get("include_usage") is True)
+        wants_usage = isinstance(options, dict) and options.get("include_usage") is True
+        return ChatWriter(wants_usage=wants_usage, legacy=is_legacy(request))
 
     def error(self, fault: Fault, status: int) -> bytes:  # noqa: ARG002 - OpenAI's object does not hold it
         return error_body(fault)
 
 
 class ChatWriter:
-    """Hub chunks as they are; usage in a last chunk of its own if it was asked for."""
+    """Hub chunks as they are; usage in a last chunk of its own if it was asked for.
 
-    def __init__(self, *, wants_usage: bool) -> None:
+    `legacy`: the client sent `functions` and is answered with `function_call`.
+    """
+
+    def __init__(self, *, wants_usage: bool, legacy: bool = False) -> None:
         self._wants_usage = wants_usage
+        self._legacy = legacy
         self._head: Json = {}
 
     def write(self, chunk: Json) -> bytes:
         if not self._head:
             self._head = {name: chunk[name] for name in ("id", "object", "created", "model") if name in chunk}
+        if self._legacy:
+            chunk = {**chunk, "choices": [_legacy_choice(choice, "delta") for choice in chunk.get("choices") or ()]}
         # the reference: with include_usage, "all other chunks will also include a usage field, but with a null value"
         return block(encode({**chunk, "usage": None} if self._wants_usage else chunk))
 
@@ -67,6 +76,23 @@ class ChatWriter:
 
     def fail(self, fault: Fault) -> bytes:
         return block(error_body(fault))
+
+
+def is_legacy(request: Json) -> bool:
+    """Whether the client speaks of `functions`, as OpenAI's clients did before tools, and knows no `tool_calls`."""
+    return bool(request.get("functions")) and not request.get("tools")
+
+
+def _legacy_choice(choice: Json, holder: str) -> Json:
+    """A choice with its first call as `function_call`. The older form has room for one; requests ask for no more where that can be said."""
+    said: Json = choice.get(holder) or {}
+    if "tool_calls" in said:
+        told = {name: value for name, value in said.items() if name != "tool_calls"}
+        first = next((call for call in said["tool_calls"] or () if not call.get("index")), None)
+        if first is not None:
+            told["function_call"] = first.get("function") or {}
+        choice = {**choice, holder: told}
+    return {**choice, "finish_reason": "function_call"} if choice.get("finish_reason") == "tool_calls" else choice
 
 
 def error_body(fault: Fault) -> bytes:

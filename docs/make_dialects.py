@@ -65,6 +65,8 @@ Where a dialect has another way, or none, to say the same.
   not cut; one that holds no object (a refusal) is told as it is.
 - **A conversation that an assistant's message opens** (a greeting, a history cut short) gets a user's turn of one short sentence before
   it at Anthropic, and at Gemini where that message holds calls. A system prompt alone is sent as what is asked.
+- **`functions`**, the older form of tools, are tools to every vendor; their clients are answered with `function_call` and that finish
+  reason. The form has room for one call: at Anthropic no more is asked for, of Gemini's the first is told.
 - **Signed thinking** of Anthropic must come back as it was, where it was. Chat clients get it as `thinking_blocks` of the message (a
   block that did not come first says in `after` what did) and send them back; responses clients get reasoning items with
   `encrypted_content` in their places; messages clients the blocks themselves. What bears no signature of Anthropic's is left out.
