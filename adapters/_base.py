@@ -294,6 +294,6 @@ class Door(Protocol):
 
     def writer(self, request: Json) -> Writer: ...
 
-    def error(self, fault: Fault, status: int) -> bytes:
-        """The error body in the client's dialect."""
+    def error(self, fault: Fault, status: int, request_id: str | None = None) -> bytes:
+        """The error body in the client's dialect, which may have a place for our id of the request."""
         ...

@@ -43,7 +43,7 @@ class ChatDoor:
         wants_usage = isinstance(options, dict) and options.get("include_usage") is True
         return ChatWriter(wants_usage=wants_usage, legacy=is_legacy(request))
 
-    def error(self, fault: Fault, status: int) -> bytes:  # noqa: ARG002 - OpenAI's object does not hold it
+    def error(self, fault: Fault, status: int, request_id: str | None = None) -> bytes:  # noqa: ARG002 - OpenAI's object holds neither
         return error_body(fault)
 
 

@@ -43,7 +43,7 @@ class GenerateDoor:
     def writer(self, request: Json) -> Writer:  # noqa: ARG002
         return GenerateWriter()
 
-    def error(self, fault: Fault, status: int) -> bytes:  # noqa: ARG002
+    def error(self, fault: Fault, status: int, request_id: str | None = None) -> bytes:  # noqa: ARG002 - OpenAI's object holds neither
         return error_body(fault)
 
 

@@ -133,7 +133,7 @@ def usage_of(usage: Usage | None, account: bytes | None) -> Json:
     return told
 
 
-def error_of(fault: Fault, status: int) -> bytes:
+def error_of(fault: Fault, status: int, request_id: str | None = None) -> bytes:
     """Anthropic's error object; `details.error_code` carries our code."""
     kind = _ERRORS.get(status) or ("invalid_request_error" if status < 500 else "api_error")
     message = fault.message
@@ -144,4 +144,4 @@ def error_of(fault: Fault, status: int) -> bytes:
     error: Json = {"type": kind, "message": message}
     if fault.code is not None:
         error["details"] = {"error_code": fault.code}
-    return encode({"type": "error", "error": error, "request_id": None})
+    return encode({"type": "error", "error": error, "request_id": request_id})
