@@ -7,6 +7,7 @@ from typing import Any
 from adapters._base import AdapterError, Fault, Json, Usage, Writer
 from adapters._json import encode
 from adapters._sse import block
+from adapters._usage import hub_usage
 
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 
@@ -31,7 +32,7 @@ class ChatDoor:
         answer = dict(completion)
         if is_legacy(request):
             answer["choices"] = [_legacy_choice(choice, "message") for choice in answer.get("choices") or ()]
-        counts = answer.get("usage") or _counts(usage)
+        counts = answer.get("usage") or hub_usage(usage)
         answer.pop("usage", None)
         if counts is None:
             return encode(answer)
@@ -68,7 +69,7 @@ class ChatWriter:
 
     def close(self, usage: Usage | None, account: bytes | None) -> bytes:
         out = b""
-        counts = _counts(usage)
+        counts = hub_usage(usage)
         if self._wants_usage and counts is not None:
             plain = encode({**self._head, "choices": [], "usage": counts})
             out = block(plain if account is None else plain[:-2] + b',"greenlane":' + account + b"}}")
@@ -98,21 +99,6 @@ def _legacy_choice(choice: Json, holder: str) -> Json:
 def error_body(fault: Fault) -> bytes:
     """OpenAI's error object."""
     return encode({"error": {"message": fault.message, "type": fault.type, "param": fault.param, "code": fault.code}})
-
-
-def _counts(usage: Usage | None) -> Json | None:
-    if usage is None or usage.input_tokens is None or usage.output_tokens is None:
-        return None
-    counts: Json = {
-        "prompt_tokens": usage.input_tokens,
-        "completion_tokens": usage.output_tokens,
-        "total_tokens": usage.input_tokens + usage.output_tokens,
-    }
-    if usage.cached_tokens is not None:
-        counts["prompt_tokens_details"] = {"cached_tokens": usage.cached_tokens}
-    if usage.reasoning_tokens is not None:
-        counts["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
-    return counts
 
 
 def _check_message(message: Any, where: str) -> None:
