@@ -267,6 +267,15 @@ class Embeds(Protocol):
         ...
 
 
+@runtime_checkable
+class Worded(Protocol):
+    """An adapter some of whose models have no JSON mode: they are asked in words, and their answer is cut to its object."""
+
+    def json_by_words(self, chat: Json, target: Target) -> bool:
+        """Whether this hub request asks for JSON so. `adapters._json_mode` reads the answer then."""
+        ...
+
+
 class Door(Protocol):
     """Inbound: a client's dialect to the hub and back."""
 
@@ -285,6 +294,6 @@ class Door(Protocol):
 
     def writer(self, request: Json) -> Writer: ...
 
-    def error(self, fault: Fault, status: int) -> bytes:
-        """The error body in the client's dialect."""
+    def error(self, fault: Fault, status: int, request_id: str | None = None) -> bytes:
+        """The error body in the client's dialect, which may have a place for our id of the request."""
         ...

@@ -7,6 +7,7 @@ from typing import Any
 from adapters._base import AdapterError, Fault, Json, Usage, Writer
 from adapters._json import encode
 from adapters._sse import block
+from adapters._usage import hub_usage
 
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 
@@ -27,9 +28,11 @@ class ChatDoor:
                 raise AdapterError(f"`{name}` has the wrong type.", name)
         return {name: value for name, value in body.items() if name != "greenlane"}
 
-    def reply(self, completion: Json, usage: Usage | None, account: bytes | None, request: Json) -> bytes:  # noqa: ARG002
+    def reply(self, completion: Json, usage: Usage | None, account: bytes | None, request: Json) -> bytes:
         answer = dict(completion)
-        counts = answer.get("usage") or _counts(usage)
+        if is_legacy(request):
+            answer["choices"] = [_legacy_choice(choice, "message") for choice in answer.get("choices") or ()]
+        counts = answer.get("usage") or hub_usage(usage)
         answer.pop("usage", None)
         if counts is None:
             return encode(answer)
@@ -38,28 +41,35 @@ class ChatDoor:
 
     def writer(self, request: Json) -> Writer:
         options = request.get("stream_options")
-        return ChatWriter(wants_usage=isinstance(options, dict) and options.get("include_usage") is True)
+        wants_usage = isinstance(options, dict) and options.get("include_usage") is True
+        return ChatWriter(wants_usage=wants_usage, legacy=is_legacy(request))
 
-    def error(self, fault: Fault, status: int) -> bytes:  # noqa: ARG002 - OpenAI's object does not hold it
+    def error(self, fault: Fault, status: int, request_id: str | None = None) -> bytes:  # noqa: ARG002 - OpenAI's object holds neither
         return error_body(fault)
 
 
 class ChatWriter:
-    """Hub chunks as they are; usage in a last chunk of its own if it was asked for."""
+    """Hub chunks as they are; usage in a last chunk of its own if it was asked for.
 
-    def __init__(self, *, wants_usage: bool) -> None:
+    `legacy`: the client sent `functions` and is answered with `function_call`.
+    """
+
+    def __init__(self, *, wants_usage: bool, legacy: bool = False) -> None:
         self._wants_usage = wants_usage
+        self._legacy = legacy
         self._head: Json = {}
 
     def write(self, chunk: Json) -> bytes:
         if not self._head:
             self._head = {name: chunk[name] for name in ("id", "object", "created", "model") if name in chunk}
+        if self._legacy:
+            chunk = {**chunk, "choices": [_legacy_choice(choice, "delta") for choice in chunk.get("choices") or ()]}
         # the reference: with include_usage, "all other chunks will also include a usage field, but with a null value"
         return block(encode({**chunk, "usage": None} if self._wants_usage else chunk))
 
     def close(self, usage: Usage | None, account: bytes | None) -> bytes:
         out = b""
-        counts = _counts(usage)
+        counts = hub_usage(usage)
         if self._wants_usage and counts is not None:
             plain = encode({**self._head, "choices": [], "usage": counts})
             out = block(plain if account is None else plain[:-2] + b',"greenlane":' + account + b"}}")
@@ -69,24 +79,26 @@ class ChatWriter:
         return block(error_body(fault))
 
 
+def is_legacy(request: Json) -> bool:
+    """Whether the client speaks of `functions`, as OpenAI's clients did before tools, and knows no `tool_calls`."""
+    return bool(request.get("functions")) and not request.get("tools")
+
+
+def _legacy_choice(choice: Json, holder: str) -> Json:
+    """A choice with its first call as `function_call`. The older form has room for one; requests ask for no more where that can be said."""
+    said: Json = choice.get(holder) or {}
+    if "tool_calls" in said:
+        told = {name: value for name, value in said.items() if name != "tool_calls"}
+        first = next((call for call in said["tool_calls"] or () if not call.get("index")), None)
+        if first is not None:
+            told["function_call"] = first.get("function") or {}
+        choice = {**choice, holder: told}
+    return {**choice, "finish_reason": "function_call"} if choice.get("finish_reason") == "tool_calls" else choice
+
+
 def error_body(fault: Fault) -> bytes:
     """OpenAI's error object."""
     return encode({"error": {"message": fault.message, "type": fault.type, "param": fault.param, "code": fault.code}})
-
-
-def _counts(usage: Usage | None) -> Json | None:
-    if usage is None or usage.input_tokens is None or usage.output_tokens is None:
-        return None
-    counts: Json = {
-        "prompt_tokens": usage.input_tokens,
-        "completion_tokens": usage.output_tokens,
-        "total_tokens": usage.input_tokens + usage.output_tokens,
-    }
-    if usage.cached_tokens is not None:
-        counts["prompt_tokens_details"] = {"cached_tokens": usage.cached_tokens}
-    if usage.reasoning_tokens is not None:
-        counts["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
-    return counts
 
 
 def _check_message(message: Any, where: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from adapters._base import AdapterError, Fault, Json, Usage, Writer
 from adapters._chat import error_body
 from adapters._json import encode
@@ -34,16 +36,21 @@ class GenerateDoor:
         hub = {name: value for name, value in body.items() if name in _PASSED}
         return {**hub, "messages": [*messages, {"role": "user", "content": prompt}]}
 
-    def reply(self, completion: Json, usage: Usage | None, account: bytes | None, request: Json) -> bytes:  # noqa: ARG002
+    def reply(self, completion: Json, usage: Usage | None, account: bytes | None, request: Json) -> bytes:
         choice = (completion.get("choices") or [{}])[0]
         text = (choice.get("message") or {}).get("content") or ""
-        plain = {"id": completion.get("id"), "model": completion.get("model"), "text": text, "finish_reason": choice.get("finish_reason")}
+        plain = {
+            "id": completion.get("id"),
+            "model": _model(completion, account, request),
+            "text": text,
+            "finish_reason": choice.get("finish_reason"),
+        }
         return _with_usage(plain, usage, account)
 
     def writer(self, request: Json) -> Writer:  # noqa: ARG002
         return GenerateWriter()
 
-    def error(self, fault: Fault, status: int) -> bytes:  # noqa: ARG002
+    def error(self, fault: Fault, status: int, request_id: str | None = None) -> bytes:  # noqa: ARG002 - OpenAI's object holds neither
         return error_body(fault)
 
 
@@ -68,6 +75,16 @@ class GenerateWriter:
 
     def fail(self, fault: Fault) -> bytes:
         return block(error_body(fault))
+
+
+class _Account(msgspec.Struct):
+    model: str | None = None
+
+
+def _model(completion: Json, account: bytes | None, request: Json) -> Any:
+    """The public name of what served, as the account has it: the one asked for, but for groups and substitutes."""
+    served = None if account is None else msgspec.json.decode(account, type=_Account).model
+    return served or request.get("model") or completion.get("model")
 
 
 def _with_usage(plain: Json, usage: Usage | None, account: bytes | None) -> bytes:

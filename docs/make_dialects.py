@@ -55,6 +55,24 @@ Top-level members of the request, after translation from the client's dialect.
 A member that is not in the table is refused by `anthropic` and `gemini`, and passed to the others.
 """
 
+NOTES = """
+## How it is expressed
+
+Where a dialect has another way, or none, to say the same.
+
+- **JSON without a schema** (`response_format: {type: json_object}`, or a `json_schema` that holds none) at Anthropic, and at Gemini
+  before 3 beside tools: neither has such a mode, so one sentence at the end of the system prompt asks for an object, and the answer is
+  cut to the object in it, streamed or not. It goes with tools and with thinking. An answer that continues an assistant's message is
+  not cut; one that holds no object (a refusal) is told as it is.
+- **A conversation that an assistant's message opens** (a greeting, a history cut short) gets a user's turn of one short sentence before
+  it at Anthropic, and at Gemini where that message holds calls. A system prompt alone is sent as what is asked.
+- **`functions`**, the older form of tools, are tools to every vendor; their clients are answered with `function_call` and that finish
+  reason. The form has room for one call: at Anthropic no more is asked for, of Gemini's the first is told.
+- **Signed thinking** of Anthropic must come back as it was, where it was. Chat clients get it as `thinking_blocks` of the message (a
+  block that did not come first says in `after` what did) and send them back; responses clients get reasoning items with
+  `encrypted_content` in their places; messages clients the blocks themselves. What bears no signature of Anthropic's is left out.
+"""
+
 HOSTS_INTRO = """
 ## Hosts
 
@@ -77,6 +95,7 @@ def page() -> str:
             _table(("ability", *names), _abilities(dialects)),
             MEMBERS_INTRO,
             _table(("member", *names), _members(dialects)),
+            NOTES,
             HOSTS_INTRO,
             _table(("host", "quirks"), ((f"`{host}`", _quirks(quirks)) for host, quirks in sorted(HOSTS.items()))),
         ]

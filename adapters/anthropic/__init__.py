@@ -12,7 +12,7 @@ from adapters._base import Completion, Fault, Headers, Json, Outbound, Reader, S
 from adapters._json import View, edited, encode
 from adapters.anthropic.answer import completion_of, fault_of_body
 from adapters.anthropic.door import DOOR
-from adapters.anthropic.request import MEMBERS, SAMPLING_VERSION, VERSION, outbound, version_header
+from adapters.anthropic.request import MEMBERS, SAMPLING_VERSION, VERSION, json_by_words, outbound, version_header
 from adapters.anthropic.stream import MessagesReader
 
 __all__ = ["ADAPTER", "DOOR", "Anthropic"]
@@ -24,7 +24,7 @@ class Anthropic:
     name = "anthropic"
     members: ClassVar[dict[str, Support]] = MEMBERS
     open_members = False
-    abilities = frozenset({"tools", "image", "document", "json_schema", "reasoning"})
+    abilities = frozenset({"tools", "image", "document", "json_schema", "json_object", "reasoning"})
     apis = frozenset({"chat", "responses", "messages"})
 
     def authorize(self, key: str) -> Headers:
@@ -53,6 +53,9 @@ class Anthropic:
 
     def reader(self, target: Target) -> Reader:  # noqa: ARG002 - the same for every target
         return MessagesReader()
+
+    def json_by_words(self, chat: Json, target: Target) -> bool:  # noqa: ARG002 - no model of the vendor's has the mode
+        return json_by_words(chat)
 
     def fault(self, status: int, body: bytes) -> Fault:
         return fault_of_body(status, body)

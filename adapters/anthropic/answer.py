@@ -12,6 +12,8 @@ import msgspec
 
 from adapters._base import Completion, Fault, FaultError, GarbledError, Json, Usage
 from adapters._json import encode
+from adapters._order import placed
+from adapters._usage import hub_usage
 
 MESSAGE_CHARACTERS = 2000
 REASONS = {
@@ -110,8 +112,9 @@ def completion_of(body: bytes) -> Completion:
         "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": reason}],
     }
     usage = None if answer.usage is None else usage_of(answer.usage)
-    if usage is not None:
-        whole["usage"] = told_usage(usage)
+    told = hub_usage(usage)
+    if told is not None:
+        whole["usage"] = told
     if answer.usage is not None and answer.usage.service_tier in _TIERS:
         whole["service_tier"] = _TIERS[answer.usage.service_tier]
     return Completion(body=whole, usage=usage, finish_reason=reason)
@@ -136,18 +139,6 @@ def usage_of(counts: Counts) -> Usage | None:
         output_tokens=counts.output_tokens,
         reasoning_tokens=None if counts.output_tokens_details is None else counts.output_tokens_details.thinking_tokens,
     )
-
-
-def told_usage(usage: Usage) -> Json:
-    """Usage in OpenAI's form; a detail nobody reported is left out."""
-    told: Json = {"prompt_tokens": usage.input_tokens, "completion_tokens": usage.output_tokens}
-    if usage.input_tokens is not None and usage.output_tokens is not None:
-        told["total_tokens"] = usage.input_tokens + usage.output_tokens
-    if usage.cached_tokens is not None:
-        told["prompt_tokens_details"] = {"cached_tokens": usage.cached_tokens}
-    if usage.reasoning_tokens is not None:
-        told["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
-    return told
 
 
 def arguments_of(given: Any) -> str:
@@ -206,7 +197,7 @@ def _message_of(answer: _Message) -> Json:
             case "text" if isinstance(block.get("text"), str):
                 texts.append(block["text"])
             case "thinking" | "redacted_thinking":
-                thoughts.append(block)
+                thoughts.append(placed(block, sum(map(len, texts)), len(calls)))
             case "tool_use":
                 function = {"name": block.get("name") or "", "arguments": arguments_of(block.get("input"))}
                 calls.append({"id": block.get("id") or "", "type": "function", "function": function})

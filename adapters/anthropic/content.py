@@ -20,7 +20,17 @@ _TITLE_CHARACTERS = 255
 
 def text_blocks(content: Any, path: str) -> list[Json]:
     """Text of a system, developer or assistant message. Blank parts are left out: the API refuses them."""
-    return [_text(part, at) for part, at in _parts(content, path, ("text", "refusal")) if not _blank(part)]
+    return [block for block in all_text_blocks(content, path) if not is_blank(block)]
+
+
+def all_text_blocks(content: Any, path: str) -> list[Json]:
+    """The same with its blank parts."""
+    return [_text(part, at) for part, at in _parts(content, path, ("text", "refusal"))]
+
+
+def is_blank(block: Json) -> bool:
+    """A text that the API would refuse."""
+    return block["type"] == "text" and not block["text"].strip()
 
 
 def blocks(content: Any, path: str) -> list[Json]:

@@ -13,11 +13,15 @@ from typing import Any
 import msgspec
 
 from adapters._base import AdapterError, Json
-from adapters.anthropic.content import blocks, marked, text_blocks
+from adapters._order import PLACE, interleaved
+from adapters.anthropic.content import all_text_blocks, blocks, is_blank, marked, text_blocks
 from adapters.anthropic.models import Rules
 
 TOOL_NAME = re.compile(r"\A[a-zA-Z0-9_-]{1,128}\Z")
 _CALL_ID = re.compile(r"\A[a-zA-Z0-9_-]{1,64}\Z")
+OPENING = "(The assistant begins.)"
+"""A user's turn before an assistant's that opens the conversation (a greeting, a history cut short). OpenAI takes such; here the first
+turn must be a user's, on Amazon's cloud at least (anthropics/anthropic-sdk-typescript#622), and must not be blank."""
 _THOUGHT = ("thinking", "redacted_thinking")
 
 
@@ -86,9 +90,12 @@ class _Builder:
     def close(self) -> Conversation:
         self._refuse_open()
         if not self._turns:
-            raise AdapterError("`messages` must hold a message of a user.", "messages")
+            if not self._system:
+                raise AdapterError("`messages` hold nothing to answer.", "messages")
+            # instructions alone are what is asked: OpenAI answers them, and `messages` may not be empty here
+            return Conversation([], [{"role": "user", "content": self._system}])
         if self._turns[0]["role"] != "user":
-            raise AdapterError("The first message after the system's must be a user's.", "messages")
+            self._turns.insert(0, {"role": "user", "content": [{"type": "text", "text": OPENING}]})
         if self._turns[-1]["role"] == "assistant":
             self._close_prefill(self._turns[-1]["content"])
         return Conversation(self._system, self._turns)
@@ -120,13 +127,15 @@ class _Builder:
 
     def _take_assistant(self, message: Json, path: str) -> None:
         self._refuse_open()
-        said = text_blocks(message.get("content"), f"{path}.content")
-        if not said and isinstance(message.get("refusal"), str) and message["refusal"].strip():
+        said = all_text_blocks(message.get("content"), f"{path}.content")
+        if all(is_blank(block) for block in said) and isinstance(message.get("refusal"), str):
             said = [{"type": "text", "text": message["refusal"]}]
-        said += self._calls(message, path)
-        if not said:
-            return  # nothing was said; a turn of thinking alone is refused
-        self._add("assistant", _thoughts(message.get("thinking_blocks"), f"{path}.thinking_blocks") + said)
+        thoughts = _thoughts(message.get("thinking_blocks"), f"{path}.thinking_blocks")
+        turn = [block for block in interleaved(thoughts, said, self._calls(message, path)) if not is_blank(block)]
+        while turn and turn[-1]["type"] in _THOUGHT:
+            turn.pop()  # a turn that ends in thinking, or holds nothing else, is refused
+        if turn:
+            self._add("assistant", turn)
 
     def _calls(self, message: Json, path: str) -> list[Json]:
         self._open, self._open_at = {}, path
@@ -201,10 +210,14 @@ def _thoughts(given: Any, path: str) -> list[Json]:
             raise AdapterError("A thinking block must be an object.", f"{path}[{number}]")
         match block.get("type"):
             case "thinking" if _filled(block.get("signature")) and isinstance(block.get("thinking"), str):
-                found.append({"type": "thinking", "thinking": block["thinking"], "signature": block["signature"]})
+                found.append(_kept(block, ("type", "thinking", "signature")))
             case "redacted_thinking" if _filled(block.get("data")):
-                found.append({"type": "redacted_thinking", "data": block["data"]})
+                found.append(_kept(block, ("type", "data")))
     return found
+
+
+def _kept(block: Json, names: tuple[str, ...]) -> Json:
+    return {name: block[name] for name in (*names, PLACE) if name in block}
 
 
 def _input(arguments: Any, path: str) -> msgspec.Raw | Json:

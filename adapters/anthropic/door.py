@@ -31,8 +31,8 @@ class MessagesDoor:
     def writer(self, request: Json) -> Writer:
         return MessagesWriter(request)
 
-    def error(self, fault: Fault, status: int) -> bytes:
-        return error_of(fault, status)
+    def error(self, fault: Fault, status: int, request_id: str | None = None) -> bytes:
+        return error_of(fault, status, request_id)
 
 
 DOOR = MessagesDoor()

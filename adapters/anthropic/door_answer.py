@@ -12,6 +12,7 @@ import msgspec
 
 from adapters._base import Fault, Json, Usage
 from adapters._json import encode
+from adapters._order import interleaved
 
 _STOPS = {
     "stop": "end_turn",
@@ -66,14 +67,15 @@ def message_of(completion: Json, usage: Usage | None, account: bytes | None, req
 
 
 def _content(said: Json, base: str) -> list[Json]:
-    blocks: list[Json] = [dict(block) for block in said.get("thinking_blocks") or ()]
+    thoughts: list[Json] = list(said.get("thinking_blocks") or ())
     readable = said.get("reasoning_content")
-    if not blocks and readable:
-        blocks.append({"type": "thinking", "thinking": readable, "signature": ""})
-    blocks += [{"type": "text", "text": said[name]} for name in ("content", "refusal") if said.get(name)]
+    if not thoughts and readable:
+        thoughts.append({"type": "thinking", "thinking": readable, "signature": ""})
+    texts: list[Json] = [{"type": "text", "text": said[name]} for name in ("content", "refusal") if said.get(name)]
+    calls: list[Json] = []
     for number, call in enumerate(said.get("tool_calls") or ()):
         function = call.get("function") or {}
-        blocks.append(
+        calls.append(
             {
                 "type": "tool_use",
                 "id": call.get("id") or call_id(base, number),
@@ -81,7 +83,7 @@ def _content(said: Json, base: str) -> list[Json]:
                 "input": _input(function.get("arguments")),
             }
         )
-    return blocks
+    return interleaved(thoughts, texts, calls)
 
 
 def call_id(base: str, number: int) -> str:
@@ -131,7 +133,7 @@ def usage_of(usage: Usage | None, account: bytes | None) -> Json:
     return told
 
 
-def error_of(fault: Fault, status: int) -> bytes:
+def error_of(fault: Fault, status: int, request_id: str | None = None) -> bytes:
     """Anthropic's error object; `details.error_code` carries our code."""
     kind = _ERRORS.get(status) or ("invalid_request_error" if status < 500 else "api_error")
     message = fault.message
@@ -142,4 +144,4 @@ def error_of(fault: Fault, status: int) -> bytes:
     error: Json = {"type": kind, "message": message}
     if fault.code is not None:
         error["details"] = {"error_code": fault.code}
-    return encode({"type": "error", "error": error, "request_id": None})
+    return encode({"type": "error", "error": error, "request_id": request_id})

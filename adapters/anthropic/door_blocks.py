@@ -8,6 +8,7 @@ import msgspec
 
 from adapters._base import AdapterError, Json
 from adapters._json import encode
+from adapters._order import placed
 
 
 class CacheControl(msgspec.Struct, forbid_unknown_fields=True):
@@ -147,9 +148,10 @@ def _assistant(content: list[Block], path: str) -> Json:
                 readable.append(block.thinking)
                 # an unsigned block was written by us from another vendor's reasoning: Anthropic would refuse it
                 if block.signature:
-                    signed.append({"type": "thinking", "thinking": block.thinking, "signature": block.signature})
+                    kept = {"type": "thinking", "thinking": block.thinking, "signature": block.signature}
+                    signed.append(placed(kept, _characters(parts), len(calls)))
             case _Redacted():
-                signed.append({"type": "redacted_thinking", "data": block.data})
+                signed.append(placed({"type": "redacted_thinking", "data": block.data}, _characters(parts), len(calls)))
             case _ToolUse():
                 calls.append(_call(block, place))
             case _:
@@ -162,6 +164,10 @@ def _assistant(content: list[Block], path: str) -> Json:
     if calls:
         message["tool_calls"] = calls
     return message
+
+
+def _characters(parts: list[Json]) -> int:
+    return sum(len(part["text"]) for part in parts)
 
 
 def _call(block: _ToolUse, place: str) -> Json:

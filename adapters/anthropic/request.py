@@ -11,6 +11,7 @@ from typing import Any
 
 from adapters._base import AdapterError, Headers, Json, Outbound, Support, Target
 from adapters._json import encode
+from adapters._json_mode import WORDS
 from adapters.anthropic.conversation import Conversation, conversation_of, on_wire
 from adapters.anthropic.models import Rules, rules_of
 from adapters.anthropic.schema import fitted
@@ -69,6 +70,8 @@ def outbound(chat: Json, target: Target) -> Outbound:
     now = Circumstances(limit, toolset.forced, conversation.thought_through, conversation.prefilled)
     reasoning = reasoning_of(asked, rules, now)
     body: Json = {"model": target.upstream_model, "max_tokens": limit}
+    if _wants_object(asked):
+        conversation.system.append({"type": "text", "text": WORDS})
     if conversation.system:
         body["system"] = _system(conversation.system)
     body["messages"] = [on_wire(turn) for turn in conversation.turns]
@@ -93,6 +96,21 @@ def outbound(chat: Json, target: Target) -> Outbound:
 def version_header(target: Target, version: str = VERSION) -> Headers:
     """The pinned version, unless the deployment names one."""
     return ((b"anthropic-version", (target.api_version or version).encode()),)
+
+
+def json_by_words(chat: Json) -> bool:
+    """Whether the answer is to be cut to a JSON object. One that continues the client's own words has its beginning there."""
+    messages = chat.get("messages")
+    last = messages[-1] if isinstance(messages, list) and messages else None
+    return _wants_object(chat) and not (isinstance(last, dict) and last.get("role") == "assistant")
+
+
+def _wants_object(chat: Json) -> bool:
+    """A format that names no schema: the API has none such (.../build-with-claude/structured-outputs), so words ask for it."""
+    wanted = chat.get("response_format")
+    kind = wanted.get("type") if isinstance(wanted, dict) else None
+    holder = wanted.get("json_schema") if isinstance(wanted, dict) and kind == "json_schema" else None
+    return kind == "json_object" or (isinstance(holder, dict) and "name" in holder and holder.get("schema") is None)
 
 
 def _asked(chat: Json, target: Target) -> tuple[Json, list[str]]:
@@ -142,14 +160,11 @@ def _output_config(asked: Json, rules: Rules, reasoning: Reasoning, conversation
         config["effort"] = reasoning.effort
     wanted = asked.get("response_format")
     kind = wanted.get("type") if isinstance(wanted, dict) else None
-    if wanted is None or kind == "text":
+    if wanted is None or kind == "text" or _wants_object(asked):
         return config
-    if kind == "json_object":
-        text = "Anthropic's API has no JSON mode without a schema; use json_schema."
-        raise AdapterError(text, "response_format", code="unsupported_value")
     holder = wanted.get("json_schema") if isinstance(wanted, dict) else None
     if kind != "json_schema" or not isinstance(holder, dict):
-        raise AdapterError("`response_format` must be text or json_schema here.", "response_format")
+        raise AdapterError("`response_format` must be text, json_object or json_schema.", "response_format")
     if not rules.structured:
         raise AdapterError("This model does not keep to a JSON Schema.", "response_format", code="unsupported_value")
     if conversation.prefilled:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from adapters._base import FaultError, GarbledError, Json, Usage
+from adapters._order import placed
 from adapters._sse import Event, Events
 from adapters.anthropic.answer import Counts, StopDetails, arguments_of, fault_of, reason_of, usage_of
 
@@ -47,6 +48,8 @@ class _Block(msgspec.Struct):
     start: Json
     call: int | None = None
     """Index among the tool calls."""
+    place: tuple[int, int] = (0, 0)
+    """Characters of text, and calls, that came before it."""
     pieces: list[str] = []
     """Thinking so far, to be kept verbatim."""
     signature: list[str] = []
@@ -65,7 +68,9 @@ class MessagesReader:
         self._head: Json = {}
         self._blocks: dict[int, _Block] = {}
         self._counts = Counts()
-        self._calls = 0
+        self._calls = self._thoughts = 0
+        self._characters = 0
+        """Of text so far."""
         self._begun = False
         self._held: FaultError | GarbledError | None = None
         self.comments = self._events.comments
@@ -147,11 +152,11 @@ class MessagesReader:
         if wire.index is None or start is None or wire.index in self._blocks:
             raise GarbledError("a content block begins twice or has no index")
         self._begin(found)
-        block = _Block(str(start.get("type")), start, pieces=[], signature=[])
+        block = _Block(str(start.get("type")), start, place=(self._characters, self._calls), pieces=[], signature=[])
         self._blocks[wire.index] = block
         match block.kind:
             case "text" if start.get("text"):
-                found.append(self._chunk({"content": start["text"]}))
+                found.append(self._text(start["text"]))
             case "thinking" if start.get("thinking"):
                 block.pieces.append(start["thinking"])
                 found.append(self._chunk({"reasoning_content": start["thinking"]}))
@@ -170,7 +175,7 @@ class MessagesReader:
             raise GarbledError("a content block grows that has not begun")
         match block.kind, delta.type:
             case "text", "text_delta" if delta.text:
-                found.append(self._chunk({"content": delta.text}))
+                found.append(self._text(delta.text))
             case "thinking", "thinking_delta" if delta.thinking:
                 block.pieces.append(delta.thinking)
                 found.append(self._chunk({"reasoning_content": delta.thinking}))
@@ -195,9 +200,9 @@ class MessagesReader:
                 signature = "".join(block.signature) or block.start.get("signature") or ""
                 if signature:
                     kept = {"type": "thinking", "thinking": "".join(block.pieces), "signature": signature}
-                    found.append(self._chunk({"thinking_blocks": [kept]}))
+                    found.append(self._thought(kept, block))
             case "redacted_thinking":
-                found.append(self._chunk({"thinking_blocks": [block.start]}))
+                found.append(self._thought(block.start, block))
             case _:
                 pass
 
@@ -219,6 +224,15 @@ class MessagesReader:
     def _count(self, counts: Counts) -> None:
         self._counts = self._counts.after(counts)
         self.usage = usage_of(self._counts)
+
+    def _text(self, text: str) -> Json:
+        self._characters += len(text)
+        return self._chunk({"content": text})
+
+    def _thought(self, kept: Json, block: _Block) -> Json:
+        # openai-python adds up lists of deltas by their index, and raises where there is none
+        number, self._thoughts = self._thoughts, self._thoughts + 1
+        return self._chunk({"thinking_blocks": [{"index": number, **placed(kept, *block.place)}]})
 
     def _argument(self, block: _Block, text: str) -> Json:
         return self._chunk({"tool_calls": [{"index": block.call, "function": {"arguments": text}}]})

@@ -53,7 +53,9 @@ def toolset_of(chat: Json, rules: Rules) -> Toolset:
     if sum(tool.get("strict", False) for tool in tools) > STRICT_TOOLS:
         raise AdapterError(f"At most {STRICT_TOOLS} tools may be strict here.", "tools")
     choice = _choice(wanted, tools, rules)
-    if chat.get("parallel_tool_calls") is False and tools and (choice is None or choice["type"] != "none"):
+    # an answer in the form of `functions` has room for one call
+    alone = chat.get("parallel_tool_calls") is False or bool(chat.get("functions"))
+    if alone and tools and (choice is None or choice["type"] != "none"):
         choice = {**(choice or {"type": "auto"}), "disable_parallel_tool_use": True}
     return Toolset(tools, choice, ignored)
 

@@ -8,7 +8,7 @@ from adapters._base import Completion, Fault, Headers, Json, Outbound, Reader, S
 from adapters.gemini.answer import completion
 from adapters.gemini.embeddings import embeddings_outbound, embeddings_reply
 from adapters.gemini.faults import fault_of
-from adapters.gemini.request import MEMBERS, outbound
+from adapters.gemini.request import MEMBERS, json_by_words, outbound
 from adapters.gemini.stream import GeminiReader
 
 _ABILITIES = frozenset({"tools", "image", "audio", "document", "json_schema", "json_object", "logprobs", "n", "reasoning", "embeddings"})
@@ -34,6 +34,9 @@ class Gemini:
 
     def reader(self, target: Target) -> Reader:
         return GeminiReader(target)
+
+    def json_by_words(self, chat: Json, target: Target) -> bool:
+        return json_by_words(chat, target)
 
     def fault(self, status: int, body: bytes) -> Fault:
         return fault_of(status, body)

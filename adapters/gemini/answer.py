@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from adapters._base import Completion, GarbledError, Json
+from adapters._usage import hub_usage
 from adapters.gemini.wire import (
     Candidate,
     Ids,
     blocked,
     completion_id,
     finish_of,
-    hub_usage,
     logprobs_of,
     pieces,
     response_of,

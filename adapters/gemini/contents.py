@@ -15,6 +15,7 @@ from adapters.gemini.parts import parts_of, text_of
 from adapters.gemini.signatures import BYPASS, google_id, signature_of
 from adapters.gemini.tools import NAME
 
+OPENING = "(The model begins.)"
 _EXACT = 2**53
 """Numbers in a Struct are doubles: integers beyond this would be changed (protobuf's struct.proto)."""
 
@@ -74,8 +75,8 @@ class _Turns:
         calls = _calls_of(message, path)
         self._close_calls(path)
         if calls and not any(content["role"] == "user" for content in self._contents):
-            # the API: a turn with calls comes right after a user's turn or a turn with results
-            raise AdapterError("A tool call cannot open a conversation with Gemini.", f"{path}.tool_calls")
+            # the API: a turn with calls comes right after a user's turn or a turn with results; a history cut short has none
+            self._contents.insert(0, {"role": "user", "parts": [{"text": OPENING}]})
         before = self._contents[-1]["parts"] if self._contents and self._contents[-1]["role"] == "model" else []
         unsigned = not any("functionCall" in part for part in before)
         for number, call in enumerate(calls):

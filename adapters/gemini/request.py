@@ -9,6 +9,7 @@ from typing import Any
 
 from adapters._base import AdapterError, Json, Outbound, Support, Target
 from adapters._json import encode
+from adapters._json_mode import WORDS
 from adapters.gemini.contents import conversation
 from adapters.gemini.models import Model, model_of, path_of
 from adapters.gemini.schema import subset
@@ -70,15 +71,24 @@ def outbound(chat: Json, target: Target) -> Outbound:
     body = conversation(chat.get("messages"), model)
     body |= tools_of(chat)
     config = _config(chat, model)
+    if config.get("responseMimeType") and "tools" in body and not model.json_beside_tools:
+        if "responseJsonSchema" in config:
+            raise AdapterError("This Gemini model cannot keep to a JSON Schema together with tools.", "response_format")
+        del config["responseMimeType"]
+        instruction = body.setdefault("systemInstruction", {"parts": []})
+        instruction["parts"].append({"text": WORDS})
     if config:
         body["generationConfig"] = config
-    if config.get("responseMimeType") and "tools" in body and not model.json_beside_tools:
-        raise AdapterError("This Gemini model cannot give a JSON format together with tools.", "response_format")
     if chat.get("service_tier") in _TIERS:
         body["serviceTier"] = _TIERS[chat["service_tier"]]
     method = "streamGenerateContent" if chat.get("stream") is True else "generateContent"
     path = path_of(target.upstream_model, method) + ("?alt=sse" if chat.get("stream") is True else "")
     return Outbound(path=path, body=encode(body), ignored=_ignored(chat))
+
+
+def json_by_words(chat: Json, target: Target) -> bool:
+    """Whether JSON is asked for beside tools, and of a model that has no JSON mode then."""
+    return "responseMimeType" in _format(chat) and not model_of(target.upstream_model).json_beside_tools and bool(tools_of(chat))
 
 
 def _ignored(chat: Json) -> tuple[str, ...]:

@@ -234,22 +234,6 @@ def usage_of(counts: Counts | None) -> Usage | None:
     )
 
 
-def hub_usage(usage: Usage | None) -> Json | None:
-    """OpenAI's `usage` object, where both counts are known."""
-    if usage is None or usage.input_tokens is None or usage.output_tokens is None:
-        return None
-    counts: Json = {
-        "prompt_tokens": usage.input_tokens,
-        "completion_tokens": usage.output_tokens,
-        "total_tokens": usage.input_tokens + usage.output_tokens,
-    }
-    if usage.cached_tokens is not None:
-        counts["prompt_tokens_details"] = {"cached_tokens": usage.cached_tokens}
-    if usage.reasoning_tokens is not None:
-        counts["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
-    return counts
-
-
 def logprobs_of(found: Logprobs | None) -> Json | None:
     """OpenAI's `logprobs` of a choice; None where there are none."""
     if found is None or not found.chosen_candidates:

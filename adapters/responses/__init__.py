@@ -21,7 +21,7 @@ class ResponsesDoor:
     def writer(self, request: Json) -> Writer:
         return ResponsesWriter(request)
 
-    def error(self, fault: Fault, status: int) -> bytes:  # noqa: ARG002  the status line says it; OpenAI's object does not
+    def error(self, fault: Fault, status: int, request_id: str | None = None) -> bytes:  # noqa: ARG002 - OpenAI's object holds neither
         return error_of(fault)
 
 

@@ -12,6 +12,7 @@ import msgspec
 
 from adapters._base import Fault, Json, Usage
 from adapters._json import encode
+from adapters._order import PLACE, bare, interleaved
 from adapters.responses.items import sealed
 from adapters.responses.request import custom_names
 
@@ -86,24 +87,53 @@ def response_of(completion: Json, usage: Usage | None, account: bytes | None, re
     base, reason = base_id(completion.get("id")), choice.get("finish_reason")
     status: Status = "incomplete" if reason in _INCOMPLETE else "completed"
     output: list[Json] = []
-    readable, blocks = said.get("reasoning_content") or "", said.get("thinking_blocks") or []
-    if readable or blocks:
-        readable = readable or "".join(block.get("thinking") or "" for block in blocks)
-        output.append(reasoning_item(f"rs_{base}_0", "completed", readable, blocks, summarized=wants_summary(request)))
-    parts: list[Json] = []
-    if said.get("content"):
-        parts.append(text_part(said["content"], logprobs_of(choice)))
-    if said.get("refusal"):
-        parts.append({"type": "refusal", "refusal": said["refusal"]})
-    if parts:
-        output.append(message_item(f"msg_{base}_{len(output)}", status, parts))
     custom = custom_names(request)
-    for call in said.get("tool_calls") or ():
+    for item in _sequence(said, choice):
         number = len(output)
-        function = call.get("function") or {}
-        name, arguments = function.get("name") or "", function.get("arguments") or "{}"
-        output.append(call_item(number, base, (call.get("id") or "", name, arguments), status, custom=name in custom))
+        match item["type"]:
+            case "reasoning":
+                made = reasoning_item(f"rs_{base}_{number}", "completed", item["text"], item["blocks"], summarized=wants_summary(request))
+            case "message":
+                made = message_item(f"msg_{base}_{number}", status, item["parts"])
+            case _:
+                function = item.get("function") or {}
+                name, arguments = function.get("name") or "", function.get("arguments") or "{}"
+                made = call_item(number, base, (item.get("id") or "", name, arguments), status, custom=name in custom)
+        output.append(made)
     return ended(head_of(completion, request), output, reason, usage_of(usage, account))
+
+
+def _sequence(said: Json, choice: Json) -> list[Json]:
+    """What was said in its order: `reasoning` with its text and signed blocks, `message` with its parts, and the calls."""
+    readable, thoughts = said.get("reasoning_content") or "", list(said.get("thinking_blocks") or ())
+    texts: list[Json] = [{"type": "text", "text": said["content"]}] if said.get("content") else []
+    found: list[Json] = []
+    if readable and not any(PLACE in thought for thought in thoughts):
+        # all that was thought came first, and part of it may be unsigned
+        found, thoughts = [{"type": "reasoning", "text": readable, "blocks": [bare(thought) for thought in thoughts]}], []
+    for block in interleaved(thoughts, texts, [{"type": "function", **call} for call in said.get("tool_calls") or ()]):
+        last: Json = found[-1] if found else {"type": ""}
+        match block["type"]:
+            case "thinking" | "redacted_thinking" if last["type"] == "reasoning":
+                last["text"] += block.get("thinking") or ""
+                last["blocks"].append(block)
+            case "thinking" | "redacted_thinking":
+                found.append({"type": "reasoning", "text": block.get("thinking") or "", "blocks": [block]})
+            case "text":
+                found.append({"type": "message", "parts": [text_part(block["text"], [])]})
+            case _:
+                found.append(block)
+    messages = [item for item in found if item["type"] == "message"]
+    if len(messages) == 1:
+        messages[0]["parts"][0]["logprobs"] = logprobs_of(choice)
+    if said.get("refusal"):
+        part = {"type": "refusal", "refusal": said["refusal"]}
+        if messages:
+            messages[-1]["parts"].append(part)
+        else:
+            calls = [item for item in found if item["type"] == "function"]
+            found.insert(len(found) - len(calls), {"type": "message", "parts": [part]})
+    return found
 
 
 def wants_summary(request: Json) -> bool:

@@ -10,6 +10,7 @@ import msgspec
 
 from adapters._base import AdapterError, Json
 from adapters._json import encode
+from adapters._order import placed
 from adapters._shape import INVALID, MISSING, shaped
 
 ENVELOPE = "greenlane-thinking-1."
@@ -153,7 +154,9 @@ def _join(draft: Json, kind: str, item: Json, path: str) -> None:
         if readable:
             draft["reasoning_content"] = draft.get("reasoning_content", "") + readable
         if blocks:
-            draft["thinking_blocks"] = draft.get("thinking_blocks", []) + blocks
+            # behind a call its place must be told; behind text alone a message of its own begins (see above)
+            place = (_characters(draft["content"]), len(draft.get("tool_calls", ())))
+            draft["thinking_blocks"] = draft.get("thinking_blocks", []) + [placed(block, *place) for block in blocks]
     elif kind == "message":
         content = shaped(item, _Message, path).content
         old = draft["content"]
@@ -161,6 +164,10 @@ def _join(draft: Json, kind: str, item: Json, path: str) -> None:
         draft["content"] = new if old is None else _listed(old) + _listed(new)
     else:
         draft.setdefault("tool_calls", []).append(_call(kind, item, path))
+
+
+def _characters(content: Any) -> int:
+    return sum(len(part.get("text") or part.get("refusal") or "") for part in _listed(content)) if content is not None else 0
 
 
 def _call(kind: str, item: Json, path: str) -> Json:

@@ -13,6 +13,7 @@ import msgspec
 
 from adapters._base import Fault, Json, Usage
 from adapters._json import encode
+from adapters._order import bare
 from adapters._sse import block
 from adapters.responses.answer import (
     Status,
@@ -153,7 +154,7 @@ class _Reasoning:
         if whole.startswith(self._unsigned) and (rest := whole[len(self._unsigned) :]):
             self.take(rest, log)
         self._unsigned = ""
-        self._blocks.append(thought)
+        self._blocks.append(bare(thought))
 
     def done(self, log: _Log, status: Status) -> Json:
         text = "".join(self._text)

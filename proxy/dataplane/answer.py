@@ -50,6 +50,11 @@ def ids(admission: Admission) -> bytes:
     return f"x-request-id: {admission.request_id}\r\nx-greenlane-id: {admission.entry_id}\r\n".encode("ascii")
 
 
+def claude_id(api: str, admission: Admission) -> bytes:
+    """The request's id under the name that Anthropic's clients read, on their route."""
+    return f"request-id: {admission.request_id}\r\n".encode("ascii") if api == "messages" else b""
+
+
 def cors(admission: Admission) -> bytes:
     """What lets a page of a configured origin read the answer and our headers."""
     origin = admission.headers.get(b"origin")
@@ -64,7 +69,8 @@ def cors(admission: Admission) -> bytes:
 
 
 _NAMES = (
-    "x-request-id x-greenlane-id x-greenlane-model x-greenlane-deployment x-greenlane-policy x-greenlane-attempts x-greenlane-cache "
+    "request-id x-request-id x-greenlane-id x-greenlane-model x-greenlane-deployment x-greenlane-policy x-greenlane-attempts "
+    "x-greenlane-cache "
     "x-greenlane-reason x-greenlane-cost-usd x-greenlane-rejected x-greenlane-ignored x-greenlane-config-version "
     "x-carbon-g x-carbon-low-g x-carbon-high-g x-energy-wh x-energy-low-wh x-energy-high-wh "
     "x-carbon-forecast-g x-carbon-forecast-low-g x-carbon-forecast-high-g "

@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 
 from adapters import _multipart
-from adapters._base import Adapter, AdapterError, Embeds, GarbledError, Json, Outbound, Stream, Usage
+from adapters._base import Adapter, AdapterError, Embeds, GarbledError, Json, Outbound, Stream, Usage, Worded
 from adapters._json import encode, with_account
+from adapters._json_mode import JsonReader, only_object
 from adapters._passthrough import ChatStream, answer_facts, whole
 from adapters._translated import TranslatedStream
 from adapters.anthropic.identity import MessagesStream, messages_reply
@@ -103,9 +104,10 @@ def stream(call: Call, served: Served, hub: Hub, event_bytes: int, *, capture: b
     """What turns the upstream's events into the client's."""
     api = call.operation.api
     if api not in served.identity:
-        return TranslatedStream(
-            served.adapter.reader(served.target), call.operation.door.writer(hub.tree), capture=capture, created_s=int(time())
-        )
+        reader = served.adapter.reader(served.target)
+        if _by_words(served, hub):
+            reader = JsonReader(reader)
+        return TranslatedStream(reader, call.operation.door.writer(hub.tree), capture=capture, created_s=int(time()))
     if api == "messages":
         return MessagesStream(capture=capture, event_bytes=event_bytes)
     if api == "responses":
@@ -138,6 +140,8 @@ def reply(call: Call, served: Served, hub: Hub, body: bytes, facts: Facts, accou
     api = call.operation.api
     if facts.hub is not None:
         completion = facts.hub if facts.hub.get("created") else {**facts.hub, "created": int(time())}
+        if _by_words(served, hub):
+            completion = only_object(completion)
         return call.operation.door.reply(completion, facts.usage, account, hub.tree)
     if api in served.identity:
         if api == "messages":
@@ -149,6 +153,12 @@ def reply(call: Call, served: Served, hub: Hub, body: bytes, facts: Facts, accou
         otherwise = _usage_object(facts.usage) if call.operation.creates and not facts.usage_object else None
         return with_account(body, account, otherwise, facts.usage_object)
     return with_account(encode(_embeds(served.adapter).embeddings_reply(body, hub.tree)[0]), account, _usage_object(facts.usage))
+
+
+def _by_words(served: Served, hub: Hub) -> bool:
+    """Whether the answer must be cut to its JSON object, because its model has no JSON mode and was only told to answer so."""
+    adapter = served.adapter
+    return isinstance(adapter, Worded) and adapter.json_by_words(hub.request(), served.target)
 
 
 def _embeds(adapter: Adapter) -> Embeds:

@@ -130,10 +130,11 @@ class DataPlane:
         admission = exchange.notes or greet(exchange, self.snapshot)
         operation = exchange.state if isinstance(exchange.state, Operation) else operation_of(exchange.path)
         self.metrics.add("greenlane_requests", ("", "", "", str(refusal.status)))
+        head = answer.refused(admission) + answer.claude_id("" if operation is None else operation.api, admission)
         exchange.respond(
             refusal.status,
-            answer.refused(admission) + refusal.headers + b"content-type: application/json\r\n",
-            body_of(operation, refusal),
+            head + refusal.headers + b"content-type: application/json\r\n",
+            body_of(operation, refusal, admission.request_id),
         )
 
     def adorn(self, exchange: Exchange) -> list[tuple[bytes, bytes]]:
@@ -312,8 +313,9 @@ class DataPlane:
         ending = Ending(status=refusal.status, outcome="refused", reason="refused", policy=told[0], error=refusal.code, decision=told[1])
         self.settler.settle(admission, call, None, NOTHING, ending, exchange.arrived_s)
         operation = call.operation if call is not None else exchange.state
-        head = answer.refused(admission, refusal.policy or "") + refusal.headers + b"content-type: application/json\r\n"
-        exchange.respond(refusal.status, head, body_of(operation, refusal))
+        head = answer.refused(admission, refusal.policy or "") + answer.claude_id(operation.api, admission) + refusal.headers
+        body = body_of(operation, refusal, admission.request_id)
+        exchange.respond(refusal.status, head + b"content-type: application/json\r\n", body)
 
     def _gone(self, exchange: Exchange, admission: Admission, call: Call, plan: Plan) -> None:
         ending = Ending(status=499, outcome="client_gone", reason="refused", policy=plan.policy)

@@ -156,8 +156,9 @@ class Finish:
         self._settle(journey, tried, worked, Outcome(status, "failed", fault.code or "upstream_error"))
         named = b"" if tried.peer is None else tried.peer.head
         head = named + answer.refused(journey.admission, journey.plan.policy, len(tried.attempts), worked=kind not in _UNTOUCHED)
-        body = journey.call.operation.door.error(fault, status)
-        lines = passed_on(tried.result.headers)
+        operation, admission = journey.call.operation, journey.admission
+        body = operation.door.error(fault, status, admission.request_id)
+        lines = answer.claude_id(operation.api, admission) + passed_on(tried.result.headers)
         if fault.retry_after_s is not None and b"retry-after:" not in lines:
             lines += b"retry-after: %d\r\n" % max(1, round(fault.retry_after_s))
         journey.exchange.respond(status, head + JSON + lines, body)
@@ -203,6 +204,8 @@ class Finish:
             forecast=journey.call.ask.stream,
         )
         head = answer.answered(journey.admission, shown)
+        if journey.call.operation.api == "messages":
+            head += answer.claude_id("messages", journey.admission)
         if _verbose(journey):
             rejected = tuple(f"{each.deployment}={each.constraint}" for each in decision.rejected)
             room_bytes = HEADER_BYTES - len(head)

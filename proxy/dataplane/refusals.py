@@ -32,18 +32,18 @@ _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit
 _SECRET = re.compile(r"(?:sk|pk|key|gsk|xai|AIza|Bearer)[-_ ]?[A-Za-z0-9_\-.*]{8,}")
 
 
-def body_of(operation: Operation | None, refusal: Refusal) -> bytes:
+def body_of(operation: Operation | None, refusal: Refusal, request_id: str) -> bytes:
     """The error body of a refusal: OpenAI's object, or Anthropic's on its route."""
     fault = Fault(message=refusal.message, type=type_of(refusal.status), code=refusal.code, param=refusal.param)
     if refusal.detail is not None:
-        plain: dict[str, Any] = msgspec.json.decode(_error(operation, fault, refusal.status))
+        plain: dict[str, Any] = msgspec.json.decode(_error(operation, fault, refusal.status, request_id))
         plain["error"]["deployments"] = refusal.detail
         return msgspec.json.encode(plain)
-    return _error(operation, fault, refusal.status)
+    return _error(operation, fault, refusal.status, request_id)
 
 
-def _error(operation: Operation | None, fault: Fault, status: int) -> bytes:
-    return error_body(fault) if operation is None else operation.door.error(fault, status)
+def _error(operation: Operation | None, fault: Fault, status: int, request_id: str) -> bytes:
+    return error_body(fault) if operation is None else operation.door.error(fault, status, request_id)
 
 
 def type_of(status: int) -> str:

@@ -79,3 +79,38 @@ def test_a_request_of_the_wrong_shape_is_refused_by_name(body, param):
 def test_the_hub_form_is_the_request_without_our_own_member():
     body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "seed": 1, "greenlane": {"max_g": 1}}
     assert DOOR.hub(body) == {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "seed": 1}
+
+
+CALLS = [
+    {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}},
+    {"id": "b", "type": "function", "function": {"name": "g", "arguments": "{}"}},
+]
+LEGACY = {"functions": [{"name": "f"}]}
+
+
+def test_a_client_of_functions_is_answered_with_a_function_call():
+    """https://platform.openai.com/docs/api-reference/chat/object: `function_call` is the deprecated form of one call."""
+    choice = {"index": 0, "message": {"role": "assistant", "content": None, "tool_calls": CALLS}, "finish_reason": "tool_calls"}
+    told = json.loads(DOOR.reply({"id": "c", "choices": [choice]}, None, None, LEGACY))["choices"][0]
+    assert told["message"] == {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}}
+    assert told["finish_reason"] == "function_call"
+    assert json.loads(DOOR.reply({"id": "c", "choices": [choice]}, None, None, {}))["choices"] == [choice]
+
+
+def test_a_streamed_function_call_is_one_call_s_deltas():
+    writer = DOOR.writer(LEGACY)
+    deltas = [
+        {"role": "assistant", "content": "", "tool_calls": [{"index": 0, "id": "a", "type": "function", "function": {"name": "f"}}]},
+        {"tool_calls": [{"index": 0, "function": {"arguments": '{"a":'}}]},
+        {"tool_calls": [{"index": 0, "function": {"arguments": "1}"}}, {"index": 1, "id": "b", "function": {"name": "g"}}]},
+        {"tool_calls": [{"index": 1, "function": {"arguments": "{}"}}]},
+    ]
+    told = [data(writer.write({**HEAD, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}))[0] for delta in deltas]
+    assert [chunk["choices"][0]["delta"] for chunk in told] == [
+        {"role": "assistant", "content": "", "function_call": {"name": "f"}},
+        {"function_call": {"arguments": '{"a":'}},
+        {"function_call": {"arguments": "1}"}},
+        {},
+    ]
+    last = data(writer.write({**HEAD, "choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}))[0]
+    assert last["choices"][0]["finish_reason"] == "function_call"

@@ -93,19 +93,47 @@ def test_parse_gives_the_arguments_of_a_tool(client, route):
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-def test_json_object_gives_an_object(client, multiple, stream):
-    asked = {"model": multiple.model, "messages": JSON_PLEASE, "response_format": {"type": "json_object"}}
+@pytest.mark.parametrize(
+    "wanted", [{"type": "json_object"}, {"type": "json_schema", "json_schema": {"name": "any"}}], ids=["object", "any"]
+)
+def test_json_object_gives_an_object(client, route, stream, wanted):
+    assert isinstance(json.loads(_told(client, stream, model=route.model, messages=JSON_PLEASE, response_format=wanted)), dict)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("effort", [None, "high"])
+def test_a_claude_that_writes_around_its_json_object_is_cut_to_it(client, stream, effort):
+    """Claude has no JSON mode: it is told in words, thinks or not, and a fence or a sentence around the object goes no further."""
+    asked = {"model": "anthropic-fenced_json", "messages": JSON_PLEASE, "response_format": {"type": "json_object"}}
+    told = _told(client, stream, **asked, **({} if effort is None else {"reasoning_effort": effort}))
+    assert json.loads(told) == {"ended": {"with": "Ada?"}, "quote": '"} \\'}
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_a_tool_may_still_be_called_where_json_is_asked_for(client, stream):
+    tool = {
+        "type": "function",
+        "function": {"name": "lookup", "parameters": {"type": "object", "properties": {"word": {"type": "string"}}}},
+    }
+    asked = {
+        "model": "anthropic-prefaced_json_tools",
+        "messages": JSON_PLEASE,
+        "tools": [tool],
+        "response_format": {"type": "json_object"},
+    }
     if stream:
-        text = "".join(chunk.choices[0].delta.content or "" for chunk in client.chat.completions.create(**asked, stream=True))
+        with client.chat.completions.stream(**asked) as events:
+            choice = events.get_final_completion().choices[0]
     else:
-        text = client.chat.completions.create(**asked).choices[0].message.content
-    assert isinstance(json.loads(text), dict)
+        choice = client.chat.completions.create(**asked).choices[0]
+    assert (choice.finish_reason, choice.message.content) == ("tool_calls", "I look up Ada?.")
+    assert [call.function.name for call in choice.message.tool_calls] == ["lookup"]
 
 
-def test_json_object_is_refused_by_name_where_the_vendor_has_no_such_mode(client):
-    with pytest.raises(openai.BadRequestError) as caught:
-        client.chat.completions.create(model="anthropic", messages=JSON_PLEASE, response_format={"type": "json_object"})
-    assert caught.value.param == "response_format"
+def _told(client, stream, **asked):
+    if stream:
+        return "".join(chunk.choices[0].delta.content or "" for chunk in client.chat.completions.create(**asked, stream=True))
+    return client.chat.completions.create(**asked).choices[0].message.content
 
 
 SCHEMAS = {

@@ -67,7 +67,6 @@ NOT_CLAUDE: dict[str, dict[str, object]] = {
     "top_logprobs": {"logprobs": True, "top_logprobs": 2},
     "frequency_penalty": {"frequency_penalty": 0.5},
     "presence_penalty": {"presence_penalty": -0.5},
-    "response_format": {"response_format": {"type": "json_object"}, "messages": [{"role": "user", "content": "Say it in JSON"}]},
 }
 NOT_VENDORS: dict[str, dict[str, object]] = {
     "logit_bias": {"logit_bias": {"50256": -100}},

@@ -297,6 +297,7 @@ def test_names_of_tools_may_be_long_and_hold_dashes(client, route):
     assert answer.choices[0].message.tool_calls[0].function.name == name
 
 
+INTERLEAVED = ["thinking", "text", "thinking", "redacted_thinking", "text", "tool_use", "redacted_thinking", "tool_use"]
 SCHEMAS = {
     "nested": {
         "type": "object",
@@ -353,6 +354,43 @@ def test_thinking_comes_back_with_the_calls_it_led_to(client, imitations):
     assert after.choices[0].message.content
     sent = imitations["anthropic"][0].last.body["messages"][1]["content"]
     assert [block["type"] for block in sent] == ["thinking", "text", "tool_use"]
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_thinking_between_text_and_calls_comes_back_where_it_was(client, imitations, stream):
+    """Anthropic takes thinking back only as it was; the imitation compares the turn with what it answered."""
+    asked = {"tools": [WEATHER], "reasoning_effort": "low", "max_tokens": 4000}
+    if stream:
+        with client.chat.completions.stream(model="anthropic-interleaved", messages=ASK_WEATHER, **asked) as events:
+            message = events.get_final_completion().choices[0].message
+    else:
+        message = client.chat.completions.create(model="anthropic-interleaved", messages=ASK_WEATHER, **asked).choices[0].message
+    messages = [*ASK_WEATHER, *answered(message, ["rain", "sun"])]
+    assert client.chat.completions.create(model="anthropic-thinking", messages=messages, **asked).choices[0].message.content
+    sent = imitations["anthropic"][0].last.body["messages"][1]["content"]
+    assert [block["type"] for block in sent] == INTERLEAVED
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_a_client_of_the_older_functions_is_answered_in_their_form(client, translated, stream):
+    asked = {"model": translated.calls_two, "functions": [WEATHER["function"]], "function_call": "auto"}
+    if stream:
+        chunks = list(client.chat.completions.create(messages=ASK_WEATHER, stream=True, **asked))
+        deltas = [chunk.choices[0].delta for chunk in chunks]
+        assert not any(delta.tool_calls for delta in deltas)
+        calls = [delta.function_call for delta in deltas if delta.function_call]
+        names, arguments = "".join(call.name or "" for call in calls), "".join(call.arguments or "" for call in calls)
+        assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices[0].finish_reason] == ["function_call"]
+    else:
+        choice = client.chat.completions.create(messages=ASK_WEATHER, **asked).choices[0]
+        assert (choice.finish_reason, choice.message.tool_calls) == ("function_call", None)
+        names, arguments = choice.message.function_call.name, choice.message.function_call.arguments
+    assert names == "get_weather"
+    assert "city" in json.loads(arguments)
+    said = {"role": "assistant", "content": None, "function_call": {"name": names, "arguments": arguments}}
+    messages = [*ASK_WEATHER, said, {"role": "function", "name": names, "content": "rain"}]
+    after = client.chat.completions.create(messages=messages, model=translated.model, functions=[WEATHER["function"]])
+    assert after.choices[0].message.content
 
 
 def test_a_signature_of_gemini_survives_a_client_that_drops_what_it_does_not_know(client, imitations):

@@ -387,6 +387,14 @@ def test_errors_are_the_clients_classes(claude, model, stream):
     assert caught.value.body["error"]["message"]
     assert "imitation-0123456789" not in caught.value.response.text
     assert caught.value.response.headers["x-greenlane-id"]
+    assert caught.value.request_id == caught.value.body["request_id"] == caught.value.response.headers["x-request-id"]
+
+
+def test_the_client_knows_the_request_by_our_id(claude, route):
+    """Its `_request_id` is read from the header `request-id`."""
+    assert ask(claude, route.model, extra_headers={"x-request-id": "of-the-client"})._request_id == "of-the-client"
+    with claude.messages.stream(model=route.model, max_tokens=100, messages=HELLO) as events:
+        assert events.response.headers["request-id"] == events.response.headers["x-request-id"]
 
 
 @pytest.mark.parametrize(("model", "seconds_s"), [("anthropic-rate_limited", "7"), ("gemini-exhausted", "37")])

@@ -199,6 +199,8 @@ def test_health_and_metrics_answer(fleet):
 
 
 def test_a_prompt_is_generated_from(fleet):
-    answer = httpx.post(f"{fleet.base}/generate", json={"model": "openai", "prompt": "Once"})
-    assert answer.status_code == 200
-    assert answer.text
+    for model in ("openai", "anthropic", "gemini"):
+        answer = httpx.post(f"{fleet.base}/generate", json={"model": model, "prompt": "Once"})
+        assert answer.status_code == 200
+        assert answer.json()["text"]
+        assert answer.json()["model"] == answer.headers["x-greenlane-model"] == model

@@ -195,6 +195,25 @@ def test_thinking_survives_a_tool_loop_of_claude(client, imitations):
     assert [block["type"] for block in sent] == ["thinking", "text", "tool_use"]
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_thinking_between_text_and_calls_comes_back_where_it_was(client, imitations, stream):
+    """Anthropic takes thinking back only as it was; the imitation compares the turn with what it answered."""
+    asked = {"tools": [TOOL], "reasoning": {"effort": "low"}, "include": ["reasoning.encrypted_content"], "max_output_tokens": 4000}
+    if stream:
+        with client.responses.stream(model="anthropic-interleaved", input=ASK, **asked) as events:
+            answer = events.get_final_response()
+    else:
+        answer = client.responses.create(model="anthropic-interleaved", input=ASK, **asked)
+    kinds = ["reasoning", "message", "reasoning", "message", "function_call", "reasoning", "function_call"]
+    assert [item.type for item in answer.output] == kinds
+    results = [{"type": "function_call_output", "call_id": item.call_id, "output": "rain"} for item in answer.output if "call" in item.type]
+    conversation = [{"role": "user", "content": ASK}, *(item.model_dump(exclude_none=True) for item in answer.output), *results]
+    assert client.responses.create(model="anthropic-thinking", input=conversation, **asked).output_text
+    sent = imitations["anthropic"][0].last.body["messages"][1]["content"]
+    kinds = ["thinking", "text", "thinking", "redacted_thinking", "text", "tool_use", "redacted_thinking", "tool_use"]
+    assert [block["type"] for block in sent] == kinds
+
+
 def test_parse_gives_the_object(client, route):
     answer = client.responses.parse(model=route.model, input="Hello", text_format=Person)
     assert isinstance(answer.output_parsed, Person)
@@ -206,8 +225,8 @@ def test_a_json_schema_gives_what_fits(client, route):
     assert "a" in json.loads(client.responses.create(model=route.model, input="Hello", text=text).output_text)
 
 
-def test_json_object_gives_an_object(client, multiple):
-    answer = client.responses.create(model=multiple.model, input="Answer in JSON", text={"format": {"type": "json_object"}})
+def test_json_object_gives_an_object(client, route):
+    answer = client.responses.create(model=route.model, input="Answer in JSON", text={"format": {"type": "json_object"}})
     assert isinstance(json.loads(answer.output_text), dict)
 
 

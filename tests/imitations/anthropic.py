@@ -64,6 +64,8 @@ class Imitation:
     left: int = 0
     """Streams whose client went before the end."""
     seen: set[str] = field(default_factory=set)
+    answered: dict[str, list[Json]] = field(default_factory=dict)
+    """Id of a call → the whole answer it stood in, which must come back as it was where thinking comes back."""
 
     @property
     def received(self) -> int:
@@ -95,6 +97,7 @@ class Imitation:
             await _answer(send, 500, page, [(b"content-type", b"text/html")])
             return
         said = say(request.body, scenario, self.seen)
+        self.answered |= {block["id"]: said.blocks for block in said.blocks if block["type"] == "tool_use"}
         if not request.body.get("stream"):
             await _answer(send, 200, _json(whole(request.body, said)), self._headers(number))
             return
@@ -121,6 +124,7 @@ class Imitation:
         except (ValueError, RecursionError):
             raise RefusedError("The request body is not valid JSON: unexpected character") from None
         check(request.body, version)
+        _check_thoughts(request.body, self.answered)
         named = str(request.body["model"]).partition("--")[2]
         scenario = request.headers.get("x-imitate") or named or self.scenario
         if scenario not in SCENARIOS:
@@ -176,6 +180,21 @@ class Imitation:
 def create_app(**settings: Any) -> Imitation:
     """An imitation of its own; the settings are its fields."""
     return Imitation(**settings)
+
+
+def _check_thoughts(body: Json, answered: dict[str, list[Json]]) -> None:
+    """Thinking that comes back in the last assistant's turn must be all there was, as it was, where it was.
+
+    .../build-with-claude/thinking#preserving-thinking-blocks
+    """
+    turns = [message for message in body["messages"] if message["role"] == "assistant"]
+    blocks = turns[-1]["content"] if turns and isinstance(turns[-1]["content"], list) else []
+    told = next((answered[block["id"]] for block in blocks if block.get("id") in answered), blocks)
+    thoughts = ("thinking", "redacted_thinking")
+    if any(block["type"] in thoughts for block in blocks) and blocks != told:
+        number = body["messages"].index(turns[-1])
+        text = "`thinking` or `redacted_thinking` blocks in the latest assistant message cannot be modified."
+        raise RefusedError(f"messages.{number}.content: {text} These blocks must remain as they were in the original response.")
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -17,7 +17,7 @@ from tests.imitations.anthropic_schema import sample
 ANSWERING = {
     *("text", "tools", "parallel_tools", "empty_tool", "thinking", "redacted_thinking", "thinking_tools", "refusal", "max_tokens"),
     *("pause_turn", "context_exceeded", "citations", "server_tool", "unknown_block", "tool_use_without_call"),
-    *("overloaded_midstream", "cut", "pings"),
+    *("fenced_json", "prefaced_json_tools", "interleaved", "overloaded_midstream", "cut", "pings"),
 }
 """Scenarios that answer 200; the last line's only differ in their stream."""
 _EVENT = "event: {}\ndata: {}\n\n"
@@ -62,15 +62,26 @@ def _blocks(body: Json, scenario: str, words: list[str]) -> list[Json]:
     wanted = (body.get("output_config") or {}).get("format")
     if wanted is not None:
         text = json.dumps(sample(wanted["schema"], words[-1]), ensure_ascii=False)
+    elif "one valid JSON object" in str(body.get("system")):
+        text = json.dumps({"ended": {"with": words[-1]}, "quote": '"} \\'}, ensure_ascii=False)
+    if scenario == "fenced_json":
+        text = f"Here is {{it}}:\n\n```json\n{text}\n```\nShall I {{go on}}?"
     said: Json = {"type": "text", "text": text}
     display = (body.get("thinking") or {}).get("display")
     thought = "" if display == "omitted" else f"There are {len(words)} words. What does {words[-1]} mean?"
     thinking = {"type": "thinking", "thinking": thought, "signature": sign(thought)}
     forced = (body.get("tool_choice") or {}).get("type") in ("any", "tool")
     match scenario:
-        case "tools" | "parallel_tools" | "thinking_tools":
+        case "tools" | "parallel_tools" | "thinking_tools" | "prefaced_json_tools":
             calls = _calls(body, words, 2 if scenario == "parallel_tools" else 1)
             return [*([thinking] if scenario == "thinking_tools" else []), {"type": "text", "text": f"I look up {words[-1]}."}, *calls]
+        case "interleaved":
+            again = f"Also {words[0]}?"
+            first, second = _calls(body, words, 2)
+            redacted = {"type": "redacted_thinking", "data": hashlib.sha256(words[0].encode()).hexdigest()}
+            found = {"type": "text", "text": f"Then {words[0]}."}
+            more = {"type": "thinking", "thinking": again, "signature": sign(again)}
+            return [thinking, {"type": "text", "text": f"I look up {words[-1]}."}, more, redacted, found, first, redacted, second]
         case "empty_tool":
             return [{**_calls(body, words, 1)[0], "input": {}}]
         case "thinking":

@@ -38,7 +38,12 @@ def test_a_text_answer_whole() -> None:
         "choices": [
             {"index": 0, "message": {"role": "assistant", "content": "Hello.", "refusal": None}, "logprobs": None, "finish_reason": "stop"}
         ],
-        "usage": {"prompt_tokens": 18, "completion_tokens": 7, "total_tokens": 25, "prompt_tokens_details": {"cached_tokens": 5}},
+        "usage": {
+            "prompt_tokens": 18,
+            "completion_tokens": 7,
+            "total_tokens": 25,
+            "prompt_tokens_details": {"cached_tokens": 5, "cache_write_tokens": 3},
+        },
     }
     assert found.usage == Usage(input_tokens=18, cached_tokens=5, cache_write_tokens=3, output_tokens=7)
     assert found.finish_reason == "stop"

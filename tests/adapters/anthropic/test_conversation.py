@@ -10,6 +10,7 @@ import pytest
 
 from adapters._base import AdapterError, Target
 from adapters.anthropic import ADAPTER
+from adapters.anthropic.conversation import OPENING
 from tests.imitations.anthropic_rules import check, sign
 
 Json = dict[str, Any]
@@ -205,8 +206,7 @@ class TestTools:
             ([user("Hi"), assistant(call(), call()), result()], "messages[1].tool_calls[1].id"),
             ([user("Hi"), assistant(call("has space")), result()], "messages[1].tool_calls[0].function.name"),
             ([user("Hi"), assistant({"id": "c", "type": "custom"})], "messages[1].tool_calls[0]"),
-            ([assistant(content="Hello!"), user("Hi")], "messages"),
-            ([{"role": "system", "content": "x"}], "messages"),
+            ([{"role": "system", "content": " "}], "messages"),
             ([user("")], "messages[0].content"),
             ([user(" \n")], "messages[0].content"),
             ([user({"text": "x"})], "messages[0].content"),
@@ -267,6 +267,25 @@ class TestPrefill:
             with pytest.raises(AdapterError) as caught:
                 made(**{name: value})
             assert caught.value.param == name
+
+
+class TestBeginning:
+    """https://github.com/anthropics/anthropic-sdk-typescript/issues/622: not every host takes an assistant's turn first."""
+
+    def test_a_greeting_of_the_assistant_has_a_user_s_turn_before_it(self) -> None:
+        body = sent([{"role": "system", "content": "Be kind."}, assistant(content="Hello! How can I help?"), user("Hi")])
+        assert body["system"] == "Be kind."
+        assert body["messages"] == [user(OPENING), {"role": "assistant", "content": "Hello! How can I help?"}, user("Hi")]
+
+    def test_a_history_cut_short_may_begin_with_calls(self) -> None:
+        turns = sent([assistant(call()), result(), user("So?")])["messages"]
+        assert [turn["role"] for turn in turns] == ["user", "assistant", "user"]
+        assert turns[1]["content"][0]["type"] == "tool_use"
+
+    def test_instructions_alone_are_what_is_asked(self) -> None:
+        body = sent([{"role": "system", "content": "Say hi."}, {"role": "developer", "content": "In French."}])
+        assert "system" not in body
+        assert body["messages"] == [user([{"type": "text", "text": "Say hi."}, {"type": "text", "text": "In French."}])]
 
 
 def test_a_refusal_of_the_model_is_text_when_it_comes_back() -> None:

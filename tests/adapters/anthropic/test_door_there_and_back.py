@@ -33,6 +33,8 @@ ASKED: dict[str, Any] = {
                 {"type": "thinking", "thinking": "Ask.", "signature": "sig"},
                 {"type": "redacted_thinking", "data": "x=="},
                 {"type": "text", "text": "One moment."},
+                {"type": "thinking", "thinking": "More.", "signature": "sig2"},
+                {"type": "text", "text": "Now."},
                 {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {"city": "Köln", "n": 12345678901234567}},
             ],
         },
@@ -57,7 +59,10 @@ CONTENT: list[dict[str, Any]] = [
     {"type": "thinking", "thinking": "Let me see.", "signature": "c2ln"},
     {"type": "redacted_thinking", "data": "ZGF0YQ=="},
     {"type": "text", "text": "Both: \u2028"},
+    {"type": "thinking", "thinking": "And then?", "signature": "c2ln"},
+    {"type": "text", "text": "\U0001f600 Then."},
     {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {"city": "Köln"}},
+    {"type": "redacted_thinking", "data": "bW9yZQ=="},
     {"type": "tool_use", "id": "toolu_2", "name": "now", "input": {}},
 ]
 ANSWER: dict[str, Any] = {
@@ -130,12 +135,39 @@ def test_a_stream_comes_back_as_the_same_message(size: int) -> None:
     assert message.to_dict() == ANSWER | {"stop_details": None}
 
 
-def test_a_stream_reaches_a_responses_client_and_its_thinking_comes_back() -> None:
-    told = translated(RESPONSES, [upstream()])
-    last = json.loads(told.split(b"\n\n")[-2].split(b"data: ", 1)[1])["response"]
-    Response.model_validate_json(json.dumps(last), strict=True)
-    assert [item["type"] for item in last["output"]] == ["reasoning", "message", "function_call", "function_call"]
-    results = [{"type": "function_call_output", "call_id": call_id, "output": "1"} for call_id in ("toolu_1", "toolu_2")]
-    hub = RESPONSES.hub({"model": "m", "max_output_tokens": 4096, "input": [{"role": "user", "content": "Hi"}, *last["output"], *results]})
+RESULTS = [{"type": "function_call_output", "call_id": call_id, "output": "1"} for call_id in ("toolu_1", "toolu_2")]
+KINDS = ["reasoning", "message", "reasoning", "message", "function_call", "reasoning", "function_call"]
+
+
+def assert_it_comes_back_through_responses(response: dict[str, Any]) -> None:
+    Response.model_validate_json(json.dumps(response), strict=True)
+    assert [item["type"] for item in response["output"]] == KINDS
+    hub = RESPONSES.hub(
+        {"model": "m", "max_output_tokens": 4096, "input": [{"role": "user", "content": "Hi"}, *response["output"], *RESULTS]}
+    )
     sent = json.loads(ADAPTER.outbound(hub, TARGET).body)
     assert sent["messages"][1] == {"role": "assistant", "content": CONTENT}
+
+
+@pytest.mark.parametrize("size", [1, 7, 100_000])
+def test_a_stream_reaches_a_responses_client_and_its_thinking_comes_back(size: int) -> None:
+    whole = upstream()
+    told = translated(RESPONSES, [whole[at : at + size] for at in range(0, len(whole), size)])
+    assert_it_comes_back_through_responses(json.loads(told.split(b"\n\n")[-2].split(b"data: ", 1)[1])["response"])
+
+
+def test_a_whole_answer_reaches_a_responses_client_and_its_thinking_comes_back() -> None:
+    completion = ADAPTER.completion(json.dumps(ANSWER).encode())
+    assert_it_comes_back_through_responses(json.loads(RESPONSES.reply(completion.body, completion.usage, None, {"model": "m"})))
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_chat_client_brings_thinking_back_in_its_order_or_first_where_its_place_was_lost(lost: bool) -> None:
+    message = ADAPTER.completion(json.dumps(ANSWER).encode()).body["choices"][0]["message"]
+    if lost:
+        message["thinking_blocks"] = [{name: value for name, value in one.items() if name != "after"} for one in message["thinking_blocks"]]
+    results = [{"role": "tool", "tool_call_id": call["id"], "content": "1"} for call in message["tool_calls"]]
+    sent = json.loads(ADAPTER.outbound({"messages": [{"role": "user", "content": "Hi"}, message, *results]}, TARGET).body)
+    first = [block for block in CONTENT if "thinking" in block["type"]] + [{"type": "text", "text": "Both: \u2028\U0001f600 Then."}]
+    expected = [*first, *(block for block in CONTENT if block["type"] == "tool_use")] if lost else CONTENT
+    assert sent["messages"][1] == {"role": "assistant", "content": expected}

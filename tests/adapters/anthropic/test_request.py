@@ -9,6 +9,7 @@ import pytest
 
 from adapters._base import AdapterError, Quirks, Target
 from adapters._json import view
+from adapters._json_mode import WORDS
 from adapters.anthropic import ADAPTER
 from tests.imitations.anthropic_rules import check
 
@@ -119,7 +120,7 @@ def test_what_is_at_its_default_is_never_a_reason_to_refuse() -> None:
         ("audio", {"voice": "x"}),
         ("web_search_options", {}),
         ("min_p", 0.1),
-        ("response_format", {"type": "json_object"}),
+        ("response_format", {"type": "yaml"}),
         ("tool_choice", "required"),
         ("stop", " \n"),
         ("stop", ["ok", 3]),
@@ -299,3 +300,23 @@ def test_a_messages_client_s_own_body_changes_only_in_its_model() -> None:
     warm = body.replace(b'"later"', b'"top_k"')
     made = ADAPTER.identity("messages", warm, view(warm), Target(upstream_model="claude-haiku-4-5"))
     assert made.headers == ((b"anthropic-version", b"2023-06-01"),)
+
+
+@pytest.mark.parametrize("wanted", [{"type": "json_object"}, {"type": "json_schema", "json_schema": {"name": "any"}}])
+@pytest.mark.parametrize("model", ["claude-opus-5-5", "claude-haiku-4-5", "claude-3-5-haiku-20241022"])
+def test_a_format_without_a_schema_is_asked_for_in_words(wanted: Json, model: str) -> None:
+    """There is no such mode (.../build-with-claude/structured-outputs); the words come last, behind what is cached."""
+    assert sent({"response_format": wanted}, model)["system"] == WORDS
+    said = [{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}]
+    body = sent({"response_format": wanted, "messages": [{"role": "system", "content": said}, HI]}, model)
+    assert body["system"] == [*said, {"type": "text", "text": WORDS}]
+    assert "output_config" not in body
+    target = Target(upstream_model=model)
+    assert ADAPTER.json_by_words({"messages": [HI], "response_format": wanted}, target)
+
+
+def test_an_answer_that_goes_on_from_the_client_s_words_is_not_cut() -> None:
+    chat = {"messages": [HI, {"role": "assistant", "content": "{"}], "response_format": {"type": "json_object"}}
+    assert sent(chat, "claude-haiku-4-5")["messages"][-1] == {"role": "assistant", "content": "{"}
+    assert not ADAPTER.json_by_words(chat, Target(upstream_model="claude-haiku-4-5"))
+    assert not ADAPTER.json_by_words({"messages": [HI]}, Target(upstream_model="claude-haiku-4-5"))

@@ -43,7 +43,9 @@ def joined(chunks: list[Json]) -> Json:
         delta = choice["delta"]
         text += delta.get("content") or ""
         reasoning += delta.get("reasoning_content") or ""
-        thoughts += delta.get("thinking_blocks") or []
+        for thought in delta.get("thinking_blocks") or []:
+            assert thought["index"] == len(thoughts)
+            thoughts.append({name: value for name, value in thought.items() if name != "index"})
         refusal = delta.get("refusal") or refusal
         reason = choice["finish_reason"] or reason
         for call in delta.get("tool_calls") or []:
@@ -130,7 +132,7 @@ def test_thinking_that_is_omitted_keeps_its_signature() -> None:
         event("content_block_delta", index=0, delta={"type": "signature_delta", "signature": "s2"}),
         event("content_block_stop", index=0),
     )
-    assert chunks[1:] == [head(delta={"thinking_blocks": [{"type": "thinking", "thinking": "", "signature": "s1s2"}]})]
+    assert chunks[1:] == [head(delta={"thinking_blocks": [{"index": 0, "type": "thinking", "thinking": "", "signature": "s1s2"}]})]
 
 
 def test_usage_is_cumulative_and_counts_the_cache_in() -> None:
@@ -158,7 +160,7 @@ def test_a_stream_says_what_the_whole_answer_says(scenario: str) -> None:
     message = answer.body["choices"][0]["message"]
     assert found["text"] == (message["content"] or "")
     assert found["thoughts"] == message.get("thinking_blocks", [])
-    assert found["reasoning"] == message.get("reasoning_content", "")
+    assert found["reasoning"] == message.get("reasoning_content", "").replace("\n\n", "")
     assert [(c["id"], c["function"]["name"], json.loads(c["function"]["arguments"])) for c in found["calls"]] == [
         (c["id"], c["function"]["name"], json.loads(c["function"]["arguments"])) for c in message.get("tool_calls", [])
     ]

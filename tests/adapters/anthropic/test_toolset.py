@@ -67,7 +67,10 @@ def test_allowed_tools_are_those_that_are_sent() -> None:
 
 
 def test_legacy_functions_are_tools() -> None:
-    assert sent(functions=[{"name": "f"}], function_call={"name": "f"}) == ([F], {"type": "tool", "name": "f"})
+    """An answer to `functions` has room for one call."""
+    alone = {"disable_parallel_tool_use": True}
+    assert sent(functions=[{"name": "f"}], function_call={"name": "f"}) == ([F], {"type": "tool", "name": "f", **alone})
+    assert sent(functions=[{"name": "f"}]) == ([F], {"type": "auto", **alone})
     assert sent(functions=[{"name": "f"}], function_call="none") == ([F], {"type": "none"})
 
 

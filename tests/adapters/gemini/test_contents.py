@@ -3,7 +3,7 @@
 import pytest
 
 from adapters._base import AdapterError
-from adapters.gemini.contents import conversation
+from adapters.gemini.contents import OPENING, conversation
 from adapters.gemini.models import model_of
 from adapters.gemini.signatures import BYPASS
 
@@ -155,8 +155,7 @@ RESULT = {"role": "tool", "tool_call_id": "1", "content": "x"}
         (["Hi"], "messages[0]"),
         ([{"role": "robot", "content": "Hi"}], "messages[0].role"),
         ([{"role": "system", "content": [{"type": "image_url", "image_url": {"url": PIXEL}}]}], "messages[0].content[0]"),
-        ([CALLED], "messages[0].tool_calls"),
-        ([{"role": "assistant", "content": "Hello."}, CALLED], "messages[1].tool_calls"),
+        ([CALLED], "messages"),
         ([USER, CALLED, RESULT, USER], "messages[3]"),
         ([USER, CALLED, RESULT], "messages"),
         ([USER, CALLED, RESULT, RESULT], "messages[3].tool_call_id"),
@@ -173,3 +172,13 @@ def test_conversations_that_gemini_would_refuse_name_their_member(messages, para
     with pytest.raises(AdapterError) as refused:
         conversation(messages, OLDER)
     assert refused.value.param == param
+
+
+def test_calls_that_open_a_conversation_have_a_user_s_turn_before_them():
+    """A history cut short; https://ai.google.dev/gemini-api/docs/function-calling: a turn with calls follows a user's."""
+    answered = [CALLED, *({"role": "tool", "tool_call_id": number, "content": "x"} for number in "12")]
+    opening = {"role": "user", "parts": [{"text": OPENING}]}
+    for history in (answered, [{"role": "assistant", "content": "Hello."}, *answered]):
+        told = conversation(history, NEWER)["contents"]
+        assert told[0] == opening
+        assert [content["role"] for content in told] == ["user", "model", "user"]

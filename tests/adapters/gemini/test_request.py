@@ -5,6 +5,8 @@ import json
 import pytest
 
 from adapters._base import AdapterError, Target
+from adapters._json_mode import WORDS
+from adapters.gemini import ADAPTER
 from adapters.gemini.request import MEMBERS, outbound
 
 FLASH = Target(upstream_model="gemini-2.5-flash")
@@ -162,13 +164,20 @@ def test_json_formats_become_a_media_type_and_a_schema():
     }
 
 
-def test_json_beside_tools_is_for_gemini_3_only():
+def test_json_beside_tools_is_for_gemini_3_only_and_asked_in_words_before():
     tools = [{"type": "function", "function": {"name": "f"}}]
+    schema = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object", "properties": {"a": {"type": "string"}}}}}
     with pytest.raises(AdapterError) as refused:
-        body(tools=tools, response_format={"type": "json_object"})
+        body(tools=tools, response_format=schema)
     assert refused.value.param == "response_format"
-    newer = body(Target(upstream_model="gemini-3-flash-preview"), tools=tools, response_format={"type": "json_object"})
-    assert newer["generationConfig"] == {"responseMimeType": "application/json"}
+    older, newer = Target(upstream_model="gemini-2.5-flash"), Target(upstream_model="gemini-3-flash-preview")
+    wanted = {"tools": tools, "response_format": {"type": "json_object"}}
+    assert "generationConfig" not in body(older, **wanted)
+    assert body(older, **wanted)["systemInstruction"] == {"parts": [{"text": WORDS}]}
+    assert body(newer, **wanted)["generationConfig"] == {"responseMimeType": "application/json"}
+    assert ADAPTER.json_by_words(wanted, older)
+    assert not ADAPTER.json_by_words(wanted, newer)
+    assert not ADAPTER.json_by_words({"response_format": {"type": "json_object"}}, older)
 
 
 def test_the_request_is_not_changed():

@@ -1,0 +1,89 @@
+"""OpenAI's `usage` of chat and text completions: read in every spelling that hosts of the dialect have for it, and written."""
+
+from __future__ import annotations
+
+import msgspec
+
+from adapters._base import Json, Usage
+
+
+class _Prompt(msgspec.Struct):
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    """OpenAI and OpenRouter."""
+    created_cache_tokens: int | None = None
+    """vLLM (`PromptTokenUsageInfo`) and hosts that run it."""
+    cache_creation_input_tokens: int | None = None
+    """Alibaba's Model Studio, for explicit caches."""
+
+
+class _Completion(msgspec.Struct):
+    reasoning_tokens: int | None = None
+
+
+class Counts(msgspec.Struct):
+    """The object on the wire."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    prompt_tokens_details: _Prompt | None = None
+    completion_tokens_details: _Completion | None = None
+    prompt_cache_hit_tokens: int | None = None
+    """DeepSeek."""
+    cached_tokens: int | None = None
+    """Moonshot."""
+    reasoning_tokens: int | None = None
+    """SGLang."""
+
+
+def usage_from(found: Counts | None) -> Usage | None:
+    """Our Usage of OpenAI's; None where it says nothing."""
+    if found is None or (found.prompt_tokens is None and found.completion_tokens is None):
+        return None
+    prompt, completion = found.prompt_tokens_details, found.completion_tokens_details
+    cached = written = None
+    if prompt is not None:
+        cached = prompt.cached_tokens
+        written = _first(prompt.cache_write_tokens, prompt.created_cache_tokens, prompt.cache_creation_input_tokens)
+    reasoning = _first(None if completion is None else completion.reasoning_tokens, found.reasoning_tokens)
+    return Usage(
+        input_tokens=found.prompt_tokens,
+        cached_tokens=_first(cached, found.prompt_cache_hit_tokens, found.cached_tokens),
+        cache_write_tokens=written,
+        output_tokens=_generated(found, reasoning) if reasoning else found.completion_tokens,
+        reasoning_tokens=reasoning,
+    )
+
+
+def hub_usage(usage: Usage | None) -> Json | None:
+    """OpenAI's object, where both counts are known; a detail nobody reported is left out."""
+    if usage is None or usage.input_tokens is None or usage.output_tokens is None:
+        return None
+    counts: Json = {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+    }
+    details = {"cached_tokens": usage.cached_tokens, "cache_write_tokens": usage.cache_write_tokens}
+    details = {name: tokens for name, tokens in details.items() if tokens is not None}
+    if details:
+        counts["prompt_tokens_details"] = details
+    if usage.reasoning_tokens is not None:
+        counts["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
+    return counts
+
+
+def _generated(found: Counts, reasoning: int) -> int | None:
+    """All that was generated. xAI leaves reasoning out of `completion_tokens` and counts it in the total (its page on consumption)."""
+    prompt, completion = found.prompt_tokens, found.completion_tokens
+    if prompt is not None and completion is not None and found.total_tokens == prompt + completion + reasoning:
+        return completion + reasoning
+    return completion
+
+
+def _first(*counts: int | None) -> int | None:
+    for count in counts:
+        if count is not None:
+            return count
+    return None
