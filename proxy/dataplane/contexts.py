@@ -71,33 +71,7 @@ class Contexts:
             found = self._by_key.get(key)
         if found is not None:
             return found
-        inputs = Inputs(
-            intensity=None if footprint.intensity is None else sample_of(footprint.intensity),
-            profile=None if served is None else served.profile,
-            order=order,
-            rejected=rejected,
-            warnings=footprint.warnings,
-        )
-        made = identified(
-            Context(
-                0,
-                api,
-                stream,
-                model,
-                None if served is None else served.model,
-                None if served is None else served.name,
-                policy,
-                reason,
-                footprint.method,
-                footprint.confidence,
-                None if footprint.intensity is None else footprint.intensity.zone,
-                None if footprint.intensity is None else footprint.intensity.g_per_kwh,
-                snapshot.version,
-                DATA_VERSION,
-                __version__,
-                text(inputs),
-            )
-        )
+        made = _context(snapshot, about, served, footprint, (order, rejected))
         if len(self._by_key) >= 2 * MOST:
             self._by_key.clear()
             self._by_id.clear()
@@ -108,6 +82,44 @@ class Contexts:
         return shared
 
 
+def _context(
+    snapshot: Snapshot,
+    about: tuple[Any, ...],
+    served: Served | None,
+    footprint: Footprint,
+    decided: tuple[tuple[str, ...] | None, Rejected | None],
+) -> Context:
+    api, stream, model, _, policy, reason, *_ = about
+    intensity = footprint.intensity
+    inputs = Inputs(
+        intensity=None if intensity is None else _sample(intensity),
+        profile=None if served is None else served.profile,
+        order=decided[0],
+        rejected=decided[1],
+        warnings=footprint.warnings,
+    )
+    return identified(
+        Context(
+            0,
+            api,
+            stream,
+            model,
+            None if served is None else served.model,
+            None if served is None else served.name,
+            policy,
+            reason,
+            footprint.method,
+            footprint.confidence,
+            None if intensity is None else intensity.zone,
+            None if intensity is None else intensity.g_per_kwh,
+            snapshot.version,
+            DATA_VERSION,
+            __version__,
+            text(inputs),
+        )
+    )
+
+
 def names(decision: Decision | None) -> tuple[tuple[str, ...], Rejected]:
     """Whom a decision lists and whom it rejected."""
     if decision is None:
@@ -115,7 +127,7 @@ def names(decision: Decision | None) -> tuple[tuple[str, ...], Rejected]:
     return tuple([each.place.name for each in decision.order]), tuple([(each.deployment, each.constraint) for each in decision.rejected])
 
 
-def sample_of(intensity: Intensity) -> IntensitySample:
+def _sample(intensity: Intensity) -> IntensitySample:
     return IntensitySample(
         zone=intensity.zone,
         g_per_kwh=intensity.g_per_kwh,
