@@ -29,7 +29,7 @@ from policies.decide import Prepared
 from proxy import runtime, server
 from proxy.access import Keyring
 from proxy.configuration import load
-from proxy.dataplane import attempt, endpoint, finish, settle
+from proxy.dataplane import attempt, endpoint, finish
 from proxy.dataplane.endpoint import DataPlane
 from proxy.dataplane.finish import Finish
 from proxy.dataplane.settle import Settler
@@ -78,11 +78,11 @@ STEPS: tuple[tuple[Any, str, str], ...] = (
     (finish, "reply", "usage.greenlane: spliced in (carriage.py)"),
     (Finish, "_head", "headers of the answer (answer.py)"),
     (Settler, "settle", "settle: the rest (settle.py)"),
-    (Settler, "_entry", "settle: the entry"),
-    (settle, "carbon_of", "settle: the entry's carbon"),
+    (Settler, "_shared", "settle: the row's context (contexts.py)"),
+    (Settler, "_row", "settle: the row"),
     (Settler, "_count", "settle: metrics"),
     (runtime.Runtime, "_keep", "settle: spool"),
-    (runtime, "encode", "settle: the entry encoded"),
+    (runtime, "encode_into", "settle: the row encoded"),
     (RequestLog, "write", "settle: log line"),
     (Exchange, "respond", "answer written (exchange.py)"),
 )

@@ -1,4 +1,7 @@
-"""The ledger entry: the one account line of an exchange, and its parts. Written once, never changed."""
+"""The ledger entry: the one account line of an exchange, and its parts. Written once, never changed.
+
+It is written in two parts, a `Row` of its own and the `Context` it shares with others, and read as one `Entry`.
+"""
 
 from __future__ import annotations
 
@@ -50,6 +53,95 @@ class Carbon(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     method: str = "none"
     confidence: str = "none"
     intensity: IntensitySample | None = None
+
+
+class Row(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
+    """What one exchange has of its own: the columns of the table `ledger`, in their order. Made for every request, so by position."""
+
+    id: str
+    at_s: float
+    context: int
+    team: str | None
+    key: str | None
+    task: str | None
+    outcome: str
+    status: int
+    error: str | None
+    input_tokens: int | None
+    cached_tokens: int | None
+    cache_write_tokens: int | None
+    output_tokens: int | None
+    reasoning_tokens: int | None
+    energy_j: float | None
+    energy_low_j: float | None
+    energy_high_j: float | None
+    carbon_g: float | None
+    carbon_low_g: float | None
+    carbon_high_g: float | None
+    cost_usd: float | None
+    duration_s: float
+    ttft_s: float | None
+    overhead_s: float | None
+    attempts: int
+    attempt_s: float | None
+    """Of the last attempt."""
+    request_id: str | None
+    """None: the entry's own id."""
+    upstream_id: str | None
+    response_id: str | None
+    detail: str | None
+    """A `Detail` as JSON; None where there is nothing out of the ordinary."""
+
+
+class Context(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=2):
+    """What the exchanges of one model, policy, decision, deployment and intensity sample have in common: the columns of the table
+    `ledger_contexts`. Written once.
+    """
+
+    id: int
+    """Made of the content; see `store/codec.py`."""
+    api: str
+    stream: bool
+    model_requested: str | None
+    model: str | None
+    deployment: str | None
+    policy: str | None
+    reason: str
+    method: str
+    confidence: str
+    zone: str | None
+    intensity_g_per_kwh: float | None
+    config_version: str
+    data_version: str
+    software_version: str
+    inputs: str
+    """`Inputs` as JSON."""
+
+
+class Inputs(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """Of a context: what its figures and its decision were made of."""
+
+    intensity: IntensitySample | None = None
+    profile: dict[str, float | str | None] | None = None
+    order: tuple[str, ...] | None = None
+    """None, as below: each row has its own."""
+    rejected: tuple[tuple[str, str], ...] | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class Detail(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """Of a row: what only some exchanges have."""
+
+    attempts: tuple[Attempt, ...] | None = None
+    """None where there was none, or one that succeeded with the status of the answer."""
+    estimated: bool = False
+    """Of the tokens."""
+    forecast: Carbon | None = None
+    """Without its intensity, which is the context's."""
+    ignored: tuple[str, ...] = ()
+    order: tuple[str, ...] | None = None
+    rejected: tuple[tuple[str, str], ...] | None = None
+    provider_report: dict[str, float | str | None] | None = None
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -21,12 +21,13 @@ from proxy.dataplane.budget import Spent, period_start
 from proxy.dataplane.endpoint import Around, DataPlane
 from proxy.dataplane.peer import peers
 from proxy.dataplane.settle import Settler
-from proxy.records import Entry
+from proxy.records import Row
 from proxy.snapshot import Snapshot
 from proxy.store.claims import claim
-from proxy.store.codec import encode
+from proxy.store.codec import encode_into
 from proxy.store.ledger import Ledger, StoreUnavailableError
-from proxy.store.spool_file import SpoolFullError
+from proxy.store.spool import Preface
+from proxy.store.spool_file import SpoolError
 from proxy.store.usage import UsageQuery
 from proxy.telemetry.logs import RequestLog
 from proxy.telemetry.metrics import Labels, Metrics
@@ -56,6 +57,8 @@ class Runtime:
         self.supervisor = Supervisor()
         self.settler = Settler(self.metrics, self.request_log, self._keep, time.time)
         self.draining = False
+        self._buffer = bytearray()
+        """Of the record that is being written."""
         self._retired: list[Upstream] = []
         """Of deployments that a reload took away: what is under way there may still end."""
         self._began_s = time.time()
@@ -147,11 +150,13 @@ class Runtime:
             spent = Spent(start, *((rows[0].get("carbon_g") or 0.0, rows[0].get("cost_usd") or 0.0) if rows else (0.0, 0.0)))
             self.settler.budgets.load(name, spent)
 
-    def _keep(self, entry: Entry) -> None:
+    def _keep(self, row: Row, context: Preface) -> None:
+        buffer = self._buffer
+        encode_into(row, buffer)
         try:
-            self.spool.append(encode(entry))
-        except SpoolFullError:
-            log.error("the spool is full: entry %s is lost to the ledger", entry.id)
+            self.spool.append(buffer, context)
+        except SpoolError as error:
+            log.error("entry %s is lost to the ledger: %s", row.id, error)
 
     def _accepting(self) -> bool:
         return not self.spool.nearly_full

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import time
 from collections.abc import Mapping
 
 import msgspec
@@ -17,8 +18,8 @@ from proxy.snapshot import Snapshot
 REQUEST_ID_BYTES = 128
 _CLEAN = re.compile(rb"[\x21-\x7e]{1,128}")
 _counter = itertools.count(1)
-_PREFIX = f"gl-{os.urandom(6).hex()}-"
-"""Of this process: ids of two processes, or of one after a restart, never meet."""
+_PREFIX = f"gl-{int(time.time()):08x}{os.urandom(4).hex()}-"
+"""Of this process: ids of two processes, or of one after a restart, never meet. They rise with time, so the ledger's rows are appended."""
 
 
 class Admission(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
@@ -40,7 +41,7 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
 
 def next_entry_id() -> str:
     """A new entry's id: unique among all processes that write to one ledger."""
-    return f"{_PREFIX}{next(_counter):x}"
+    return f"{_PREFIX}{next(_counter):08x}"
 
 
 def greet(exchange: Exchange, snapshot: Snapshot) -> Admission:

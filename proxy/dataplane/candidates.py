@@ -6,6 +6,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
+from typing import Any
 
 import msgspec
 
@@ -50,6 +51,12 @@ def candidates(call: Call, plan: Plan, peers: Mapping[str, Peer], now_s: float, 
     return found
 
 
+class Stood(Decision, frozen=True, kw_only=True, gc=False):
+    """A decision that is kept, with what its exchanges have in common in the ledger: by what else that depends on; see `contexts.py`."""
+
+    contexts: dict[Any, Any]
+
+
 class Standing(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """A decision that holds for every like request while all its deployments are up."""
 
@@ -58,6 +65,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Those that cost the same and meet the same preferences as the first, itself included: among them the less loaded wins."""
     names: frozenset[str]
     """The deployments it speaks of."""
+    led: dict[str, Stood]
+    """The same led by another of those that are tied, by its name."""
 
 
 Key = tuple[int, int, int | None, frozenset[str], frozenset[str], str | None, int]
@@ -81,7 +90,11 @@ def standing(plan: Plan, ask: Ask, found: list[Candidate], decision: Decision) -
     wished = [wish.met_by(order, ask) for wish in plan.prepared.wishes]
     met = [(each.place.substitute, *hits) for each, *hits in zip(order, *wished, strict=True)]
     tied = tuple(each for each, cost, wishes in zip(order, costs, met, strict=True) if wishes == met[0] and _same(cost, costs[0]))
-    return Standing(decision=decision, tied=tied, names=frozenset(each.place.name for each in found))
+    return Standing(decision=_stood(decision, order), tied=tied, names=frozenset(each.place.name for each in found), led={})
+
+
+def _stood(decision: Decision, order: tuple[Candidate, ...]) -> Stood:
+    return Stood(order=order, reason=decision.reason, rejected=decision.rejected, unmet=decision.unmet, contexts={})
 
 
 def _same(cost: float | None, best: float | None) -> bool:
@@ -99,8 +112,11 @@ def recalled(kept: Standing, peers: Mapping[str, Peer], trouble: AbstractSet[str
     first = min(kept.tied, key=lambda each: (peers[each.place.name].load, each.place.order))
     if first is kept.decision.order[0]:
         return kept.decision
-    rest = tuple(each for each in kept.decision.order if each is not first)
-    return msgspec.structs.replace(kept.decision, order=(first, *rest))
+    led = kept.led.get(first.place.name)
+    if led is None:
+        rest = tuple(each for each in kept.decision.order if each is not first)
+        led = kept.led[first.place.name] = _stood(kept.decision, (first, *rest))
+    return led
 
 
 class Affinity:

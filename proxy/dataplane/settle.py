@@ -8,29 +8,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from time import perf_counter
+from typing import Any
 
 import msgspec
 
 from adapters._base import Usage
 from carbon.footprint import NO_WORK, Footprint, ProviderReport, Workload
 from carbon.meters.provider import from_comment
-from carbon.shipped import DATA_VERSION
 from policies._base import Candidate, Decision
-from proxy import __version__
 from proxy.dataplane.admit import Admission
 from proxy.dataplane.ask import Call
 from proxy.dataplane.attempt import Tried
 from proxy.dataplane.budget import Budgets
+from proxy.dataplane.candidates import Stood
+from proxy.dataplane.contexts import Contexts, Shared, names
 from proxy.dataplane.peer import Peer
-from proxy.records import Attempt, Carbon, Entry, IntensitySample, Tokens
+from proxy.records import Attempt, Carbon, Detail, Row, Tokens
 from proxy.snapshot import Served
+from proxy.store.codec import text
+from proxy.store.spool import Preface
 from proxy.telemetry.logs import Line, RequestLog
 from proxy.telemetry.metrics import Metrics
 
 NO_TOKENS = Tokens()
-NAMED = 256
-"""Decisions whose names are kept."""
-Names = tuple[tuple[tuple[str, str], ...], tuple[str, ...]]
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
@@ -162,14 +162,14 @@ def _short(value: float | None) -> str:
 class Settler:
     """Writes entries, counts, logs. One a process."""
 
-    def __init__(self, metrics: Metrics, log: RequestLog, keep: Callable[[Entry], None], wall: Callable[[], float]) -> None:
+    def __init__(self, metrics: Metrics, log: RequestLog, keep: Callable[[Row, Preface], None], wall: Callable[[], float]) -> None:
         self._metrics = metrics
         self._log = log
         self._keep = keep
         self.budgets = Budgets()
         self._wall = wall
         self._requests = metrics.numbers("greenlane_requests")
-        self._named: dict[int, tuple[Decision, Names]] = {}
+        self._contexts = Contexts()
 
     def settle(
         self, admission: Admission, call: Call | None, tried: Tried | None, account: Account, ending: Ending, arrived_s: float
@@ -178,113 +178,108 @@ class Settler:
         duration_s = perf_counter() - arrived_s
         served = tried.served if tried is not None else None
         ttft_s = None if ending.first_s is None else ending.first_s - arrived_s
-        entry = self._entry(admission, call, served, account, ending, (duration_s, ttft_s))
-        self._keep(entry)
-        if entry.team is not None:
-            self.budgets.add(entry.team, entry.carbon.carbon_g, entry.cost_usd)
-        self._count(entry, tried.peer if tried is not None else None, account)
+        shared = self._shared(admission, call, served, account.footprint, ending)
+        row = self._row(admission, call, account, ending, (shared, duration_s, ttft_s))
+        self._keep(row, shared)
+        if row.team is not None:
+            self.budgets.add(row.team, row.carbon_g, row.cost_usd)
+        self._count(row, call, ending, tried.peer if tried is not None else None, account)
         self._log.write(
             Line(
-                entry.at_s,
-                entry.id,
-                entry.request_id,
-                entry.key,
-                entry.model,
-                entry.deployment,
-                entry.policy,
-                entry.reason,
-                entry.status,
-                entry.outcome,
+                row.at_s,
+                row.id,
+                admission.request_id,
+                row.key,
+                served.model if served is not None else None,
+                served.name if served is not None else None,
+                ending.policy,
+                ending.reason,
+                ending.status,
+                ending.outcome,
                 duration_s,
                 ttft_s,
-                entry.tokens.input,
-                entry.tokens.output,
-                entry.carbon.energy_j,
-                entry.carbon.carbon_g,
+                row.input_tokens,
+                row.output_tokens,
+                row.energy_j,
+                row.carbon_g,
             )
         )
 
-    def _entry(
-        self,
-        admission: Admission,
-        call: Call | None,
-        served: Served | None,
-        account: Account,
-        ending: Ending,
-        seconds_s: tuple[float, float | None],
-    ) -> Entry:
-        grant = admission.grant
+    def _shared(self, admission: Admission, call: Call | None, served: Served | None, footprint: Footprint, ending: Ending) -> Shared:
+        """What the row has in common with others. A standing decision belongs to one plan: it keeps them by what the plan leaves open."""
         decision = ending.decision
-        estimator = served.estimator if served is not None else None
-        rejected, order = ((), ()) if decision is None else self._names(decision)
-        return Entry(
-            id=admission.entry_id,
-            at_s=self._wall(),
-            request_id=admission.request_id,
-            api=call.operation.api if call is not None else "",
-            stream=call.ask.stream if call is not None else False,
-            team=grant.team if grant is not None else None,
-            key=grant.key if grant is not None else None,
-            model_requested=call.member.name if call is not None else None,
-            model=served.model if served is not None else None,
-            deployment=served.name if served is not None else None,
-            policy=ending.policy,
-            task=call.wishes.task if call is not None else None,
-            reason=ending.reason,
-            outcome=ending.outcome,
-            status=ending.status,
-            error=ending.error,
-            attempts=ending.attempts,
-            tokens=account.tokens,
-            cost_usd=account.cost_usd,
-            carbon=carbon_of(account.footprint),
-            forecast=None if ending.forecast is None else carbon_of(ending.forecast),
-            duration_s=seconds_s[0],
-            ttft_s=seconds_s[1],
-            overhead_s=ending.overhead_s,
-            rejected=rejected,
-            order=order,
-            ignored=ending.ignored,
-            warnings=account.footprint.warnings,
-            upstream_id=ending.upstream_id,
-            response_id=ending.response_id,
-            config_version=admission.snapshot.version,
-            data_version=DATA_VERSION,
-            software_version=__version__,
-            profile=None if estimator is None else profile_record(served),
-            provider_report=None if account.report is None else account.report.raw,
-        )
-
-    def _names(self, decision: Decision) -> Names:
-        """Whom a decision rejected and whom it lists. Kept, since a standing decision comes thousands of times: 1.5 µs of 20 names."""
-        kept = self._named.get(id(decision))
-        # what is kept holds the decision, so that its id cannot have gone to another
-        if kept is not None:
-            return kept[1]
-        found = (
-            tuple([(each.deployment, each.constraint) for each in decision.rejected]),
-            tuple([each.place.name for each in decision.order]),
-        )
-        if len(self._named) >= NAMED:
-            self._named.clear()
-        self._named[id(decision)] = (decision, found)
+        by = (decision, ending.reason, ending.policy)
+        if decision.__class__ is not Stood or call is None or served is None or footprint.intensity is not served.intensity:
+            return self._contexts.of(admission.snapshot, call, served, footprint, by)
+        kept: dict[Any, Shared] = decision.contexts
+        key = (served, call.ask.stream, ending.reason, footprint.method, footprint.confidence, footprint.warnings)
+        found = kept.get(key)
+        if found is None:
+            found = kept[key] = self._contexts.of(admission.snapshot, call, served, footprint, by)
         return found
 
-    def _count(self, entry: Entry, peer: Peer | None, account: Account) -> None:
+    def _row(
+        self, admission: Admission, call: Call | None, account: Account, ending: Ending, by: tuple[Shared, float, float | None]
+    ) -> Row:
+        shared, duration_s, ttft_s = by
+        grant, tokens, footprint, attempts = admission.grant, account.tokens, account.footprint, ending.attempts
+        entry_id, request_id = admission.entry_id, admission.request_id
+        last = attempts[-1] if attempts else None
+        ordinary = (
+            (last is None or (last.kind == "ok" and last.status == ending.status and len(attempts) == 1))
+            and ending.forecast is None
+            and account.report is None
+            and not (ending.ignored or tokens.estimated)
+            and shared.whole
+        )
+        return Row(
+            entry_id,
+            self._wall(),
+            shared.id,
+            None if grant is None else grant.team,
+            None if grant is None else grant.key,
+            None if call is None else call.wishes.task,
+            ending.outcome,
+            ending.status,
+            ending.error,
+            tokens.input,
+            tokens.cached,
+            tokens.cache_write,
+            tokens.output,
+            tokens.reasoning,
+            footprint.energy_j,
+            footprint.energy_low_j,
+            footprint.energy_high_j,
+            footprint.carbon_g,
+            footprint.carbon_low_g,
+            footprint.carbon_high_g,
+            account.cost_usd,
+            duration_s,
+            ttft_s,
+            ending.overhead_s,
+            len(attempts),
+            None if last is None else last.seconds_s,
+            None if request_id == entry_id else request_id,
+            ending.upstream_id,
+            ending.response_id,
+            None if ordinary else detail_of(account, ending, shared),
+        )
+
+    def _count(self, row: Row, call: Call | None, ending: Ending, peer: Peer | None, account: Account) -> None:
         if peer is None:
-            labels = (entry.model_requested or "", "", entry.policy or "", str(entry.status))
+            labels = ("" if call is None else call.member.name, "", ending.policy or "", str(ending.status))
             self._requests[labels] = self._requests.get(labels, 0.0) + 1.0
             return
         tally = peer.tally
         codes = tally.codes
-        code = (entry.policy, entry.status)
+        code = (ending.policy, ending.status)
         codes[code] = codes.get(code, 0) + 1
-        peer.duration.observe(entry.duration_s)
-        if entry.ttft_s is not None:
-            peer.first_token.observe(entry.ttft_s)
-            peer.observe_ttft(entry.ttft_s)
-        if entry.overhead_s is not None:
-            peer.overhead.observe(entry.overhead_s)
+        peer.duration.observe(row.duration_s)
+        if row.ttft_s is not None:
+            peer.first_token.observe(row.ttft_s)
+            peer.observe_ttft(row.ttft_s)
+        if row.overhead_s is not None:
+            peer.overhead.observe(row.overhead_s)
         tokens = account.tokens
         tally.input += tokens.input or 0
         tally.cached += tokens.cached or 0
@@ -305,35 +300,32 @@ class Settler:
             self._metrics.add("greenlane_policy_rejections", (each.constraint.partition(":")[0],))
 
 
-def carbon_of(footprint: Footprint) -> Carbon:
-    intensity = footprint.intensity
-    return Carbon(
-        energy_j=footprint.energy_j,
-        energy_low_j=footprint.energy_low_j,
-        energy_high_j=footprint.energy_high_j,
-        carbon_g=footprint.carbon_g,
-        carbon_low_g=footprint.carbon_low_g,
-        carbon_high_g=footprint.carbon_high_g,
-        method=footprint.method,
-        confidence=footprint.confidence,
-        intensity=None
-        if intensity is None
-        else IntensitySample(
-            zone=intensity.zone,
-            g_per_kwh=intensity.g_per_kwh,
-            low_g_per_kwh=intensity.low,
-            high_g_per_kwh=intensity.high,
-            basis=intensity.basis,
-            source=intensity.source,
-            as_of=intensity.as_of,
-            assumed=intensity.assumed,
-        ),
+def detail_of(account: Account, ending: Ending, shared: Shared) -> str:
+    """What is out of the ordinary in an exchange, as JSON."""
+    order, rejected = (None, None) if shared.whole else names(ending.decision)
+    forecast = ending.forecast
+    return text(
+        Detail(
+            attempts=ending.attempts or None,
+            estimated=account.tokens.estimated,
+            forecast=None
+            if forecast is None
+            else Carbon(
+                energy_j=forecast.energy_j,
+                energy_low_j=forecast.energy_low_j,
+                energy_high_j=forecast.energy_high_j,
+                carbon_g=forecast.carbon_g,
+                carbon_low_g=forecast.carbon_low_g,
+                carbon_high_g=forecast.carbon_high_g,
+                method=forecast.method,
+                confidence=forecast.confidence,
+            ),
+            ignored=ending.ignored,
+            order=order,
+            rejected=rejected,
+            provider_report=None if account.report is None else account.report.raw,
+        )
     )
-
-
-def profile_record(served: Served | None) -> dict[str, float | str | None] | None:
-    """The inputs of the energy figures, enough to recompute them."""
-    return None if served is None else served.profile
 
 
 def reason_of(decision: Decision, candidate: Candidate | None) -> str:

@@ -1,28 +1,137 @@
-"""Entries to bytes and back: msgpack with member names, so that a later version reads what an earlier one wrote."""
+"""The ledger's records to bytes and back: msgpack arrays, so that a batch of rows is decoded at once into one statement's parameters.
+
+A record begins with the head of its array and its tag: `ROW` or `CONTEXT`. A later version that changes either gives it another tag.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any
+
 import msgspec
 
-from proxy.records import Entry
+from proxy.records import Attempt, Carbon, Context, Detail, Entry, Inputs, Row, Tokens
+
+Parameters = tuple[Any, ...]
 
 
 class UndecodableError(Exception):
-    """The bytes are not an entry this version can read."""
+    """The bytes are not a record this version can read."""
 
+
+ROW = b"\xdc\x00\x1f\x01"
+CONTEXT = b"\xdc\x00\x11\x02"
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Entry)
+_row = msgspec.msgpack.Decoder(Row)
+_context = msgspec.msgpack.Decoder(Context)
+_values = msgspec.msgpack.Decoder(Parameters)
+_json = msgspec.json.Encoder()
+_detail = msgspec.json.Decoder(Detail)
+_inputs = msgspec.json.Decoder(Inputs)
+_COLUMNS = len(Row.__struct_fields__)
+_NOTHING = Detail()
+
+encode = _encoder.encode
+encode_into = _encoder.encode_into
+"""Writes a record into a bytearray, which is then as long as the record."""
 
 
-def encode(entry: Entry) -> bytes:
-    """The entry as the spool and the store's `record` column keep it."""
-    return _encoder.encode(entry)
+def text(value: Detail | Inputs) -> str:
+    """As JSON."""
+    return _json.encode(value).decode()
 
 
-def decode(record: bytes) -> Entry:
-    """The entry again. Members it does not know are passed over; raises UndecodableError where a needed one is missing or wrong."""
+def identified(context: Context) -> Context:
+    """The context with the id that its content makes: whoever has the same gives it the same, in any process."""
+    digest = blake2b(_encoder.encode(msgspec.structs.replace(context, id=0)), digest_size=8).digest()
+    return msgspec.structs.replace(context, id=int.from_bytes(digest, "big", signed=True))
+
+
+def parameters(rows: Sequence[bytes]) -> Parameters:
+    """The values of row records, one record's after the other's. Counted, not checked. Raises UndecodableError."""
+    head = b"\xdd" + (_COLUMNS * len(rows)).to_bytes(4, "big")
     try:
-        return _decoder.decode(record)
+        found: Parameters = _values.decode(head + b"".join([row[4:] for row in rows]))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UndecodableError(f"not an entry: {type(error).__name__}, {len(record)} bytes") from error
+        raise UndecodableError(f"not {len(rows)} rows: {type(error).__name__}") from error
+    return found
+
+
+def checked(record: bytes) -> Row | Context:
+    """The record, every value of its type. Raises UndecodableError."""
+    try:
+        return (_row if record.startswith(ROW) else _context).decode(record)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UndecodableError(f"not a record: {type(error).__name__}, {len(record)} bytes") from error
+
+
+def joined(row: Row, context: Context | None) -> Entry:
+    """The entry a row and its context stand for. Without the context, what is in it is unknown."""
+    detail = _NOTHING if row.detail is None else _detail.decode(row.detail)
+    inputs = Inputs() if context is None else _inputs.decode(context.inputs)
+    forecast = detail.forecast
+    return Entry(
+        id=row.id,
+        at_s=row.at_s,
+        request_id=row.request_id or row.id,
+        api="" if context is None else context.api,
+        stream=context is not None and context.stream,
+        team=row.team,
+        key=row.key,
+        model_requested=None if context is None else context.model_requested,
+        model=None if context is None else context.model,
+        deployment=None if context is None else context.deployment,
+        policy=None if context is None else context.policy,
+        task=row.task,
+        reason="" if context is None else context.reason,
+        outcome=row.outcome,
+        status=row.status,
+        error=row.error,
+        attempts=_attempts(row, context, detail),
+        tokens=Tokens(
+            input=row.input_tokens,
+            cached=row.cached_tokens,
+            cache_write=row.cache_write_tokens,
+            output=row.output_tokens,
+            reasoning=row.reasoning_tokens,
+            estimated=detail.estimated,
+        ),
+        cost_usd=row.cost_usd,
+        carbon=Carbon(
+            energy_j=row.energy_j,
+            energy_low_j=row.energy_low_j,
+            energy_high_j=row.energy_high_j,
+            carbon_g=row.carbon_g,
+            carbon_low_g=row.carbon_low_g,
+            carbon_high_g=row.carbon_high_g,
+            method="none" if context is None else context.method,
+            confidence="none" if context is None else context.confidence,
+            intensity=inputs.intensity,
+        ),
+        forecast=None if forecast is None else msgspec.structs.replace(forecast, intensity=inputs.intensity),
+        duration_s=row.duration_s,
+        ttft_s=row.ttft_s,
+        overhead_s=row.overhead_s,
+        rejected=inputs.rejected or detail.rejected or (),
+        order=inputs.order or detail.order or (),
+        ignored=detail.ignored,
+        warnings=inputs.warnings,
+        upstream_id=row.upstream_id,
+        response_id=row.response_id,
+        config_version="" if context is None else context.config_version,
+        data_version="" if context is None else context.data_version,
+        software_version="" if context is None else context.software_version,
+        profile=inputs.profile,
+        provider_report=detail.provider_report,
+    )
+
+
+def _attempts(row: Row, context: Context | None, detail: Detail) -> tuple[Attempt, ...]:
+    if detail.attempts is not None:
+        return detail.attempts
+    if not row.attempts:
+        return ()
+    deployment = "" if context is None or context.deployment is None else context.deployment
+    return (Attempt(deployment=deployment, status=row.status, kind="ok", seconds_s=row.attempt_s or 0.0),)

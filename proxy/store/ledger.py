@@ -8,26 +8,27 @@ StoreError
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
 
-from sqlalchemy import Select, Table, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Select, select
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from proxy.records import Entry
-from proxy.store.codec import UndecodableError, decode, encode
+from proxy.records import Context, Entry, Row
+from proxy.store.codec import UndecodableError, joined
 from proxy.store.engine import create_store_engine, kind_of
 from proxy.store.migration import migrate_in_thread
-from proxy.store.tables import ledger, quarantine, row
+from proxy.store.tables import contexts, exchanges, ledger
 from proxy.store.usage import UsageQuery, usage_row, usage_statement
+from proxy.store.writer import writer_of
 
-SLICE = 200
-"""Rows made between two turns of the event loop: under 1 ms."""
+_WHOLE = select(ledger, *(column.label(f"context_{column.name}") for column in contexts.columns)).outerjoin(
+    contexts, contexts.c.id == ledger.c.context
+)
+_OWN = len(ledger.columns)
 
 
 class StoreUnavailableError(Exception):
@@ -48,8 +49,7 @@ class Ledger:
     def __init__(self, url: str, engine: AsyncEngine) -> None:
         self._url = url
         self._engine = engine
-        self._insert_entry = _insert_or_ignore(engine, ledger)
-        self._insert_quarantined = _insert_or_ignore(engine, quarantine)
+        self._writer = writer_of(url, engine)
         self._migrated = False
 
     @classmethod
@@ -73,20 +73,20 @@ class Ledger:
         return opened
 
     async def close(self) -> None:
+        await self._writer.close()
         await self._engine.dispose()
 
-    async def insert(self, entries: Sequence[Entry]) -> None:
-        """As `insert_records`."""
-        await self.insert_records([encode(entry) for entry in entries])
-
     async def insert_records(self, records: Sequence[bytes]) -> None:
-        """All encoded entries are in the store on return, in one transaction; those already there stay as they are.
+        """All these rows and contexts are in the store on return, in one transaction; those already there stay as they are.
 
         A record that cannot become a row (of another version, or with a value the database refuses) goes to the table
         `ledger_quarantine`, so that it neither blocks the others nor is lost. Raises StoreUnavailableError; then nothing is known to be in.
         """
         try:
-            await self._insert_all(records)
+            if records:
+                with _translated():
+                    await self._migrate()
+                    await self._writer.insert(records)
         except _RefusedError as error:
             if len(records) == 1:
                 await self._set_aside(records[0], str(error))
@@ -97,17 +97,18 @@ class Ledger:
 
     async def get(self, entry_id: str, team: str | None) -> Entry | None:
         """The entry; None where there is none or it is another team's. `team` None may read all."""
-        found = await self._entries(select(ledger.c.record).where(ledger.c.id == entry_id), team)
+        found = await self._entries(_WHOLE.where(ledger.c.id == entry_id), team)
         return found[0] if found else None
 
     async def recent(self, limit: int, team: str | None = None) -> list[Entry]:
         """The latest entries, newest first. `team` None means every team's."""
-        return await self._entries(select(ledger.c.record).order_by(ledger.c.at_s.desc()).limit(limit), team)
+        return await self._entries(_WHOLE.order_by(ledger.c.at_s.desc()).limit(limit), team)
 
     async def deployment_of_response(self, response_id: str, team: str | None) -> str | None:
         """The deployment that made this stored response; None where it is unknown or another team's. `team` None may read all."""
-        statement = select(ledger.c.deployment).where(ledger.c.response_id == response_id).order_by(ledger.c.at_s.desc()).limit(1)
-        found = await self._rows(statement if team is None else statement.where(ledger.c.team == team))
+        c = exchanges.c
+        statement = select(c.deployment).where(c.response_id == response_id).order_by(c.at_s.desc()).limit(1)
+        found = await self._rows(statement if team is None else statement.where(c.team == team))
         return found[0].deployment if found else None
 
     async def usage(self, query: UsageQuery) -> list[dict[str, Any]]:
@@ -119,25 +120,13 @@ class Ledger:
             await migrate_in_thread(self._url)
             self._migrated = True
 
-    async def _insert_all(self, records: Sequence[bytes]) -> None:
-        with _translated():
-            await self._migrate()
-            rows: list[tuple[object, ...]] = []
-            for at in range(0, len(records), SLICE):
-                rows += [row(decode(record), record) for record in records[at : at + SLICE]]
-                await asyncio.sleep(0)
-            if rows:
-                async with self._engine.begin() as connection:
-                    await connection.exec_driver_sql(self._insert_entry, rows)
-
     async def _set_aside(self, record: bytes, kind: str) -> None:
         with _translated():
-            async with self._engine.begin() as connection:
-                await connection.exec_driver_sql(self._insert_quarantined, (hashlib.sha256(record).hexdigest(), kind, record))
+            await self._writer.set_aside(hashlib.sha256(record).hexdigest(), kind, record)
 
     async def _entries(self, statement: Select[Any], team: str | None) -> list[Entry]:
         found = await self._rows(statement if team is None else statement.where(ledger.c.team == team))
-        return [decode(record) for (record,) in found]
+        return [joined(Row(*values[:_OWN]), None if values[_OWN] is None else Context(*values[_OWN:])) for values in found]
 
     async def _rows(self, statement: Select[Any]) -> Sequence[Any]:
         try:
@@ -148,13 +137,6 @@ class Ledger:
         except _RefusedError:
             # Asked for a value that the database cannot hold (a NUL character): no row has it.
             return ()
-
-
-def _insert_or_ignore(engine: AsyncEngine, table: Table) -> str:
-    """The statement's text, compiled once: the parameters of a row are then its values in the order of the columns."""
-    dialect = engine.dialect
-    insert = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
-    return str(insert(table).on_conflict_do_nothing().compile(dialect=dialect))
 
 
 @contextmanager

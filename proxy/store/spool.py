@@ -16,7 +16,18 @@ from typing import Self
 from zlib import crc32
 
 from proxy.store.spool_file import RecordTooLargeError, SpoolFile, SpoolFullError, open_locked
-from proxy.store.spool_format import RECORD, RECORD_HEADER_BYTES, RELEASED_AT, SLOT_HEADER_BYTES, WORD, Geometry, scan
+from proxy.store.spool_format import PREFACE, RECORD, RECORD_HEADER_BYTES, RELEASED_AT, SLOT_HEADER_BYTES, WORD, Geometry, aligned, scan
+
+
+class Preface:
+    """A record that others need to be understood: `append` sees to it that each slot that holds one of them holds this one too."""
+
+    __slots__ = ("record", "slot")
+
+    def __init__(self, record: bytes) -> None:
+        self.record = record
+        self.slot = 0
+        """First number of the slot it was written to last."""
 
 
 class _Filled:
@@ -32,6 +43,7 @@ class Spool:
     """Records that wait for the store. Made by `open`; the owner closes it.
 
     nearly_full: an eighth of the slots, or fewer, is left: refuse new work now, so that what is under way still finds room.
+    prefaces: what the records found at `open` need and `read` does not give, because it was released. The owner may clear it.
     """
 
     def __init__(self, file: SpoolFile) -> None:
@@ -42,7 +54,8 @@ class Spool:
         self._peeked: list[tuple[_Filled, int, int]] = []
         self._head = self._limit = 0
         self._first = self._sequence = WORD.unpack_from(self._map, RELEASED_AT)[0]
-        self._gone = 0
+        self._gone = self._slot = 0
+        self.prefaces: list[bytes] = []
         self.nearly_full = False
         self._recover()
 
@@ -72,8 +85,8 @@ class Spool:
             file.close()
             raise
 
-    def append(self, record: bytes) -> None:
-        """Keeps a record: on return it outlives this process.
+    def append(self, record: bytes | bytearray, preface: Preface | None = None) -> None:
+        """Keeps a record, and before it in its slot the preface it needs: on return both outlive this process.
 
         Raises SpoolFullError, RecordTooLargeError; then nothing has changed.
         """
@@ -81,8 +94,9 @@ class Spool:
         body = start + RECORD_HEADER_BYTES
         length = len(record)
         end = body + length
-        if end > self._limit:
-            start = self._take_slot(length)
+        if end > self._limit or (preface is not None and preface.slot != self._slot):
+            self._make_room(length, preface)
+            start = self._head
             body = start + RECORD_HEADER_BYTES
             end = body + length
         sequence = self._sequence
@@ -188,6 +202,10 @@ class Spool:
             found_in_all += found
             self._filled.append(_Filled(slot, at + SLOT_HEADER_BYTES, last_end, last + 1))
             self._sequence = last + 1
+            self.prefaces += [
+                record
+                for _, _, record in scan(self._map, at + SLOT_HEADER_BYTES, last_end, range(first, numbers.start), prefaces_only=True)
+            ]
         if used:
             # A torn last record may carry the next number: the slot that comes after it starts beyond that.
             self._sequence = max(self._sequence, used[-1][0]) + 1
@@ -196,11 +214,29 @@ class Spool:
         self._free = [slot for slot in range(geometry.slots) if slot not in taken]
         self._weigh()
 
-    def _take_slot(self, length: int) -> int:
-        """Seals the slot being written and begins the lowest free one; gives the offset of its first record."""
+    def _make_room(self, length: int, preface: Preface | None) -> None:
+        """The slot being written has room for a record and holds its preface; or the next one does."""
+        before = 0 if preface is None else aligned(RECORD_HEADER_BYTES + len(preface.record))
+        needed = (before if preface is not None and preface.slot != self._slot else 0) + RECORD_HEADER_BYTES + length
+        if self._head + needed > self._limit:
+            self._take_slot(before + RECORD_HEADER_BYTES + length)
+        if preface is not None and preface.slot != self._slot:
+            self._write_preface(preface)
+
+    def _write_preface(self, preface: Preface) -> None:
+        record, start, sequence = preface.record, self._head, self._sequence
+        body = start + RECORD_HEADER_BYTES
+        self._map[body : body + len(record)] = record
+        RECORD.pack_into(self._map, start, len(record) | PREFACE, crc32(record, sequence), sequence)
+        self._sequence = sequence + 1
+        self._head = aligned(body + len(record))
+        preface.slot = self._slot
+
+    def _take_slot(self, needed: int) -> None:
+        """Seals the slot being written and begins the lowest free one, which so many bytes must fit into."""
         geometry = self._file.geometry
-        if SLOT_HEADER_BYTES + RECORD_HEADER_BYTES + length > geometry.slot_bytes:
-            raise RecordTooLargeError(f"a record of {length} bytes; a slot holds {geometry.slot_bytes}")
+        if SLOT_HEADER_BYTES + needed > geometry.slot_bytes:
+            raise RecordTooLargeError(f"a record of {needed} bytes in all; a slot holds {geometry.slot_bytes}")
         if not self._free:
             raise SpoolFullError(f"spool {self.path} is full: {self.pending} records wait for the store")
         writing = self._filled[-1] if self._limit else None
@@ -212,10 +248,10 @@ class Spool:
         self._filled.append(_Filled(slot, at + SLOT_HEADER_BYTES, 0, 0))
         self._head = at + SLOT_HEADER_BYTES
         self._limit = at + geometry.slot_bytes
+        self._slot = self._sequence
         if writing is not None and self._filled[0] is writing and writing.start == writing.end:
             self._give_back()
         self._weigh()
-        return self._head
 
     def _give_back(self) -> None:
         """Frees the oldest slot."""

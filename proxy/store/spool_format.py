@@ -6,6 +6,9 @@
 
 The sequence number is the commit mark: it is stored last, by one aligned 8 byte store, after payload, length and CRC. Numbers begin
 at a random place and only rise, so what an earlier round left in a slot can never pass for a record of this one.
+
+A preface is a record that others need to be understood; the top bit of its length is set. Each slot has its own copy, before the
+first that needs it, so that what is found in a slot is never without it, whatever was released.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ SLOT_HEADER_BYTES = 16
 RECORD = struct.Struct("@IIQ")
 RECORD_HEADER_BYTES = RECORD.size
 WORD = struct.Struct("@Q")
+PREFACE = 1 << 31
 _GEOMETRY = struct.Struct("@8sII")
 _CRC = struct.Struct("@I")
 
@@ -67,7 +71,7 @@ def geometry_of(header: bytes) -> Geometry | None:
     return Geometry(slot_bytes=slot_bytes, slots=slots)
 
 
-def scan(buffer: mmap, start: int, end: int, numbers: range) -> Iterator[tuple[int, int, bytes]]:
+def scan(buffer: mmap, start: int, end: int, numbers: range, *, prefaces_only: bool = False) -> Iterator[tuple[int, int, bytes]]:
     """Every whole record between the two offsets whose number is in `numbers`, in order: offset behind it, number, payload.
 
     A torn or damaged record is passed over; after one, the search goes on at every 8 byte boundary, because only the loss of power can
@@ -76,14 +80,16 @@ def scan(buffer: mmap, start: int, end: int, numbers: range) -> Iterator[tuple[i
     low, high = numbers.start, numbers.stop
     at = start
     while at + RECORD_HEADER_BYTES <= end:
-        length, check, number = RECORD.unpack_from(buffer, at)
+        marked, check, number = RECORD.unpack_from(buffer, at)
+        length = marked & ~PREFACE
         body = at + RECORD_HEADER_BYTES
         if low <= number < high and length <= end - body:
             payload = buffer[body : body + length]
             if crc32(payload, number) == check:
                 at = aligned(body + length)
                 low = number + 1
-                yield at, number, payload
+                if marked != length or not prefaces_only:
+                    yield at, number, payload
                 continue
         at = _next_mark(buffer, at + 8, end, range(low, high))
 

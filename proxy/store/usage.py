@@ -14,7 +14,7 @@ from typing import Any, Literal
 import msgspec
 from sqlalchemy import ColumnElement, Select, and_, func, select
 
-from proxy.store.tables import ledger
+from proxy.store.tables import exchanges
 
 GroupBy = Literal["model", "deployment", "policy", "team", "key", "task", "day"]
 _J_PER_WH = 3600.0
@@ -33,7 +33,7 @@ class UsageQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def usage_statement(query: UsageQuery) -> Select[Any]:
-    c = ledger.c
+    c = exchanges.c
     worked = c.outcome.not_in(_WORKLESS)
     columns: list[ColumnElement[Any]] = [
         func.count().label("requests"),
@@ -43,7 +43,7 @@ def usage_statement(query: UsageQuery) -> Select[Any]:
         columns.append(func.sum(c[name]).label(name))
         columns.append(func.count().filter(and_(c[name].is_(None), worked)).label(f"{name}_unknown"))
     columns += [func.sum(c[name]).label(name) for name in ("energy_low_j", "energy_high_j", "carbon_low_g", "carbon_high_g")]
-    statement = select(*columns).select_from(ledger)
+    statement = select(*columns).select_from(exchanges)
     if query.from_s is not None:
         statement = statement.where(c.at_s >= query.from_s)
     if query.to_s is not None:

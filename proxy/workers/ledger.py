@@ -121,6 +121,10 @@ class LedgerWorker:
     async def _drain(self, spool: Spool) -> None:
         # Up to what is there now: what comes meanwhile waits for the next round, so that batches stay large and a round ends.
         target = spool.appended
+        if spool.prefaces:
+            # of an earlier process, whose store may have been another
+            await self._store.insert_records(spool.prefaces)
+            spool.prefaces.clear()
         while spool.released < target:
             records = spool.read(self._settings.batch)
             if not records:

@@ -7,6 +7,7 @@ import pytest
 
 from proxy.records import Attempt, Carbon, Entry, IntensitySample, Tokens
 
+SE = IntensitySample(zone="SE", g_per_kwh=30.0, low_g_per_kwh=20.0, high_g_per_kwh=40.0, basis="lifecycle", source="static", as_of="2024")
 ENTRY = Entry(
     id="gl-1",
     at_s=1_700_000_000.5,
@@ -39,11 +40,9 @@ ENTRY = Entry(
         carbon_high_g=0.09,
         method="flops",
         confidence="low",
-        intensity=IntensitySample(
-            zone="SE", g_per_kwh=30.0, low_g_per_kwh=20.0, high_g_per_kwh=40.0, basis="lifecycle", source="static", as_of="2024"
-        ),
+        intensity=SE,
     ),
-    forecast=Carbon(energy_j=3000.0),
+    forecast=Carbon(energy_j=3000.0, intensity=SE),
     duration_s=1.5,
     ttft_s=0.2,
     overhead_s=0.0001,

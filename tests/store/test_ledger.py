@@ -12,6 +12,7 @@ from proxy.store.codec import encode
 from proxy.store.engine import StoreUrlError
 from proxy.store.ledger import Ledger, StoreUnavailableError
 from proxy.store.usage import UsageQuery
+from tests.store.entries import parts, written
 
 
 @asynccontextmanager
@@ -41,7 +42,7 @@ def query(tmp_path, statement):
 
 def test_an_entry_is_read_back_whole(url, entry):
     async def steps(ledger):
-        await ledger.insert([entry()])
+        await ledger.insert_records(written(entry()))
         return await ledger.get("gl-1", "search")
 
     assert run(url, steps) == entry()
@@ -49,7 +50,7 @@ def test_an_entry_is_read_back_whole(url, entry):
 
 def test_a_team_reads_its_own_entries_and_nobody_elses(url, entry):
     async def steps(ledger):
-        await ledger.insert([entry(), entry(id="gl-2", team=None)])
+        await ledger.insert_records(written(entry(), entry(id="gl-2", team=None)))
         return [await ledger.get(entry_id, team) for entry_id in ("gl-1", "gl-2", "gl-3") for team in ("search", "ads", None)]
 
     found = run(url, steps)
@@ -58,9 +59,9 @@ def test_a_team_reads_its_own_entries_and_nobody_elses(url, entry):
 
 def test_inserting_again_changes_nothing(url, entry, tmp_path):
     async def steps(ledger):
-        await ledger.insert([entry(), entry(id="gl-2")])
-        await ledger.insert([entry(status=500), entry(id="gl-3"), entry(id="gl-3", status=500)])
-        await ledger.insert([])
+        await ledger.insert_records(written(entry(), entry(id="gl-2")))
+        await ledger.insert_records(written(entry(status=500), entry(id="gl-3"), entry(id="gl-3", status=500)))
+        await ledger.insert_records(written())
 
     run(url, steps)
     assert query(tmp_path, "SELECT id, status FROM ledger ORDER BY id") == [("gl-1", 200), ("gl-2", 200), ("gl-3", 200)]
@@ -68,7 +69,7 @@ def test_inserting_again_changes_nothing(url, entry, tmp_path):
 
 def test_a_batch_larger_than_a_slice_goes_in_whole(url, entry):
     async def steps(ledger):
-        await ledger.insert([entry(id=f"gl-{i}") for i in range(1234)])
+        await ledger.insert_records(written(*(entry(id=f"gl-{i}") for i in range(1234))))
         return await ledger.usage(UsageQuery())
 
     assert run(url, steps)[0]["requests"] == 1234
@@ -76,7 +77,7 @@ def test_a_batch_larger_than_a_slice_goes_in_whole(url, entry):
 
 def test_recent_gives_the_newest_first(url, entry):
     async def steps(ledger):
-        await ledger.insert([entry(id=f"gl-{i}", at_s=float(i), team="ads" if i % 2 else "search") for i in range(6)])
+        await ledger.insert_records(written(*(entry(id=f"gl-{i}", at_s=float(i), team="ads" if i % 2 else "search") for i in range(6))))
         return await ledger.recent(2), await ledger.recent(2, "search"), await ledger.recent(9, "nobody")
 
     assert [[e.id for e in found] for found in run(url, steps)] == [["gl-5", "gl-4"], ["gl-4", "gl-2"], []]
@@ -84,7 +85,7 @@ def test_recent_gives_the_newest_first(url, entry):
 
 def test_a_stored_response_finds_its_deployment_for_its_own_team(url, entry):
     async def steps(ledger):
-        await ledger.insert([entry(response_id="resp_1"), entry(id="gl-2", response_id=None)])
+        await ledger.insert_records(written(entry(response_id="resp_1"), entry(id="gl-2", response_id=None)))
         return [
             await ledger.deployment_of_response(*asked)
             for asked in (("resp_1", "search"), ("resp_1", "ads"), ("resp_1", None), ("x", None))
@@ -94,10 +95,11 @@ def test_a_stored_response_finds_its_deployment_for_its_own_team(url, entry):
 
 
 def test_what_cannot_be_a_row_is_set_aside_and_holds_nobody_up(url, entry, tmp_path):
-    """An integer beyond 64 bits, a time that is no time, and bytes of no entry, among good ones; and again, as after a crash."""
-    huge, never = entry(id="gl-huge", status=2**63), entry(id="gl-never", at_s=float("nan"))
-    records = [encode(entry(id=f"gl-{i}")) for i in range(5)]
-    records[2:2] = [encode(huge), b"rubbish", encode(never)]
+    """An integer beyond 64 bits, a time that is no time, a list for a text, and bytes of no record, among good ones; and once more."""
+    huge, never, odd = (written(entry(id=f"gl-{name}", **{name: value}))[1] for name, value in WRONG)
+    records = written(*(entry(id=f"gl-{i}") for i in range(5)))
+    records[2:2] = [huge, b"rubbish", never]
+    records.append(odd)
 
     async def steps(ledger):
         await ledger.insert_records(records)
@@ -105,11 +107,48 @@ def test_what_cannot_be_a_row_is_set_aside_and_holds_nobody_up(url, entry, tmp_p
 
     run(url, steps)
     assert query(tmp_path, "SELECT id FROM ledger ORDER BY id") == [(f"gl-{i}",) for i in range(5)]
-    assert query(tmp_path, "SELECT kind, record FROM ledger_quarantine ORDER BY kind") == [
-        ("OverflowError", encode(huge)),
-        ("UndecodableError", b"rubbish"),
-        ("ValueError", encode(never)),
-    ]
+    assert sorted(query(tmp_path, "SELECT kind, record FROM ledger_quarantine")) == sorted(
+        [("OverflowError", huge), ("UndecodableError", b"rubbish"), ("SQLITE_CONSTRAINT_NOTNULL", never), ("UndecodableError", odd)]
+    )
+
+
+WRONG = (("status", 2**63), ("at_s", float("nan")), ("team", ["search"]))
+
+
+def test_entries_of_one_kind_share_one_context(url, entry, tmp_path):
+    async def steps(ledger):
+        await ledger.insert_records(written(*(entry(id=f"gl-{i}") for i in range(3)), entry(id="gl-3", policy="private")))
+
+    run(url, steps)
+    assert query(tmp_path, "SELECT policy FROM ledger_contexts ORDER BY policy") == [("green",), ("private",)]
+    assert query(tmp_path, "SELECT policy, count(*) FROM exchanges GROUP BY policy") == [("green", 3), ("private", 1)]
+
+
+def test_a_row_whose_context_is_missing_is_kept_and_counted(url, entry):
+    async def steps(ledger):
+        await ledger.insert_records([encode(parts(entry())[1])])
+        return await ledger.get("gl-1", "search"), await ledger.usage(UsageQuery(group_by="model"))
+
+    found, [group] = run(url, steps)
+    assert (found.carbon.carbon_g, found.model) == (0.03, None)
+    assert (group["model"], group["requests"], group["carbon_g"]) == (None, 1, 0.03)
+
+
+def test_the_account_can_be_made_again_from_the_store_in_plain_sql(url, entry, tmp_path):
+    """Energy times the grid's figure, both as they were taken: 3,600 J at 30 g/kWh are 0.03 g."""
+
+    async def steps(ledger):
+        await ledger.insert_records(written(entry()))
+
+    run(url, steps)
+    asked = """
+        SELECT energy_j * json_extract(inputs, '$.intensity.g_per_kwh') / 3.6e6, json_extract(inputs, '$.profile.active_parameters'),
+               json_extract(inputs, '$.order[0]'), json_extract(inputs, '$.rejected[0][1]'),
+               json_extract(detail, '$.attempts[0].kind'), json_extract(detail, '$.forecast.energy_j'), method, zone, data_version, day
+        FROM exchanges
+    """
+    [row] = query(tmp_path, asked)
+    assert row == (pytest.approx(0.03), 32e9, "vllm-us", "privacy", "connect", 3000.0, "flops", "SE", "d1", 19675)
 
 
 def test_a_value_the_database_cannot_hold_is_in_no_row(url):
@@ -126,11 +165,11 @@ def test_a_locked_store_says_so_and_takes_the_batch_later(url, entry, tmp_path, 
         holder = sqlite3.connect(tmp_path / "greenlane.db", isolation_level=None)
         holder.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreUnavailableError, match="SQLITE_BUSY") as caught:
-            await ledger.insert([entry()])
+            await ledger.insert_records(written(entry()))
         readable = await ledger.recent(1)
         holder.execute("COMMIT")
         holder.close()
-        await ledger.insert([entry()])
+        await ledger.insert_records(written(entry()))
         return caught.value.kind, readable, await ledger.get("gl-1", None)
 
     assert run(url, steps) == ("SQLITE_BUSY", [], entry())
@@ -153,9 +192,9 @@ def test_a_ledger_for_later_speaks_to_its_store_at_the_first_use(tmp_path, entry
     async def session():
         ledger = Ledger.later(f"sqlite+aiosqlite:///{folder}/greenlane.db")
         with pytest.raises(StoreUnavailableError):
-            await ledger.insert([entry()])
+            await ledger.insert_records(written(entry()))
         folder.mkdir()
-        await ledger.insert([entry()])
+        await ledger.insert_records(written(entry()))
         found = await ledger.get("gl-1", None)
         await ledger.close()
         return found

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from mmap import mmap
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.store.spool import Spool
+from proxy.store.spool import Preface, Spool
 from proxy.store.spool_file import RecordTooLargeError, SpoolFullError
 from proxy.store.spool_format import PAGE_BYTES, RECORD_HEADER_BYTES, SLOT_HEADER_BYTES
 
@@ -125,6 +126,45 @@ def test_quiet_times_use_the_same_pages_again_and_again(path):
     spool.close()
     slot_bytes = 64 * PAGE_BYTES
     assert not any(path.read_bytes()[PAGE_BYTES + 2 * slot_bytes :])
+
+
+def test_every_slot_has_the_preface_of_what_is_in_it(path):
+    """Four slots of 16 KiB: a preface of 5,000 bytes and 11 records of 1,016 fill one."""
+    spool = Spool.open(path, SMALL)
+    preface = Preface(b"p" * 5000)
+    records = [b"%02d" % i + bytes(998) for i in range(25)]
+    for record in records:
+        spool.append(record, preface)
+    found = spool.read(100)
+    assert found == [preface.record, *records[:11], preface.record, *records[11:22], preface.record, *records[22:]]
+    spool.release(3)
+    copy = path.with_name("copy.spool")
+    copy.write_bytes(path.read_bytes())
+    with closing(Spool.open(copy, SMALL)) as again:
+        assert (again.prefaces, again.read(100)) == ([preface.record], found[3:])
+    spool.release(9)
+    copy.write_bytes(path.read_bytes())
+    with closing(Spool.open(copy, SMALL)) as again:
+        assert (again.prefaces, again.read(100)) == ([], found[12:])
+    spool.append(b"last", preface)
+    assert spool.read(100)[-2:] == [records[24], b"last"]
+    spool.close()
+
+
+def test_what_finds_no_room_leaves_its_preface_out_too(path):
+    spool = Spool.open(path, SMALL)
+    big = Preface(bytes(16000))
+    with pytest.raises(RecordTooLargeError):
+        spool.append(bytes(600), big)
+    for _ in range(4):
+        spool.append(bytes(10_000))
+    small = Preface(b"p")
+    with pytest.raises(SpoolFullError):
+        spool.append(bytes(10_000), small)
+    assert [len(record) for record in spool.read(9)] == [10_000] * 4
+    spool.append(b"fits", small)
+    assert spool.read(9)[4:] == [b"p", b"fits"]
+    spool.close()
 
 
 def test_a_tail_torn_at_any_byte_costs_that_record_only(path):

@@ -9,6 +9,7 @@ import pytest
 from proxy.records import Carbon, Tokens
 from proxy.store.ledger import Ledger
 from proxy.store.usage import UsageQuery
+from tests.store.entries import written
 
 DAY_S = 86400.0
 
@@ -17,7 +18,7 @@ def asked(url, entries, *queries):
     async def session():
         ledger = await Ledger.open(url)
         try:
-            await ledger.insert(entries)
+            await ledger.insert_records(written(*entries))
             return [await ledger.usage(query) for query in queries]
         finally:
             await ledger.close()

@@ -15,11 +15,12 @@ import pytest
 
 from proxy.config import Ledger as Settings
 from proxy.store.claims import adopt, claim
-from proxy.store.codec import encode
 from proxy.store.ledger import Ledger, StoreUnavailableError
+from proxy.store.spool import Preface
 from proxy.store.usage import UsageQuery
 from proxy.workers.ledger import LedgerWorker
 from proxy.workers.supervisor import Backoff, Supervisor
+from tests.store.entries import written
 
 SMALL = 65536
 QUICK = Backoff(first_s=0.001, most_s=0.001)
@@ -264,8 +265,9 @@ def test_a_real_store_that_is_locked_for_a_while_gets_every_entry_once(settings,
         supervisor.start("ledger", worker.run)
         holder = sqlite3.connect(tmp_path / "greenlane.db", isolation_level=None)
         holder.execute("BEGIN IMMEDIATE")
+        preface = Preface(written(entry())[0])
         for i in range(20):
-            spool.append(encode(entry(id=f"gl-{i}")))
+            spool.append(written(entry(id=f"gl-{i}"))[1], preface)
         in_time = False
         while worker.last_error_kind is None:
             in_time = await worker.flush(0.1)
@@ -279,7 +281,7 @@ def test_a_real_store_that_is_locked_for_a_while_gets_every_entry_once(settings,
         spool.close()
         return in_time, waiting, flushed, found["requests"], worker.pending
 
-    assert asyncio.run(main()) == (False, (20, "SQLITE_BUSY"), True, 20, 0)
+    assert asyncio.run(main()) == (False, (21, "SQLITE_BUSY"), True, 20, 0)
 
 
 APPENDS_AND_MOVES = """
@@ -287,14 +289,15 @@ import asyncio, sys
 import msgspec
 from proxy.config import Ledger as Settings
 from proxy.store.claims import claim
-from proxy.store.codec import decode, encode
+from proxy.store.codec import checked, encode_into
 from proxy.store.ledger import Ledger
+from proxy.store.spool import Preface
 from proxy.workers.ledger import LedgerWorker
 from proxy.workers.supervisor import Supervisor
 
-async def main(url, spool_file, record):
+async def main(url, spool_file, context, record):
     settings = Settings(url=url, spool_file=spool_file, spool_bytes=16 << 20, batch=50, interval_s=0.001)
-    entry = decode(record)
+    row, preface, buffer = checked(record), Preface(context), bytearray()
     spool = claim(spool_file, settings.spool_bytes)
     worker = LedgerWorker(spool, await Ledger.open(url), settings)
     supervisor = Supervisor()
@@ -303,17 +306,18 @@ async def main(url, spool_file, record):
     while True:
         if not spool.nearly_full:
             for _ in range(20):
-                spool.append(encode(msgspec.structs.replace(entry, id=f"gl-{number:08d}")))
+                encode_into(msgspec.structs.replace(row, id=f"gl-{number:08d}"), buffer)
+                spool.append(buffer, preface)
                 number += 1
             print(number, spool.released, flush=True)
         await asyncio.sleep(0)
 
-asyncio.run(main(sys.argv[1], sys.argv[2], bytes.fromhex(sys.argv[3])))
+asyncio.run(main(sys.argv[1], sys.argv[2], *map(bytes.fromhex, sys.argv[3:])))
 """
 
 
 def test_kill_9_while_entries_move_leaves_every_entry_in_the_store_exactly_once(settings, entry, tmp_path):
-    command = [sys.executable, "-c", APPENDS_AND_MOVES, settings.url, settings.spool_file, encode(entry()).hex()]
+    command = [sys.executable, "-c", APPENDS_AND_MOVES, settings.url, settings.spool_file, *(record.hex() for record in written(entry()))]
     with subprocess.Popen(command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE) as child:
         for line in child.stdout:
             if int(line.split()[1]) >= 500:
@@ -333,11 +337,33 @@ def test_kill_9_while_entries_move_leaves_every_entry_in_the_store_exactly_once(
     moved_before, flushed = asyncio.run(replay())
     assert flushed
     with sqlite3.connect(tmp_path / "greenlane.db") as connection:
-        ids = [found for (found,) in connection.execute("SELECT id FROM ledger ORDER BY id")]
+        ids = [found for (found,) in connection.execute("SELECT id FROM exchanges WHERE model = 'qwen3-32b' ORDER BY id")]
     connection.close()
     assert len(ids) >= told
     assert ids == [f"gl-{i:08d}" for i in range(len(ids))]
-    assert 500 <= moved_before <= len(ids)
+    assert 499 <= moved_before <= len(ids), "500 records, the context among them, had been released"
+
+
+def test_what_is_left_of_a_crash_has_its_context_in_a_new_store_too(settings, entry, tmp_path):
+    """The context had gone to the old store and was released; then the process died, and its successor has another store."""
+
+    async def main():
+        spool = claim(settings.spool_file, SMALL)
+        preface = Preface(written(entry())[0])
+        for i in range(3):
+            spool.append(written(entry(id=f"gl-{i}"))[1], preface)
+        assert len(spool.read(2)) == 2
+        spool.release(2)
+        spool.close()
+        ledger = await Ledger.open(settings.url)
+        again = claim(settings.spool_file, SMALL)
+        flushed = await LedgerWorker(again, ledger, settings).flush(5.0)
+        found = await ledger.recent(5)
+        await ledger.close()
+        again.close()
+        return flushed, found
+
+    assert asyncio.run(main()) == (True, [entry(id="gl-2"), entry(id="gl-1")])
 
 
 def test_one_stopped_while_it_takes_over_lets_go_of_what_it_finds(settings, monkeypatch):
