@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -41,13 +41,16 @@ def kept_fields(fields: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
     return {name: value for name, value in fields.items() if name not in _UNKEPT}
 
 
-class Cut(NamedTuple):
+class Cut(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A read that holds one whole request: its head's digest, where its body begins, how long the head says it is."""
 
     digest: bytes
     body_at: int
     body_bytes: int
     data: bytes
+
+    def __repr__(self) -> str:
+        return f"<Cut of {len(self.data)} bytes>"
 
 
 def cut(data: bytes) -> Cut | None:

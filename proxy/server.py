@@ -172,17 +172,19 @@ class Connection(asyncio.Protocol):
 
     def _met_before(self, data: bytes) -> bool:
         """Serves a request whose head is known; else notes what the parser's reading of it may be kept under."""
-        self.cut = found = cut(data)
+        found = cut(data)
         if found is None:
             return False
         head = self.heads.get(found.digest)
         if head is None or found.body_bytes > self.limits.body_bytes:
+            self.cut = found
             return False
         exchange = Exchange(self)
         exchange.method, exchange.version = head.method, head.version
         exchange.path, exchange.query, exchange.fields, exchange.state = head.path, head.query, head.fields, head.state
         if not self.gateway.admit_again(exchange, head.notes):
             self.heads.forget()
+            self.cut = found
             return False
         exchange.body = data[found.body_at :]
         exchange.complete = True
