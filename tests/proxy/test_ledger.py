@@ -112,3 +112,11 @@ def test_ids_rise_in_the_order_of_the_requests(proxy, upstream):
     ids = [ask(served, CHAT).headers["x-greenlane-id"] for _ in range(20)]
     assert ids == sorted(ids)
     assert stored(served, "SELECT id FROM ledger ORDER BY at_s") == [(each,) for each in ids]
+
+
+def test_an_upstream_that_claims_absurd_tokens_still_gets_its_answer_through_and_its_entry(proxy, upstream):
+    said = json.dumps({"id": "c1", "choices": [], "usage": {"prompt_tokens": 2**64, "completion_tokens": 1}})
+    served = proxy(TWINS.format(url=upstream(lambda _, handler: handler.reply(200, said.encode())).url, policy="green"))
+    answer, entry = entry_of(served)
+    assert answer.status_code == 200
+    assert (entry["outcome"], entry["deployment"], entry["tokens"]["input"]) == ("completed", "one", None)

@@ -175,6 +175,25 @@ def test_a_locked_store_says_so_and_takes_the_batch_later(url, entry, tmp_path, 
     assert run(url, steps) == ("SQLITE_BUSY", [], entry())
 
 
+def test_the_event_loop_goes_on_while_the_store_waits_for_its_lock(url, entry, tmp_path, monkeypatch):
+    monkeypatch.setattr("proxy.store.engine.BUSY_TIMEOUT_S", 10.0)
+
+    async def steps(ledger):
+        await ledger.insert_records(written(entry()))
+        holder = sqlite3.connect(tmp_path / "greenlane.db", isolation_level=None)
+        holder.execute("BEGIN IMMEDIATE")
+        insertion = asyncio.ensure_future(ledger.insert_records(written(entry(id="gl-2"))))
+        for _ in range(20):
+            await asyncio.sleep(0.001)
+        waiting = not insertion.done()
+        holder.execute("COMMIT")
+        holder.close()
+        await insertion
+        return waiting, (await ledger.get("gl-2", None)).id
+
+    assert run(url, steps) == (True, "gl-2")
+
+
 def test_a_store_that_is_not_there_says_so(tmp_path):
     with pytest.raises(StoreUnavailableError, match="SQLITE_CANTOPEN"):
         asyncio.run(Ledger.open(f"sqlite+aiosqlite:///{tmp_path}/none/greenlane.db"))

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from mmap import mmap
 from pathlib import Path
 
@@ -149,6 +149,29 @@ def test_every_slot_has_the_preface_of_what_is_in_it(path):
     spool.append(b"last", preface)
     assert spool.read(100)[-2:] == [records[24], b"last"]
     spool.close()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 4000), st.integers(0, 6)), max_size=60))
+def test_whatever_was_released_nothing_is_found_without_its_preface(tmp_path_factory, steps):
+    path = tmp_path_factory.mktemp("spool") / "s"
+    spool, model = Spool.open(path, SMALL), []
+    prefaces = [Preface(b"%d" % i) for i in range(3)]
+    for of, size, released in steps:
+        record = b"%d:" % of + bytes(size)
+        with suppress(SpoolFullError):
+            spool.append(record, prefaces[of])
+            model.append(record)
+        taken = spool.read(released)
+        spool.release(len(taken))
+        del model[: sum(b":" in each for each in taken)]
+    copy = path.with_name("copy.spool")
+    copy.write_bytes(path.read_bytes())
+    spool.close()
+    with closing(Spool.open(copy, SMALL)) as again:
+        found = again.read(1000)
+        assert [each for each in found if b":" in each] == model
+        assert {each[:1] for each in model} <= {each for each in [*again.prefaces, *found] if len(each) == 1}
 
 
 def test_what_finds_no_room_leaves_its_preface_out_too(path):
