@@ -35,6 +35,11 @@ class _Date:
 _now = _Date()
 
 
+def date_line() -> bytes:
+    """The Date header line of this second."""
+    return _now.line()
+
+
 class Wire(Protocol):
     """The connection an exchange came on."""
 

@@ -35,7 +35,7 @@ from proxy.dataplane.settle import NOTHING, Ending, Settler
 from proxy.dataplane.steps import Steps
 from proxy.dataplane.waiting import WaitingRoom
 from proxy.errors import Refusal
-from proxy.exchange import Exchange
+from proxy.exchange import Exchange, date_line
 from proxy.snapshot import Plan, Snapshot
 from proxy.telemetry.metrics import Metrics
 
@@ -122,7 +122,7 @@ class DataPlane:
 
     def serve(self, exchange: Exchange) -> None:
         if exchange.method == b"OPTIONS":
-            exchange.respond(204, preflight(exchange.notes), b"")
+            exchange.respond(204, preflight(exchange.notes, inference=bool(operation_of(exchange.path))), b"")
             return
         Steps(self._journey(exchange, exchange.notes, exchange.state))()
 
@@ -140,7 +140,7 @@ class DataPlane:
     def adorn(self, exchange: Exchange) -> list[tuple[bytes, bytes]]:
         greeted = greet(exchange, self.snapshot)
         exchange.notes = greeted
-        lines = answer.refused(greeted).replace(b"x-greenlane-reason: refused", b"x-greenlane-reason: control")
+        lines = answer.refused(greeted).replace(b"x-greenlane-reason: refused", b"x-greenlane-reason: control") + date_line()
         found = [tuple(line.split(b": ", 1)) for line in lines.split(b"\r\n") if line]
         return [(name, value) for name, value in found]
 

@@ -92,9 +92,9 @@ def no_candidate(call: Call, plan: Plan, decision: Decision, admission: Admissio
     return Refusal(422, "no_eligible_deployment", message, detail=detail)
 
 
-def preflight(admission: Admission) -> bytes:
+def preflight(admission: Admission, *, inference: bool) -> bytes:
     """Headers of the answer to OPTIONS: the CORS grant where the origin has one, and the headers of every response."""
-    lines = answer.refused(admission) + b"allow: GET, HEAD, POST, OPTIONS\r\n"
+    lines = answer.refused(admission) + (b"allow: POST, OPTIONS\r\n" if inference else b"allow: GET, HEAD, OPTIONS\r\n")
     allowed = answer.cors(admission)
     if not allowed:
         return lines

@@ -129,6 +129,16 @@ def test_404_and_405_are_openais_object(served, case):
         assert answer.headers["allow"]
 
 
+@pytest.mark.parametrize(("path", "methods"), [("/v1/chat/completions", "POST, OPTIONS"), ("/v1/models", "GET, HEAD, OPTIONS")])
+def test_options_names_the_methods_that_a_path_takes(served, path, methods):
+    assert call(served, "OPTIONS", path).headers["allow"] == methods
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/health/live", "/metrics", "/nothing"])
+def test_answers_beside_the_inference_routes_have_one_date(served, path):
+    assert len(call(served, "GET", path).headers.get_list("date")) == 1
+
+
 POST = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
 EVERY = {
     "404": b"GET /nothing HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
