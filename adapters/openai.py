@@ -5,10 +5,12 @@ A client of the same dialect gets its bytes through (`identity`); a translated r
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import msgspec
 
+from adapters import _call_ids
 from adapters._base import Completion, Fault, GarbledError, Headers, Json, Outbound, Quirks, Reader, Support, Target, Usage
 from adapters._json import View, edited, encode, tree
 from adapters._passthrough import ChatStream, answer_facts, fault_from
@@ -33,12 +35,15 @@ PATHS = {
 
 HOSTS: dict[str, Quirks] = {
     # api reference: unknown members are answered with 400 unknown_parameter
-    "api.openai.com": Quirks(reasoning_content=False, refuses=("top_k", "min_p", "repetition_penalty")),
+    # 400 "string too long. Expected a string with maximum length 40" for `messages[1].tool_calls[0].id` (vercel/ai#5171)
+    "api.openai.com": Quirks(reasoning_content=False, call_id_characters=40, refuses=("top_k", "min_p", "repetition_penalty")),
     # api reference of chat completions has neither member; 422 `extra_forbidden` was answered to both
     "api.mistral.ai": Quirks(stream_options=False, max_completion_tokens=False, developer_role=False, drops=("user", "store", "metadata")),
 }
 """What well-known hosts do otherwise; a deployment's own `quirks` replaces its row."""
 
+RESPONSES_ID_CHARACTERS = 64
+"""Most that OpenAI's Responses API takes in a `call_id`, where chat completions take 40."""
 _EXTENSIONS = ("thinking_blocks", "is_error", "cache_control", "extra_content")
 _ALL = frozenset({"tools", "image", "audio", "document", "json_schema", "json_object", "logprobs", "n", "reasoning", "embeddings"})
 
@@ -74,14 +79,23 @@ class OpenAI:
             edits["max_completion_tokens"] = None
         if not quirks.developer_role and api == "chat" and b'"developer"' in body:
             edits["messages"] = encode([_as_system(message) for message in msgspec.json.decode(members["messages"])])
+        most = self.call_id_characters(target)
+        if most is not None:
+            edits |= _short_ids(api, body, {**members, **edits}, most)
         return Outbound(path=self.path(api, target), body=edited(body, members, edits), ignored=ignored)
 
+    def call_id_characters(self, target: Target) -> int | None:
+        """The longest id of a tool call that this host takes; None where it takes any."""
+        return target.quirks.call_id_characters
+
     def outbound(self, chat: Json, target: Target) -> Outbound:
-        quirks = target.quirks
+        quirks, most = target.quirks, self.call_id_characters(target)
         dropped = [name for name in (*quirks.drops, "thinking") if name in chat]
         body = {name: value for name, value in chat.items() if name not in dropped and name != "greenlane"}
         body["model"] = target.upstream_model
         body["messages"] = [_plain_message(message, quirks) for message in chat["messages"]]
+        if most is not None:
+            body["messages"] = _call_ids.in_messages(body["messages"], most)
         if "tools" in body:
             body["tools"] = [{name: value for name, value in tool.items() if name != "cache_control"} for tool in body["tools"]]
         if body.get("stream"):
@@ -184,6 +198,18 @@ def _usage_option(members: View) -> bytes:
     if not isinstance(options, dict) or options.get("include_usage") is True:
         return bytes(given)
     return encode({**options, "include_usage": True})
+
+
+def _short_ids(api: str, body: bytes, members: Mapping[str, bytes | msgspec.Raw | None], most: int) -> dict[str, bytes | None]:
+    """The messages or items with no id of a call longer than the host takes, if there is one. Told from the results' ids."""
+    if api == "chat" and _call_ids.any_long(body, b'"tool_call_id"', most):
+        name, shorten = "messages", _call_ids.in_messages
+    elif api == "responses" and _call_ids.any_long(body, b'"call_id"', most := max(most, RESPONSES_ID_CHARACTERS)):
+        name, shorten = "input", _call_ids.in_items
+    else:
+        return {}
+    given = members.get(name)
+    return {} if given is None else {name: encode(shorten(msgspec.json.decode(given), most))}
 
 
 def _as_system(message: Any) -> Any:
