@@ -84,6 +84,8 @@ class _Request(msgspec.Struct, forbid_unknown_fields=True):
     stream: bool | None = None
     thinking: _Enabled | _Adaptive | _Disabled | _BetweenTools | None = None
     output_config: _OutputConfig | None = None
+    output_format: _JsonSchema | None = None
+    """Where `output_config.format` was while structured outputs were a beta; clients of then still send it."""
     tools: list[Json] | None = None
     tool_choice: _ToolChoice | None = None
     metadata: _Metadata | None = None
@@ -113,8 +115,9 @@ def hub_of(body: Json) -> Json:
     chat |= _sampling(asked)
     chat |= _reasoning(asked, body)
     chat |= _tools(asked)
-    if asked.output_config is not None and asked.output_config.format is not None:
-        schema = {"name": "output", "schema": asked.output_config.format.schema, "strict": True}
+    wanted = asked.output_format if asked.output_config is None else asked.output_config.format or asked.output_format
+    if wanted is not None:
+        schema = {"name": "output", "schema": wanted.schema, "strict": True}
         chat["response_format"] = {"type": "json_schema", "json_schema": schema}
     return chat
 

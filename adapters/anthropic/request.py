@@ -35,11 +35,12 @@ MEMBERS: dict[str, Support] = {
         "translated",
     ),
     # a seed is a best effort at OpenAI too, a prediction only speeds up, verbosity only advises
-    **dict.fromkeys(("metadata", "store", "seed", "prediction", "prompt_cache_key", "prompt_cache_retention", "verbosity"), "dropped"),
+    **dict.fromkeys(("metadata", "store", "seed", "prediction", "verbosity"), "dropped"),
+    **dict.fromkeys(("prompt_cache_key", "prompt_cache_options", "prompt_cache_retention"), "dropped"),
     **dict.fromkeys(
         (
             *("n", "logprobs", "top_logprobs", "logit_bias", "frequency_penalty", "presence_penalty"),
-            *("audio", "modalities", "web_search_options"),
+            *("audio", "modalities", "moderation", "web_search_options"),
         ),
         "refused",
     ),

@@ -74,12 +74,18 @@ def test_thinking_is_passed_and_told_as_effort(sent: dict[str, Any], hub: dict[s
 
 
 def test_a_json_schema_becomes_a_strict_response_format() -> None:
+    """`output_format` is where clients of the beta put it."""
     schema = {"type": "object", "properties": {"a": {"type": "string"}}}
-    sent = BASE | {"output_config": {"format": {"type": "json_schema", "schema": schema}}}
-    assert DOOR.hub(sent)["response_format"] == {
-        "type": "json_schema",
-        "json_schema": {"name": "output", "schema": schema, "strict": True},
-    }
+    wanted = {"type": "json_schema", "schema": schema}
+    for sent in (
+        {"output_config": {"format": wanted}},
+        {"output_format": wanted},
+        {"output_config": {"effort": "low"}, "output_format": wanted},
+    ):
+        assert DOOR.hub(BASE | sent)["response_format"] == {
+            "type": "json_schema",
+            "json_schema": {"name": "output", "schema": schema, "strict": True},
+        }
 
 
 @pytest.mark.parametrize(

@@ -144,9 +144,17 @@ def test_what_cannot_be_expressed_is_refused_by_name(name: str, value: Any) -> N
 
 
 def test_inert_hints_are_left_out_and_told() -> None:
-    chat = {"metadata": {"a": "b"}, "store": True, "seed": 7, "prompt_cache_key": "k", "verbosity": "low", "service_tier": "flex"}
+    chat = {
+        "metadata": {"a": "b"},
+        "store": True,
+        "seed": 7,
+        "prompt_cache_key": "k",
+        "prompt_cache_options": {},
+        "verbosity": "low",
+        "service_tier": "flex",
+    }
     assert sent(chat) == sent({})
-    assert ignored(chat) == ("metadata", "store", "seed", "prompt_cache_key", "verbosity", "service_tier")
+    assert ignored(chat) == ("metadata", "store", "seed", "prompt_cache_key", "prompt_cache_options", "verbosity", "service_tier")
 
 
 def test_a_user_goes_on_as_an_opaque_id_and_never_as_an_address() -> None:
@@ -300,6 +308,17 @@ def test_a_messages_client_s_own_body_changes_only_in_its_model() -> None:
     warm = body.replace(b'"later"', b'"top_k"')
     made = ADAPTER.identity("messages", warm, view(warm), Target(upstream_model="claude-haiku-4-5"))
     assert made.headers == ((b"anthropic-version", b"2023-06-01"),)
+
+
+def test_openais_own_marks_of_the_cache_stand_in_the_same_places() -> None:
+    """https://developers.openai.com/api/docs/guides/prompt-caching; the lifetimes differ, so the vendor's default holds."""
+    mark = {"prompt_cache_breakpoint": {"mode": "explicit", "ttl": "12h"}}
+    said = [{"type": "text", "text": "Long.", **mark}, {"type": "text", "text": "Hi"}]
+    body = sent({"messages": [{"role": "user", "content": said}]})
+    assert body["messages"][0]["content"] == [
+        {"type": "text", "text": "Long.", "cache_control": {"type": "ephemeral"}},
+        {"type": "text", "text": "Hi"},
+    ]
 
 
 @pytest.mark.parametrize("wanted", [{"type": "json_object"}, {"type": "json_schema", "json_schema": {"name": "any"}}])
