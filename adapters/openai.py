@@ -93,7 +93,7 @@ class OpenAI:
         dropped = [name for name in (*quirks.drops, "thinking") if name in chat]
         body = {name: value for name, value in chat.items() if name not in dropped and name != "greenlane"}
         body["model"] = target.upstream_model
-        body["messages"] = [_plain_message(message, quirks) for message in chat["messages"]]
+        body["messages"] = _texts_in_results([_plain_message(message, quirks) for message in chat["messages"]])
         if most is not None:
             body["messages"] = _call_ids.in_messages(body["messages"], most)
         if "tools" in body:
@@ -229,6 +229,30 @@ def _plain_message(message: Json, quirks: Quirks) -> Json:
     if kept.get("tool_calls"):
         kept["tool_calls"] = [{name: value for name, value in call.items() if name != "extra_content"} for call in kept["tool_calls"]]
     return kept
+
+
+BESIDE = "(What this tool gave beside text is in the user's message that follows.)"
+
+
+def _texts_in_results(messages: list[Json]) -> list[Json]:
+    """Messages in which results of tools hold texts alone, as the API demands; their images and files follow as a user's message."""
+    told: list[Json] = []
+    aside: list[Json] = []
+    for message in messages:
+        if message.get("role") != "tool":
+            if aside:
+                told.append({"role": "user", "content": aside})
+                aside = []
+            told.append(message)
+            continue
+        content = message.get("content")
+        media = [part for part in content if part.get("type") != "text"] if isinstance(content, list) else []
+        if media:
+            texts = [part for part in content or () if part.get("type") == "text"]
+            message = {**message, "content": [*texts, {"type": "text", "text": BESIDE}]}  # noqa: PLW2901
+            aside += media
+        told.append(message)
+    return [*told, {"role": "user", "content": aside}] if aside else told
 
 
 def _readable_reasoning(message: Any) -> None:

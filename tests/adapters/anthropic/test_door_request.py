@@ -476,3 +476,10 @@ def test_any_object_is_a_request_or_an_error_that_says_why(body: dict[str, Any],
         told = {"messages": error.message}
     assert told["messages"]
     assert sent == before
+
+
+def test_the_scope_of_a_cache_mark_is_taken_and_forgotten() -> None:
+    """Claude Code sends it (horselock/claude-code-proxy#14)."""
+    system = [{"type": "text", "text": "Long.", "cache_control": {"type": "ephemeral", "ttl": "1h", "scope": "global"}}]
+    told = DOOR.hub(BASE | {"system": system})["messages"][0]["content"]
+    assert told == [{"type": "text", "text": "Long.", "cache_control": {"type": "ephemeral", "ttl": "1h"}}]
