@@ -5,6 +5,7 @@ A client of the same dialect gets its bytes through (`identity`); a translated r
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -44,6 +45,9 @@ HOSTS: dict[str, Quirks] = {
 
 RESPONSES_ID_CHARACTERS = 64
 """Most that OpenAI's Responses API takes in a `call_id`, where chat completions take 40."""
+USER_CHARACTERS = 64
+"""Most that OpenAI takes in `user` (OpenRouter, Zhipu and others 128). Anthropic takes 256, and Claude Code's has about 150
+(looplj/axonhub#1669, maximhq/bifrost#1000): a longer one of a translated request is sent as its digest."""
 _EXTENSIONS = ("thinking_blocks", "is_error", "cache_control", "extra_content")
 _ALL = frozenset({"tools", "image", "audio", "document", "json_schema", "json_object", "logprobs", "n", "reasoning", "embeddings"})
 
@@ -98,6 +102,8 @@ class OpenAI:
             body["messages"] = _call_ids.in_messages(body["messages"], most)
         if "tools" in body:
             body["tools"] = [{name: value for name, value in tool.items() if name != "cache_control"} for tool in body["tools"]]
+        if isinstance(body.get("user"), str) and len(body["user"]) > USER_CHARACTERS:
+            body["user"] = hashlib.sha256(body["user"].encode("utf-8", "surrogatepass")).hexdigest()
         if body.get("stream"):
             body.pop("stream_options", None)
             if quirks.stream_options:

@@ -13,7 +13,6 @@ from adapters._base import AdapterError, Json
 from adapters._shape import UNKNOWN, shaped
 from adapters.anthropic.door_blocks import Block, CacheControl, Text, marked, messages_of, parts_of, plain
 
-_EFFORTS = {"low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "xhigh"}
 _LOW_TOKENS, _MEDIUM_TOKENS = 1024, 8192
 """Budgets that Google documents as equal to `low` and `medium` (https://ai.google.dev/gemini-api/docs/openai#thinking)."""
 
@@ -159,7 +158,7 @@ def _reasoning(asked: _Request, body: Json) -> Json:
     if isinstance(thinking, _Disabled):
         return chosen | {"reasoning_effort": "none"}
     if config is not None and config.effort is not None:
-        return chosen | {"reasoning_effort": _EFFORTS[config.effort]}
+        return chosen | {"reasoning_effort": config.effort}
     if isinstance(thinking, _Enabled):
         budget = thinking.budget_tokens
         effort = "low" if budget <= _LOW_TOKENS else "medium" if budget <= _MEDIUM_TOKENS else "high"

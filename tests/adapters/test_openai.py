@@ -93,3 +93,13 @@ def test_what_only_other_dialects_know_is_left_out() -> None:
     assert odd["messages"][0]["role"] == "system"
     assert "reasoning_content" not in odd["messages"][1]
     assert (odd["max_tokens"], "stream_options" in odd, "max_completion_tokens" in odd) == (5, False, False)
+
+
+def test_a_user_that_is_too_long_for_the_host_is_a_digest() -> None:
+    """Claude Code's has 150 characters, and OpenAI takes 64."""
+    turns = [{"role": "user", "content": "Hi"}]
+    long = {"model": "m", "max_tokens": 9, "messages": turns, "metadata": {"user_id": '{"device_id":"' + "a" * 140 + '"}'}}
+    told = [sent(MESSAGES.hub(long))["user"] for _ in range(2)]
+    assert told[0] == told[1]
+    assert len(told[0]) == 64
+    assert sent(MESSAGES.hub({**long, "metadata": {"user_id": "u-1"}}))["user"] == "u-1"

@@ -62,7 +62,7 @@ def test_top_level_members_have_their_hub_form(sent: dict[str, Any], hub: dict[s
             {"thinking": {"type": "enabled", "budget_tokens": 8193, "display": "omitted"}},
             {"thinking": {"type": "enabled", "budget_tokens": 8193, "display": "omitted"}, "reasoning_effort": "high"},
         ),
-        ({"output_config": {"effort": "max"}}, {"reasoning_effort": "xhigh"}),
+        ({"output_config": {"effort": "max"}}, {"reasoning_effort": "max"}),
         (
             {"thinking": {"type": "adaptive"}, "output_config": {"effort": "low"}},
             {"thinking": {"type": "adaptive"}, "reasoning_effort": "low"},
