@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from adapters import adapters
-from adapters._base import Adapter, Door, Target, Usage
+from adapters._base import Adapter, Door, FaultError, Target, Usage
 from adapters._chat import DOOR as CHAT
 from adapters._translated import TranslatedStream
 from adapters.anthropic.door import DOOR as MESSAGES
@@ -267,3 +267,42 @@ def test_a_stream_may_be_cut_at_any_byte(dialect: str, scenario: str) -> None:
     expected = chunks(wire)
     for at in range(1, len(wire)):
         assert chunks(wire[:at], wire[at:]) == expected
+
+
+ERRORS = {
+    "openai": b'data: {"error": {"message": "Overloaded", "type": "server_error", "code": 503}}\n\n',
+    "anthropic": b'event: error\ndata: {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}\n\n',
+    "gemini": b'data: {"error": {"code": 503, "message": "Overloaded", "status": "UNAVAILABLE"}}\r\n\r\n',
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("dialect", ERRORS)
+def test_an_error_in_the_middle_ends_the_stream_with_one_error_wherever_it_is_cut(dialect: str, door: str) -> None:
+    whole_wire = ANSWERS[dialect]["text"][1]
+    end = b"\r\n\r\n" if dialect == "gemini" else b"\n\n"
+    # after the third event of each there has been text, and before the fourth no reason to stop
+    begun = end.join(whole_wire.split(end)[: 1 if dialect == "gemini" else 4]) + end
+    wire = begun + ERRORS[dialect]
+
+    def told(*pieces: bytes) -> bytes:
+        stream = TranslatedStream(adapters()[dialect].reader(TARGETS[dialect]), DOORS[door][0].writer(REQUEST), capture=False, created_s=7)
+        out = b""
+        try:
+            for piece in pieces:
+                out += stream.feed(piece)
+            out += stream.finish()
+        except FaultError as error:
+            assert stream.started
+            return out + stream.fail(error.fault)
+        raise AssertionError("the error was not seen")
+
+    expected = told(begun, ERRORS[dialect])
+    last = list(events_of(expected))[-1]
+    assert "Overloaded" in json.dumps(last)
+    assert "error" in last
+    assert not any(mark in expected for mark in (b"[DONE]", b"message_stop", b"response.completed", b"greenlane"))
+    for at in range(len(begun) + 1, len(wire)):
+        assert told(wire[:at], wire[at:]) == expected
+    for size in (1, 3, 17):
+        assert told(*(wire[at : at + size] for at in range(0, len(wire), size))) == expected
