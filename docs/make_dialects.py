@@ -62,7 +62,8 @@ Where a dialect has another way, or none, to say the same.
 - **JSON without a schema** (`response_format: {type: json_object}`, or a `json_schema` that holds none) at Anthropic, and at Gemini
   before 3 beside tools: neither has such a mode, so one sentence at the end of the system prompt asks for an object, and the answer is
   cut to the object in it, streamed or not. It goes with tools and with thinking. An answer that continues an assistant's message is
-  not cut; one that holds no object (a refusal) is told as it is.
+  not cut; one that holds no object (a refusal) is told as it is. The same is done at Anthropic with a schema that is not `strict` and
+  that the API does not compile (open maps, recursion), or this model none; if it is `strict`, the request is refused.
 - **A conversation that an assistant's message opens** (a greeting, a history cut short) gets a user's turn of one short sentence before
   it at Anthropic, and at Gemini where that message holds calls. A system prompt alone is sent as what is asked.
 - **`functions`**, the older form of tools, are tools to every vendor; their clients are answered with `function_call` and that finish

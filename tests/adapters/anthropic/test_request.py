@@ -243,10 +243,30 @@ class TestFormat:
     def test_a_malformed_format_is_refused(self, wanted: Any) -> None:
         assert str(refused({"response_format": wanted}).param).startswith("response_format")
 
-    def test_a_model_without_it_refuses(self) -> None:
+    def test_a_model_without_it_refuses_what_is_strict(self) -> None:
         schema = {"type": "object", "properties": {}, "additionalProperties": False}
-        chat = {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}}
+        chat = {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": schema, "strict": True}}}
         assert refused(chat, "claude-sonnet-4-20250514").param == "response_format"
+
+    @pytest.mark.parametrize(
+        ("model", "schema"),
+        [
+            ("claude-sonnet-4-20250514", {"type": "object", "properties": {"a": {"type": "string"}}}),
+            ("claude-opus-5-5", {"type": "object", "additionalProperties": {"type": "integer"}}),
+            ("claude-opus-5-5", {"$defs": {"n": {"type": "array", "items": {"$ref": "#/$defs/n"}}}, "$ref": "#/$defs/n"}),
+        ],
+    )
+    def test_a_schema_that_cannot_be_kept_to_is_asked_for_in_words_unless_it_is_strict(self, model: str, schema: Json) -> None:
+        """Without `strict` it is a best effort at OpenAI too; open maps and recursion are not compiled."""
+        holder = {"name": "x", "description": "Counts.", "schema": schema}
+        chat = {"messages": [HI], "response_format": {"type": "json_schema", "json_schema": holder}}
+        body = sent(chat, model)
+        assert body["system"].startswith(WORDS)
+        assert body["system"].endswith("(Counts.):\n" + json.dumps(schema, separators=(",", ":")))
+        assert "output_config" not in body
+        assert ADAPTER.json_by_words(chat, Target(upstream_model=model))
+        holder["strict"] = True
+        assert str(refused(chat, model).param).startswith("response_format")
 
 
 class TestMarks:
