@@ -75,6 +75,8 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """False: the host refuses `reasoning_content` in the messages of a history; it is left out."""
     reports_usage: bool = True
     """False: the host never reports usage in streams; it is counted."""
+    call_id_characters: int | None = None
+    """Most characters the host takes in the id of a tool call; a longer one (Gemini's carry a signature) is sent as a digest of it."""
     refuses: tuple[str, ...] = ()
     """Top-level members the host answers with an error: requests that carry them are not sent there."""
     drops: tuple[str, ...] = ()

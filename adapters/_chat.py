@@ -113,6 +113,8 @@ def _check_message(message: Any, where: str) -> None:
         for number, part in enumerate(content):
             if not isinstance(part, dict) or not isinstance(part.get("type"), str):
                 raise AdapterError(f"`{where}.content[{number}]` must be an object with a `type`.", f"{where}.content[{number}]")
+    if message.get("role") == "assistant" and message.get("audio") is not None and not content:
+        raise AdapterError("What was spoken is stored at OpenAI only; send its transcript as content.", f"{where}.audio")
     if message.get("tool_calls") is not None and not isinstance(message["tool_calls"], list):
         raise AdapterError(f"`{where}.tool_calls` must be an array.", f"{where}.tool_calls")
 

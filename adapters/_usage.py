@@ -44,12 +44,15 @@ def usage_from(found: Counts | None) -> Usage | None:
     prompt, completion = found.prompt_tokens_details, found.completion_tokens_details
     cached = written = None
     if prompt is not None:
-        cached = prompt.cached_tokens
-        written = _first(prompt.cache_write_tokens, prompt.created_cache_tokens, prompt.cache_creation_input_tokens)
-    reasoning = _first(None if completion is None else completion.reasoning_tokens, found.reasoning_tokens)
+        cached, written = prompt.cached_tokens, prompt.cache_write_tokens
+        if written is None:
+            written = prompt.cache_creation_input_tokens if prompt.created_cache_tokens is None else prompt.created_cache_tokens
+    if cached is None:
+        cached = found.cached_tokens if found.prompt_cache_hit_tokens is None else found.prompt_cache_hit_tokens
+    reasoning = found.reasoning_tokens if completion is None or completion.reasoning_tokens is None else completion.reasoning_tokens
     return Usage(
         input_tokens=found.prompt_tokens,
-        cached_tokens=_first(cached, found.prompt_cache_hit_tokens, found.cached_tokens),
+        cached_tokens=cached,
         cache_write_tokens=written,
         output_tokens=_generated(found, reasoning) if reasoning else found.completion_tokens,
         reasoning_tokens=reasoning,
@@ -80,10 +83,3 @@ def _generated(found: Counts, reasoning: int) -> int | None:
     if prompt is not None and completion is not None and found.total_tokens == prompt + completion + reasoning:
         return completion + reasoning
     return completion
-
-
-def _first(*counts: int | None) -> int | None:
-    for count in counts:
-        if count is not None:
-            return count
-    return None

@@ -11,10 +11,16 @@ from urllib.parse import quote
 from adapters._base import Headers, Target
 from adapters.openai import PATHS, OpenAI
 
+CALL_ID_CHARACTERS = 40
+"""As at OpenAI; a resource's host is its own, so no table of hosts could have it."""
+
 
 class Azure(OpenAI):
     name = "azure"
     apis = frozenset(PATHS) - {"messages", "moderations", "rerank"}
+
+    def call_id_characters(self, target: Target) -> int | None:
+        return target.quirks.call_id_characters or CALL_ID_CHARACTERS
 
     def authorize(self, key: str) -> Headers:
         return ((b"api-key", key.encode()),)

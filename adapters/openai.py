@@ -5,10 +5,13 @@ A client of the same dialect gets its bytes through (`identity`); a translated r
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import msgspec
 
+from adapters import _call_ids
 from adapters._base import Completion, Fault, GarbledError, Headers, Json, Outbound, Quirks, Reader, Support, Target, Usage
 from adapters._json import View, edited, encode, tree
 from adapters._passthrough import ChatStream, answer_facts, fault_from
@@ -33,12 +36,18 @@ PATHS = {
 
 HOSTS: dict[str, Quirks] = {
     # api reference: unknown members are answered with 400 unknown_parameter
-    "api.openai.com": Quirks(reasoning_content=False, refuses=("top_k", "min_p", "repetition_penalty")),
+    # 400 "string too long. Expected a string with maximum length 40" for `messages[1].tool_calls[0].id` (vercel/ai#5171)
+    "api.openai.com": Quirks(reasoning_content=False, call_id_characters=40, refuses=("top_k", "min_p", "repetition_penalty")),
     # api reference of chat completions has neither member; 422 `extra_forbidden` was answered to both
     "api.mistral.ai": Quirks(stream_options=False, max_completion_tokens=False, developer_role=False, drops=("user", "store", "metadata")),
 }
 """What well-known hosts do otherwise; a deployment's own `quirks` replaces its row."""
 
+RESPONSES_ID_CHARACTERS = 64
+"""Most that OpenAI's Responses API takes in a `call_id`, where chat completions take 40."""
+USER_CHARACTERS = 64
+"""Most that OpenAI takes in `user` (OpenRouter, Zhipu and others 128). Anthropic takes 256, and Claude Code's has about 150
+(looplj/axonhub#1669, maximhq/bifrost#1000): a longer one of a translated request is sent as its digest."""
 _EXTENSIONS = ("thinking_blocks", "is_error", "cache_control", "extra_content")
 _ALL = frozenset({"tools", "image", "audio", "document", "json_schema", "json_object", "logprobs", "n", "reasoning", "embeddings"})
 
@@ -74,16 +83,27 @@ class OpenAI:
             edits["max_completion_tokens"] = None
         if not quirks.developer_role and api == "chat" and b'"developer"' in body:
             edits["messages"] = encode([_as_system(message) for message in msgspec.json.decode(members["messages"])])
+        most = self.call_id_characters(target)
+        if most is not None:
+            edits |= _short_ids(api, body, {**members, **edits}, most)
         return Outbound(path=self.path(api, target), body=edited(body, members, edits), ignored=ignored)
 
+    def call_id_characters(self, target: Target) -> int | None:
+        """The longest id of a tool call that this host takes; None where it takes any."""
+        return target.quirks.call_id_characters
+
     def outbound(self, chat: Json, target: Target) -> Outbound:
-        quirks = target.quirks
+        quirks, most = target.quirks, self.call_id_characters(target)
         dropped = [name for name in (*quirks.drops, "thinking") if name in chat]
         body = {name: value for name, value in chat.items() if name not in dropped and name != "greenlane"}
         body["model"] = target.upstream_model
-        body["messages"] = [_plain_message(message, quirks) for message in chat["messages"]]
+        body["messages"] = _texts_in_results([_plain_message(message, quirks) for message in chat["messages"]])
+        if most is not None:
+            body["messages"] = _call_ids.in_messages(body["messages"], most)
         if "tools" in body:
             body["tools"] = [{name: value for name, value in tool.items() if name != "cache_control"} for tool in body["tools"]]
+        if isinstance(body.get("user"), str) and len(body["user"]) > USER_CHARACTERS:
+            body["user"] = hashlib.sha256(body["user"].encode("utf-8", "surrogatepass")).hexdigest()
         if body.get("stream"):
             body.pop("stream_options", None)
             if quirks.stream_options:
@@ -186,6 +206,18 @@ def _usage_option(members: View) -> bytes:
     return encode({**options, "include_usage": True})
 
 
+def _short_ids(api: str, body: bytes, members: Mapping[str, bytes | msgspec.Raw | None], most: int) -> dict[str, bytes | None]:
+    """The messages or items with no id of a call longer than the host takes, if there is one. Told from the results' ids."""
+    if api == "chat" and _call_ids.any_long(body, b'"tool_call_id"', most):
+        name, shorten = "messages", _call_ids.in_messages
+    elif api == "responses" and _call_ids.any_long(body, b'"call_id"', most := max(most, RESPONSES_ID_CHARACTERS)):
+        name, shorten = "input", _call_ids.in_items
+    else:
+        return {}
+    given = members.get(name)
+    return {} if given is None else {name: encode(shorten(msgspec.json.decode(given), most))}
+
+
 def _as_system(message: Any) -> Any:
     return {**message, "role": "system"} if isinstance(message, dict) and message.get("role") == "developer" else message
 
@@ -203,6 +235,30 @@ def _plain_message(message: Json, quirks: Quirks) -> Json:
     if kept.get("tool_calls"):
         kept["tool_calls"] = [{name: value for name, value in call.items() if name != "extra_content"} for call in kept["tool_calls"]]
     return kept
+
+
+BESIDE = "(What this tool gave beside text is in the user's message that follows.)"
+
+
+def _texts_in_results(messages: list[Json]) -> list[Json]:
+    """Messages in which results of tools hold texts alone, as the API demands; their images and files follow as a user's message."""
+    told: list[Json] = []
+    aside: list[Json] = []
+    for message in messages:
+        if message.get("role") != "tool":
+            if aside:
+                told.append({"role": "user", "content": aside})
+                aside = []
+            told.append(message)
+            continue
+        content = message.get("content")
+        media = [part for part in content if part.get("type") != "text"] if isinstance(content, list) else []
+        if media:
+            texts = [part for part in content or () if part.get("type") == "text"]
+            message = {**message, "content": [*texts, {"type": "text", "text": BESIDE}]}  # noqa: PLW2901
+            aside += media
+        told.append(message)
+    return [*told, {"role": "user", "content": aside}] if aside else told
 
 
 def _readable_reasoning(message: Any) -> None:

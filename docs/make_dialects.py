@@ -63,11 +63,17 @@ Where a dialect has another way, or none, to say the same.
 - **JSON without a schema** (`response_format: {type: json_object}`, or a `json_schema` that holds none) at Anthropic, and at Gemini
   before 3 beside tools: neither has such a mode, so one sentence at the end of the system prompt asks for an object, and the answer is
   cut to the object in it, streamed or not. It goes with tools and with thinking. An answer that continues an assistant's message is
-  not cut; one that holds no object (a refusal) is told as it is.
+  not cut; one that holds no object (a refusal) is told as it is. The same is done at Anthropic with a schema that is not `strict` and
+  that the API does not compile (open maps, recursion), or this model none; if it is `strict`, the request is refused.
 - **A conversation that an assistant's message opens** (a greeting, a history cut short) gets a user's turn of one short sentence before
   it at Anthropic, and at Gemini where that message holds calls. A system prompt alone is sent as what is asked.
 - **`functions`**, the older form of tools, are tools to every vendor; their clients are answered with `function_call` and that finish
   reason. The form has room for one call: at Anthropic no more is asked for, of Gemini's the first is told.
+- **Images and files in results of tools** stay there at Anthropic and at Gemini 3; at hosts of OpenAI's dialect, whose results are text,
+  and at earlier Geminis they follow in a user's message.
+- **Thought signatures** of Gemini travel in the id of the call they belong to, and in its `extra_content`, so that they come back from
+  clients that know nothing of them. Where the history goes to a host that takes no long ids (OpenAI's: 40 characters, 64 for responses),
+  a long id is sent as a digest of it, the same one in the call and in its result. vLLM's ids are long for OpenAI too.
 - **Signed thinking** of Anthropic must come back as it was, where it was. Chat clients get it as `thinking_blocks` of the message (a
   block that did not come first says in `after` what did) and send them back; responses clients get reasoning items with
   `encrypted_content` in their places; messages clients the blocks themselves. What bears no signature of Anthropic's is left out.

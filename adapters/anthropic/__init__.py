@@ -1,6 +1,6 @@
 """Anthropic's Messages API outbound: hub requests to `POST /messages`, its answers, streams and errors back.
 
-One file a side: `request` with `conversation`, `content`, `toolset`, `thinking` and `schema`; `answer`; `stream`. `models` is the
+One file a side: `request` with `conversation`, `content`, `toolset`, `thinking`, `format` and `schema`; `answer`; `stream`. `models` is the
 table of what each family of models takes. The door for clients that speak this dialect is `door`.
 """
 
@@ -54,8 +54,8 @@ class Anthropic:
     def reader(self, target: Target) -> Reader:  # noqa: ARG002 - the same for every target
         return MessagesReader()
 
-    def json_by_words(self, chat: Json, target: Target) -> bool:  # noqa: ARG002 - no model of the vendor's has the mode
-        return json_by_words(chat)
+    def json_by_words(self, chat: Json, target: Target) -> bool:
+        return json_by_words(chat, target)
 
     def fault(self, status: int, body: bytes) -> Fault:
         return fault_of_body(status, body)

@@ -48,9 +48,14 @@ def blocks(content: Any, path: str) -> list[Json]:
 
 
 def marked(block: Json, holder: Json, path: str) -> Json:
-    """The block with the prompt-cache mark that `holder` carries, if any."""
+    """The block with the prompt-cache mark that `holder` carries, if any: Anthropic's own, or OpenAI's `prompt_cache_breakpoint`.
+
+    Of the latter only the place carries over: its lifetimes (30m, 12h) are not Anthropic's.
+    """
     mark = holder.get("cache_control")
     if mark is None:
+        if isinstance(holder.get("prompt_cache_breakpoint"), dict):
+            block["cache_control"] = {"type": "ephemeral"}
         return block
     if not isinstance(mark, dict) or mark.get("type") != "ephemeral" or mark.get("ttl") not in (None, "5m", "1h"):
         raise AdapterError('`cache_control` must be {"type": "ephemeral"}, with a `ttl` of 5m or 1h.', f"{path}.cache_control")

@@ -14,6 +14,8 @@ from adapters._order import placed
 class CacheControl(msgspec.Struct, forbid_unknown_fields=True):
     type: Literal["ephemeral"]
     ttl: Literal["5m", "1h"] | None = None
+    scope: str | None = None
+    """Who shares the cache (beta prompt-caching-scope-2026-01-05); Claude Code sends it, and no other vendor knows it."""
 
 
 class _Citations(msgspec.Struct, forbid_unknown_fields=True):

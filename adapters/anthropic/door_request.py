@@ -13,7 +13,6 @@ from adapters._base import AdapterError, Json
 from adapters._shape import UNKNOWN, shaped
 from adapters.anthropic.door_blocks import Block, CacheControl, Text, marked, messages_of, parts_of, plain
 
-_EFFORTS = {"low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "xhigh"}
 _LOW_TOKENS, _MEDIUM_TOKENS = 1024, 8192
 """Budgets that Google documents as equal to `low` and `medium` (https://ai.google.dev/gemini-api/docs/openai#thinking)."""
 
@@ -84,6 +83,8 @@ class _Request(msgspec.Struct, forbid_unknown_fields=True):
     stream: bool | None = None
     thinking: _Enabled | _Adaptive | _Disabled | _BetweenTools | None = None
     output_config: _OutputConfig | None = None
+    output_format: _JsonSchema | None = None
+    """Where `output_config.format` was while structured outputs were a beta; clients of then still send it."""
     tools: list[Json] | None = None
     tool_choice: _ToolChoice | None = None
     metadata: _Metadata | None = None
@@ -113,8 +114,9 @@ def hub_of(body: Json) -> Json:
     chat |= _sampling(asked)
     chat |= _reasoning(asked, body)
     chat |= _tools(asked)
-    if asked.output_config is not None and asked.output_config.format is not None:
-        schema = {"name": "output", "schema": asked.output_config.format.schema, "strict": True}
+    wanted = asked.output_format if asked.output_config is None else asked.output_config.format or asked.output_format
+    if wanted is not None:
+        schema = {"name": "output", "schema": wanted.schema, "strict": True}
         chat["response_format"] = {"type": "json_schema", "json_schema": schema}
     return chat
 
@@ -156,7 +158,7 @@ def _reasoning(asked: _Request, body: Json) -> Json:
     if isinstance(thinking, _Disabled):
         return chosen | {"reasoning_effort": "none"}
     if config is not None and config.effort is not None:
-        return chosen | {"reasoning_effort": _EFFORTS[config.effort]}
+        return chosen | {"reasoning_effort": config.effort}
     if isinstance(thinking, _Enabled):
         budget = thinking.budget_tokens
         effort = "low" if budget <= _LOW_TOKENS else "medium" if budget <= _MEDIUM_TOKENS else "high"

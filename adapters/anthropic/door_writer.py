@@ -23,7 +23,7 @@ Kind = Literal["text", "thinking", "redacted_thinking", "tool_use"]
 class _Block:
     """One content block: what it starts with, and the deltas not written yet."""
 
-    __slots__ = ("arguments", "kind", "opened", "pending", "signed", "start", "thinking")
+    __slots__ = ("arguments", "kind", "opened", "pending", "refusal", "signed", "start", "thinking")
 
     def __init__(self, kind: Kind, start: Json) -> None:
         self.kind = kind
@@ -31,6 +31,7 @@ class _Block:
         self.pending: list[Json] = []
         self.opened = False
         self.signed = False
+        self.refusal = False
         self.thinking = ""
         self.arguments = ""
 
@@ -114,19 +115,28 @@ class MessagesWriter:
             self._thought(thought)
         for name in ("content", "refusal"):
             if delta.get(name):
-                self._refused |= name == "refusal"
-                self._last("text", {"text": ""}).pending.append({"type": "text_delta", "text": delta[name]})
+                self._text(delta[name], refusal=name == "refusal")
         for call in delta.get("tool_calls") or ():
             self._call(call)
 
-    def _last(self, kind: Kind, start: Json) -> _Block:
-        """The last block if it is of this kind and may go on, else a new one."""
-        if not self._queue or self._queue[-1].kind != kind or self._queue[-1].signed:
-            self._queue.append(_Block(kind, start))
+    def _thinking(self) -> _Block:
+        """The last block if it is thinking that may go on, else a new one."""
+        if not self._queue or self._queue[-1].kind != "thinking" or self._queue[-1].signed:
+            self._queue.append(_Block("thinking", {"thinking": "", "signature": ""}))
         return self._queue[-1]
 
+    def _text(self, text: str, *, refusal: bool) -> None:
+        """Text goes on in the last block, but a refusal is a block of its own, as it is in a whole answer."""
+        block = self._queue[-1] if self._queue else None
+        if block is None or block.kind != "text" or block.refusal != refusal:
+            block = _Block("text", {"text": ""})
+            block.refusal = refusal
+            self._refused |= refusal
+            self._queue.append(block)
+        block.pending.append({"type": "text_delta", "text": text})
+
     def _think(self, text: str) -> None:
-        thinking = self._last("thinking", {"thinking": "", "signature": ""})
+        thinking = self._thinking()
         thinking.thinking += text
         thinking.pending.append({"type": "thinking_delta", "thinking": text})
 
@@ -136,10 +146,10 @@ class MessagesWriter:
             self._queue.append(_Block("redacted_thinking", {"data": thought.get("data") or ""}))
             return
         whole: str = thought.get("thinking") or ""
-        thinking = self._last("thinking", {"thinking": "", "signature": ""})
+        thinking = self._thinking()
         if not whole.startswith(thinking.thinking):
             thinking.signed = True
-            thinking = self._last("thinking", {"thinking": "", "signature": ""})
+            thinking = self._thinking()
         rest = whole[len(thinking.thinking) :]
         if rest:
             self._think(rest)

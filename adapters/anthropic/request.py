@@ -11,10 +11,9 @@ from typing import Any
 
 from adapters._base import AdapterError, Headers, Json, Outbound, Support, Target
 from adapters._json import encode
-from adapters._json_mode import WORDS
 from adapters.anthropic.conversation import Conversation, conversation_of, on_wire
+from adapters.anthropic.format import Format, format_of
 from adapters.anthropic.models import Rules, rules_of
-from adapters.anthropic.schema import fitted
 from adapters.anthropic.thinking import Circumstances, Reasoning, asked_budget_tokens, reasoning_of
 from adapters.anthropic.toolset import toolset_of
 
@@ -35,11 +34,12 @@ MEMBERS: dict[str, Support] = {
         "translated",
     ),
     # a seed is a best effort at OpenAI too, a prediction only speeds up, verbosity only advises
-    **dict.fromkeys(("metadata", "store", "seed", "prediction", "prompt_cache_key", "prompt_cache_retention", "verbosity"), "dropped"),
+    **dict.fromkeys(("metadata", "store", "seed", "prediction", "verbosity"), "dropped"),
+    **dict.fromkeys(("prompt_cache_key", "prompt_cache_options", "prompt_cache_retention"), "dropped"),
     **dict.fromkeys(
         (
             *("n", "logprobs", "top_logprobs", "logit_bias", "frequency_penalty", "presence_penalty"),
-            *("audio", "modalities", "web_search_options"),
+            *("audio", "modalities", "moderation", "web_search_options"),
         ),
         "refused",
     ),
@@ -70,8 +70,9 @@ def outbound(chat: Json, target: Target) -> Outbound:
     now = Circumstances(limit, toolset.forced, conversation.thought_through, conversation.prefilled)
     reasoning = reasoning_of(asked, rules, now)
     body: Json = {"model": target.upstream_model, "max_tokens": limit}
-    if _wants_object(asked):
-        conversation.system.append({"type": "text", "text": WORDS})
+    wanted = format_of(asked.get("response_format"), rules)
+    if wanted.words is not None:
+        conversation.system.append({"type": "text", "text": wanted.words})
     if conversation.system:
         body["system"] = _system(conversation.system)
     body["messages"] = [on_wire(turn) for turn in conversation.turns]
@@ -81,7 +82,7 @@ def outbound(chat: Json, target: Target) -> Outbound:
             body["tool_choice"] = toolset.choice
     if reasoning.thinking is not None:
         body["thinking"] = reasoning.thinking
-    config = _output_config(asked, rules, reasoning, conversation)
+    config = _output_config(wanted, reasoning, conversation)
     if config:
         body["output_config"] = config
     sampling = _sampling(asked, rules, target, reasoning)
@@ -98,19 +99,13 @@ def version_header(target: Target, version: str = VERSION) -> Headers:
     return ((b"anthropic-version", (target.api_version or version).encode()),)
 
 
-def json_by_words(chat: Json) -> bool:
+def json_by_words(chat: Json, target: Target) -> bool:
     """Whether the answer is to be cut to a JSON object. One that continues the client's own words has its beginning there."""
+    if format_of(chat.get("response_format"), rules_of(target.upstream_model)).words is None:
+        return False
     messages = chat.get("messages")
     last = messages[-1] if isinstance(messages, list) and messages else None
-    return _wants_object(chat) and not (isinstance(last, dict) and last.get("role") == "assistant")
-
-
-def _wants_object(chat: Json) -> bool:
-    """A format that names no schema: the API has none such (.../build-with-claude/structured-outputs), so words ask for it."""
-    wanted = chat.get("response_format")
-    kind = wanted.get("type") if isinstance(wanted, dict) else None
-    holder = wanted.get("json_schema") if isinstance(wanted, dict) and kind == "json_schema" else None
-    return kind == "json_object" or (isinstance(holder, dict) and "name" in holder and holder.get("schema") is None)
+    return not (isinstance(last, dict) and last.get("role") == "assistant")
 
 
 def _asked(chat: Json, target: Target) -> tuple[Json, list[str]]:
@@ -154,25 +149,14 @@ def _system(said: list[Json]) -> str | list[Json]:
     return "\n\n".join(block["text"] for block in said)
 
 
-def _output_config(asked: Json, rules: Rules, reasoning: Reasoning, conversation: Conversation) -> Json:
+def _output_config(wanted: Format, reasoning: Reasoning, conversation: Conversation) -> Json:
     config: Json = {}
     if reasoning.effort is not None:
         config["effort"] = reasoning.effort
-    wanted = asked.get("response_format")
-    kind = wanted.get("type") if isinstance(wanted, dict) else None
-    if wanted is None or kind == "text" or _wants_object(asked):
-        return config
-    holder = wanted.get("json_schema") if isinstance(wanted, dict) else None
-    if kind != "json_schema" or not isinstance(holder, dict):
-        raise AdapterError("`response_format` must be text, json_object or json_schema.", "response_format")
-    if not rules.structured:
-        raise AdapterError("This model does not keep to a JSON Schema.", "response_format", code="unsupported_value")
-    if conversation.prefilled:
-        raise AdapterError("A format cannot stand beside an assistant's message to be continued.", "response_format")
-    schema = fitted(holder.get("schema"), "response_format.json_schema.schema")
-    if isinstance(holder.get("description"), str) and "description" not in schema:
-        schema["description"] = holder["description"]
-    config["format"] = {"type": "json_schema", "schema": schema}
+    if wanted.schema is not None:
+        if conversation.prefilled:
+            raise AdapterError("A format cannot stand beside an assistant's message to be continued.", "response_format")
+        config["format"] = wanted.schema
     return config
 
 

@@ -40,6 +40,10 @@ _HARD_PATTERN = re.compile(r"\(\?|\\[bB1-9]")
 _MAPS = ("$defs", "definitions")
 
 
+class UncompilableError(AdapterError):
+    """A JSON Schema that the API does not compile, though another vendor may."""
+
+
 def fitted(schema: Any, path: str) -> Json:
     """A schema that is compiled, and whose every instance has the shape the given one asks for. Raises AdapterError."""
     if not isinstance(schema, dict):
@@ -52,7 +56,7 @@ def _node(node: Any, path: str, depth: int) -> Json:
     if depth > DEPTH:
         raise AdapterError("The JSON Schema nests too deep.", path)
     if not isinstance(node, dict):
-        raise AdapterError("Every part of a JSON Schema must be an object here: `true` and `false` have no counterpart.", path)
+        raise UncompilableError("Every part of a JSON Schema must be an object here: `true` and `false` have no counterpart.", path)
     out: Json = {}
     for name in _MAPS:
         if name in node:
@@ -65,7 +69,7 @@ def _node(node: Any, path: str, depth: int) -> Json:
             _nested(name, value, (path, depth), out)
     _close_object(node, out, path)
     if not out.keys() & {"type", "anyOf", "allOf", "enum", "const"}:
-        raise AdapterError("A JSON Schema without a type has no counterpart here.", path)
+        raise UncompilableError("A JSON Schema without a type has no counterpart here.", path)
     if told:
         bounds = "{" + ", ".join(told) + "}"
         out["description"] = f"{out['description']}\n\n{bounds}" if out.get("description") else bounds
@@ -122,13 +126,13 @@ def _nested(name: str, value: Any, where: tuple[str, int], out: Json) -> None:
                 raise AdapterError(f"`{name}` must be a list of schemas.", at)
             branches = [_node(item, f"{at}[{number}]", depth + 1) for number, item in enumerate(value)]
             if name == "allOf" and any("$ref" in branch for branch in branches):
-                raise AdapterError("`allOf` with `$ref` has no counterpart here.", at)
+                raise UncompilableError("`allOf` with `$ref` has no counterpart here.", at)
             # exactly one of the branches cannot be asked for; any of them can
             out["anyOf" if name == "oneOf" else name] = branches
         case "additionalProperties":
             pass
         case _:
-            raise AdapterError("This JSON Schema keyword has no counterpart here.", f"{path}.{name[:64]}")
+            raise UncompilableError("This JSON Schema keyword has no counterpart here.", f"{path}.{name[:64]}")
 
 
 def _close_object(node: Json, out: Json, path: str) -> None:
@@ -136,7 +140,7 @@ def _close_object(node: Json, out: Json, path: str) -> None:
     if kind != "object" and not (isinstance(kind, list) and "object" in kind) and "properties" not in out:
         return
     if not out.get("properties") and node.get("additionalProperties") is not False:
-        raise AdapterError("An object whose members are not listed has no counterpart here.", path)
+        raise UncompilableError("An object whose members are not listed has no counterpart here.", path)
     out["additionalProperties"] = False
 
 
@@ -160,7 +164,7 @@ def _refuse_recursion(schema: Json, path: str) -> None:
     while uses:
         settled = {name for name, used in uses.items() if not used & uses.keys()}
         if not settled:
-            raise AdapterError("Recursive JSON Schemas have no counterpart here.", path)
+            raise UncompilableError("Recursive JSON Schemas have no counterpart here.", path)
         uses = {name: used for name, used in uses.items() if name not in settled}
 
 

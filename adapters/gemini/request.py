@@ -44,8 +44,11 @@ _TRANSLATED = (
     "modalities",
     "service_tier",
 )
-_DROPPED = ("user", "metadata", "store", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "prediction", "verbosity")
-_REFUSED = ("logit_bias", "audio", "web_search_options")
+_DROPPED = (
+    *("user", "metadata", "store", "safety_identifier", "prediction", "verbosity"),
+    *("prompt_cache_key", "prompt_cache_options", "prompt_cache_retention"),
+)
+_REFUSED = ("logit_bias", "audio", "moderation", "web_search_options")
 MEMBERS: dict[str, Support] = {
     **dict.fromkeys(_TRANSLATED, "translated"),
     **dict.fromkeys(_DROPPED, "dropped"),

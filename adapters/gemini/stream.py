@@ -151,7 +151,8 @@ class GeminiReader:
         for index, choice in sorted(self._choices.items()):
             if choice.finish_reason is not None:
                 found.append(self._chunk(index, {}, choice.finish_reason, choice.logprobs))
-        self.ended = bool(found)
+        # of several candidates, one that was cut off is not finished by the others' reasons
+        self.ended = bool(found) and len(found) == len(self._choices)
         return found
 
     def _first(self, index: int, choice: _Choice) -> Json:

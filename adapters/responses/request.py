@@ -14,7 +14,6 @@ from adapters._shape import INVALID, MISSING, below, shaped
 from adapters.responses.items import messages_of
 
 UNSUPPORTED = "unsupported_value"
-_EFFORTS = {"max": "xhigh"}
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 Summary = Literal["auto", "concise", "detailed"]
 
@@ -148,7 +147,7 @@ def _reasoning(asked: _Reasoning | None) -> Json:
         return {}
     if asked.mode not in (None, "standard"):
         raise AdapterError("This reasoning mode cannot be had from this model.", "reasoning.mode", code=UNSUPPORTED)
-    return {} if asked.effort is None else {"reasoning_effort": _EFFORTS.get(asked.effort, asked.effort)}
+    return {} if asked.effort is None else {"reasoning_effort": asked.effort}
 
 
 def _text(asked: _Text | None) -> Json:

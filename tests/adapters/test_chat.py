@@ -114,3 +114,12 @@ def test_a_streamed_function_call_is_one_call_s_deltas():
     ]
     last = data(writer.write({**HEAD, "choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}))[0]
     assert last["choices"][0]["finish_reason"] == "function_call"
+
+
+def test_a_spoken_answer_that_openai_stores_is_refused_by_name():
+    """Its words are at OpenAI: left out, the conversation would lose a turn unseen."""
+    said = {"role": "assistant", "content": None, "audio": {"id": "audio_1"}}
+    with pytest.raises(AdapterError) as caught:
+        DOOR.hub({"messages": [{"role": "user", "content": "Hi"}, said]})
+    assert caught.value.param == "messages[1].audio"
+    assert DOOR.hub({"messages": [{**said, "content": "Hello."}]})

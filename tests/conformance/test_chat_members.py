@@ -43,7 +43,11 @@ EVERYWHERE: dict[str, dict[str, object]] = {
     "service_tier auto": {"service_tier": "auto"},
     "service_tier default": {"service_tier": "default"},
     "safety_identifier": {"safety_identifier": "hash-1"},
+    "service_tier flex": {"service_tier": "flex"},
+    "service_tier priority": {"service_tier": "priority"},
     "prompt_cache_key": {"prompt_cache_key": "tenant-1"},
+    "prompt_cache_options": {"prompt_cache_options": {"mode": "explicit", "ttl": "30m"}},
+    "prompt_cache_retention": {"prompt_cache_retention": "24h"},
     "verbosity": {"verbosity": "low"},
     "modalities": {"modalities": ["text"]},
     "prediction": {"prediction": {"type": "content", "content": "You said"}},
@@ -53,6 +57,8 @@ EVERYWHERE: dict[str, dict[str, object]] = {
     "effort high": {"reasoning_effort": "high"},
     "effort minimal": {"reasoning_effort": "minimal"},
     "effort none": {"reasoning_effort": "none"},
+    "effort xhigh": {"reasoning_effort": "xhigh"},
+    "effort max": {"reasoning_effort": "max"},
     "nulls": {
         "extra_body": {
             **dict.fromkeys(("temperature", "top_p", "n", "stop", "max_tokens", "logprobs", "logit_bias", "seed", "user", "tools")),
@@ -71,6 +77,7 @@ NOT_CLAUDE: dict[str, dict[str, object]] = {
 NOT_VENDORS: dict[str, dict[str, object]] = {
     "logit_bias": {"logit_bias": {"50256": -100}},
     "web_search_options": {"web_search_options": {}},
+    "moderation": {"moderation": {"model": "omni-moderation-latest"}},
     "an unknown member": {"extra_body": {"chat_template_kwargs": {"enable_thinking": False}}},
     "min_p": {"extra_body": {"min_p": 0.1}},
 }

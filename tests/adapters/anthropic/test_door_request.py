@@ -62,7 +62,7 @@ def test_top_level_members_have_their_hub_form(sent: dict[str, Any], hub: dict[s
             {"thinking": {"type": "enabled", "budget_tokens": 8193, "display": "omitted"}},
             {"thinking": {"type": "enabled", "budget_tokens": 8193, "display": "omitted"}, "reasoning_effort": "high"},
         ),
-        ({"output_config": {"effort": "max"}}, {"reasoning_effort": "xhigh"}),
+        ({"output_config": {"effort": "max"}}, {"reasoning_effort": "max"}),
         (
             {"thinking": {"type": "adaptive"}, "output_config": {"effort": "low"}},
             {"thinking": {"type": "adaptive"}, "reasoning_effort": "low"},
@@ -74,12 +74,18 @@ def test_thinking_is_passed_and_told_as_effort(sent: dict[str, Any], hub: dict[s
 
 
 def test_a_json_schema_becomes_a_strict_response_format() -> None:
+    """`output_format` is where clients of the beta put it."""
     schema = {"type": "object", "properties": {"a": {"type": "string"}}}
-    sent = BASE | {"output_config": {"format": {"type": "json_schema", "schema": schema}}}
-    assert DOOR.hub(sent)["response_format"] == {
-        "type": "json_schema",
-        "json_schema": {"name": "output", "schema": schema, "strict": True},
-    }
+    wanted = {"type": "json_schema", "schema": schema}
+    for sent in (
+        {"output_config": {"format": wanted}},
+        {"output_format": wanted},
+        {"output_config": {"effort": "low"}, "output_format": wanted},
+    ):
+        assert DOOR.hub(BASE | sent)["response_format"] == {
+            "type": "json_schema",
+            "json_schema": {"name": "output", "schema": schema, "strict": True},
+        }
 
 
 @pytest.mark.parametrize(
@@ -470,3 +476,10 @@ def test_any_object_is_a_request_or_an_error_that_says_why(body: dict[str, Any],
         told = {"messages": error.message}
     assert told["messages"]
     assert sent == before
+
+
+def test_the_scope_of_a_cache_mark_is_taken_and_forgotten() -> None:
+    """Claude Code sends it (horselock/claude-code-proxy#14)."""
+    system = [{"type": "text", "text": "Long.", "cache_control": {"type": "ephemeral", "ttl": "1h", "scope": "global"}}]
+    told = DOOR.hub(BASE | {"system": system})["messages"][0]["content"]
+    assert told == [{"type": "text", "text": "Long.", "cache_control": {"type": "ephemeral", "ttl": "1h"}}]

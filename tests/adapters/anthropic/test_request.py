@@ -144,9 +144,17 @@ def test_what_cannot_be_expressed_is_refused_by_name(name: str, value: Any) -> N
 
 
 def test_inert_hints_are_left_out_and_told() -> None:
-    chat = {"metadata": {"a": "b"}, "store": True, "seed": 7, "prompt_cache_key": "k", "verbosity": "low", "service_tier": "flex"}
+    chat = {
+        "metadata": {"a": "b"},
+        "store": True,
+        "seed": 7,
+        "prompt_cache_key": "k",
+        "prompt_cache_options": {},
+        "verbosity": "low",
+        "service_tier": "flex",
+    }
     assert sent(chat) == sent({})
-    assert ignored(chat) == ("metadata", "store", "seed", "prompt_cache_key", "verbosity", "service_tier")
+    assert ignored(chat) == ("metadata", "store", "seed", "prompt_cache_key", "prompt_cache_options", "verbosity", "service_tier")
 
 
 def test_a_user_goes_on_as_an_opaque_id_and_never_as_an_address() -> None:
@@ -235,10 +243,30 @@ class TestFormat:
     def test_a_malformed_format_is_refused(self, wanted: Any) -> None:
         assert str(refused({"response_format": wanted}).param).startswith("response_format")
 
-    def test_a_model_without_it_refuses(self) -> None:
+    def test_a_model_without_it_refuses_what_is_strict(self) -> None:
         schema = {"type": "object", "properties": {}, "additionalProperties": False}
-        chat = {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}}
+        chat = {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": schema, "strict": True}}}
         assert refused(chat, "claude-sonnet-4-20250514").param == "response_format"
+
+    @pytest.mark.parametrize(
+        ("model", "schema"),
+        [
+            ("claude-sonnet-4-20250514", {"type": "object", "properties": {"a": {"type": "string"}}}),
+            ("claude-opus-5-5", {"type": "object", "additionalProperties": {"type": "integer"}}),
+            ("claude-opus-5-5", {"$defs": {"n": {"type": "array", "items": {"$ref": "#/$defs/n"}}}, "$ref": "#/$defs/n"}),
+        ],
+    )
+    def test_a_schema_that_cannot_be_kept_to_is_asked_for_in_words_unless_it_is_strict(self, model: str, schema: Json) -> None:
+        """Without `strict` it is a best effort at OpenAI too; open maps and recursion are not compiled."""
+        holder = {"name": "x", "description": "Counts.", "schema": schema}
+        chat = {"messages": [HI], "response_format": {"type": "json_schema", "json_schema": holder}}
+        body = sent(chat, model)
+        assert body["system"].startswith(WORDS)
+        assert body["system"].endswith("(Counts.):\n" + json.dumps(schema, separators=(",", ":")))
+        assert "output_config" not in body
+        assert ADAPTER.json_by_words(chat, Target(upstream_model=model))
+        holder["strict"] = True
+        assert str(refused(chat, model).param).startswith("response_format")
 
 
 class TestMarks:
@@ -300,6 +328,17 @@ def test_a_messages_client_s_own_body_changes_only_in_its_model() -> None:
     warm = body.replace(b'"later"', b'"top_k"')
     made = ADAPTER.identity("messages", warm, view(warm), Target(upstream_model="claude-haiku-4-5"))
     assert made.headers == ((b"anthropic-version", b"2023-06-01"),)
+
+
+def test_openais_own_marks_of_the_cache_stand_in_the_same_places() -> None:
+    """https://developers.openai.com/api/docs/guides/prompt-caching; the lifetimes differ, so the vendor's default holds."""
+    mark = {"prompt_cache_breakpoint": {"mode": "explicit", "ttl": "12h"}}
+    said = [{"type": "text", "text": "Long.", **mark}, {"type": "text", "text": "Hi"}]
+    body = sent({"messages": [{"role": "user", "content": said}]})
+    assert body["messages"][0]["content"] == [
+        {"type": "text", "text": "Long.", "cache_control": {"type": "ephemeral"}},
+        {"type": "text", "text": "Hi"},
+    ]
 
 
 @pytest.mark.parametrize("wanted", [{"type": "json_object"}, {"type": "json_schema", "json_schema": {"name": "any"}}])

@@ -193,4 +193,9 @@ def test_the_request_is_not_changed():
 
 def test_every_member_of_the_table_is_known_by_one_verdict():
     assert set(MEMBERS.values()) == {"translated", "dropped", "refused"}
-    assert {name for name, verdict in MEMBERS.items() if verdict == "refused"} == {"logit_bias", "audio", "web_search_options"}
+    assert {name for name, verdict in MEMBERS.items() if verdict == "refused"} == {
+        "logit_bias",
+        "audio",
+        "moderation",
+        "web_search_options",
+    }

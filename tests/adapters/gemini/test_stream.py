@@ -257,3 +257,12 @@ def test_a_stream_says_the_same_at_any_cuts(stream, data):
 def test_any_bytes_are_chunks_or_one_of_the_two_errors(data):
     read(data)
     read(b"data: " + data + b"\n\n")
+
+
+def test_of_several_candidates_one_that_is_cut_off_leaves_the_stream_unended():
+    several = (event({"text": "a"}), event({"text": "b"}, index=1), event({"text": "c"}, reason="STOP"))
+    chunks, error, reader = read(sse(*several))
+    assert (error, reader.ended) == (None, False)
+    assert [delta for delta in deltas(chunks) if delta[2]] == [(0, {}, "stop")]
+    _, _, whole = read(sse(*several, event(reason="MAX_TOKENS", index=1)))
+    assert (whole.ended, whole.finish_reason) == (True, "length")

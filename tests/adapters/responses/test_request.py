@@ -32,7 +32,7 @@ HUB = {"model": "qwen3-32b", "messages": [{"role": "user", "content": "Hi"}]}
         ({"top_logprobs": 3}, {"logprobs": True, "top_logprobs": 3}),
         ({"top_logprobs": 0}, {}),
         ({"reasoning": {"effort": "high", "summary": "auto"}}, {"reasoning_effort": "high"}),
-        ({"reasoning": {"effort": "max", "mode": "standard"}}, {"reasoning_effort": "xhigh"}),
+        ({"reasoning": {"effort": "max", "mode": "standard"}}, {"reasoning_effort": "max"}),
         ({"text": {"format": {"type": "text"}, "verbosity": "low"}}, {"verbosity": "low"}),
         ({"text": {"format": {"type": "json_object"}}}, {"response_format": {"type": "json_object"}}),
         (

@@ -1,0 +1,105 @@
+"""Translated requests for hosts of OpenAI's dialect: https://platform.openai.com/docs/api-reference/chat/create."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from adapters._base import Quirks, Target
+from adapters.anthropic.door import DOOR as MESSAGES
+from adapters.openai import ADAPTER, BESIDE
+from adapters.responses import DOOR as RESPONSES
+
+Json = dict[str, Any]
+TARGET = Target(upstream_model="up")
+PIXEL = "data:image/png;base64,iVBORw0KGgo="
+IMAGE = {"type": "image_url", "image_url": {"url": PIXEL}}
+
+
+def sent(chat: Json, **quirks: Any) -> Json:
+    body: Json = json.loads(ADAPTER.outbound(chat, Target(upstream_model="up", quirks=Quirks(**quirks))).body)
+    return body
+
+
+def messages_request() -> Json:
+    source = {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}
+    calls = [{"type": "tool_use", "id": name, "name": "look", "input": {}} for name in ("a", "b")]
+    results = [
+        {"type": "tool_result", "tool_use_id": "a", "content": [{"type": "text", "text": "Seen."}, {"type": "image", "source": source}]},
+        {"type": "tool_result", "tool_use_id": "b", "content": [{"type": "image", "source": source}]},
+    ]
+    turns = [{"role": "user", "content": "Look"}, {"role": "assistant", "content": calls}]
+    return {"model": "m", "max_tokens": 9, "messages": [*turns, {"role": "user", "content": [*results, {"type": "text", "text": "And?"}]}]}
+
+
+def responses_request() -> Json:
+    image = {"type": "input_image", "image_url": PIXEL}
+    calls = [{"type": "function_call", "call_id": name, "name": "look", "arguments": "{}"} for name in ("a", "b")]
+    results = [
+        {"type": "function_call_output", "call_id": "a", "output": [{"type": "input_text", "text": "Seen."}, image]},
+        {"type": "function_call_output", "call_id": "b", "output": [image]},
+    ]
+    return {"model": "m", "input": [{"role": "user", "content": "Look"}, *calls, *results, {"role": "user", "content": "And?"}]}
+
+
+@pytest.mark.parametrize(
+    ("door", "request_"), [(MESSAGES, messages_request()), (RESPONSES, responses_request())], ids=["messages", "responses"]
+)
+def test_images_in_results_follow_as_a_user_s_message(door: Any, request_: Json) -> None:
+    """A tool's message may hold texts alone: its content is "string or array of text parts"."""
+    told = sent(door.hub(request_))["messages"][2:]
+    beside = {"type": "text", "text": BESIDE}
+    assert told == [
+        {"role": "tool", "tool_call_id": "a", "content": [{"type": "text", "text": "Seen."}, beside]},
+        {"role": "tool", "tool_call_id": "b", "content": [beside]},
+        {"role": "user", "content": [IMAGE, IMAGE]},
+        {"role": "user", "content": "And?"},
+    ]
+
+
+def test_what_only_other_dialects_know_is_left_out() -> None:
+    mark = {"cache_control": {"type": "ephemeral"}}
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}, "extra_content": {"google": {}}}
+    chat = {
+        "model": "m",
+        "thinking": {"type": "adaptive"},
+        "messages": [
+            {"role": "developer", "content": [{"type": "text", "text": "Be kind.", **mark}]},
+            {"role": "assistant", "content": None, "reasoning_content": "Hm.", "thinking_blocks": [{"type": "x"}], "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "a", "content": "1", "is_error": True, **mark},
+        ],
+        "tools": [{"type": "function", "function": {"name": "f"}, **mark}],
+        "stream": True,
+        "max_completion_tokens": 5,
+    }
+    plain = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    expected = {
+        "model": "up",
+        "messages": [
+            {"role": "developer", "content": [{"type": "text", "text": "Be kind."}]},
+            {"role": "assistant", "content": None, "reasoning_content": "Hm.", "tool_calls": [plain]},
+            {"role": "tool", "tool_call_id": "a", "content": "1"},
+        ],
+        "tools": [{"type": "function", "function": {"name": "f"}}],
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "max_completion_tokens": 5,
+    }
+    assert sent(chat) == expected
+    assert ADAPTER.outbound(chat, TARGET).ignored == ("thinking",)
+    odd = sent(chat, stream_options=False, max_completion_tokens=False, developer_role=False, reasoning_content=False)
+    assert odd["messages"][0]["role"] == "system"
+    assert "reasoning_content" not in odd["messages"][1]
+    assert (odd["max_tokens"], "stream_options" in odd, "max_completion_tokens" in odd) == (5, False, False)
+
+
+def test_a_user_that_is_too_long_for_the_host_is_a_digest() -> None:
+    """Claude Code's has 150 characters, and OpenAI takes 64."""
+    turns = [{"role": "user", "content": "Hi"}]
+    long = {"model": "m", "max_tokens": 9, "messages": turns, "metadata": {"user_id": '{"device_id":"' + "a" * 140 + '"}'}}
+    told = [sent(MESSAGES.hub(long))["user"] for _ in range(2)]
+    assert told[0] == told[1]
+    assert len(told[0]) == 64
+    assert sent(MESSAGES.hub({**long, "metadata": {"user_id": "u-1"}}))["user"] == "u-1"
