@@ -1,0 +1,101 @@
+"""What one figure costs in memory: the forecast of a candidate, and the account of an answer by each method.
+
+`python -m benchmarks.estimates` prints the table; a whole run puts it into the report.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Callable
+from time import thread_time
+
+import msgspec
+
+from benchmarks.places import HERE
+from benchmarks.stacks import KEY
+from carbon.footprint import Footprint, ProviderReport, Workload
+from proxy.catalogue import compiled
+from proxy.configuration import load, loads
+from proxy.dataplane.admit import Admission
+from proxy.dataplane.ask import read
+from proxy.dataplane.candidates import candidates
+from proxy.dataplane.operations import OPERATIONS
+from proxy.dataplane.peer import peers
+from proxy.snapshot import Snapshot
+from proxy.telemetry.metrics import Metrics
+
+REPEATS, BATCHES = 2000, 25
+FORECAST_GOAL_US, ACCOUNT_GOAL_US = 2.0, 10.0
+FORECAST, ACCOUNT = "forecast of a candidate", "account"
+FLEET = """
+deployments:
+  ours: {model: small, base_url: "http://127.0.0.1:9/v1", zone: DE, hardware: {gpu: H100, count: 2}, parameters_b: 32}
+  theirs: {model: small, base_url: "https://api.openai.com/v1", upstream_model: gpt-5-mini, zone: US}
+  named: {model: small, base_url: "http://127.0.0.1:9/v1", upstream_model: nobody-knows-7b, zone: SE}
+"""
+REPORT = ProviderReport(energy_j=120.0, source="neuralwatt", raw={"energy_joules": 120.0})
+
+
+class Estimate(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the table."""
+
+    what: str
+    took_us: float
+    goal_us: float
+
+
+def measured() -> tuple[Estimate, ...]:
+    """Each the least of many batches, in processor time of this thread."""
+    found = [Estimate(what=f"{FORECAST}, of twenty", took_us=_forecast_us(), goal_us=FORECAST_GOAL_US)]
+    work = Workload(input_tokens=420, output_tokens=57, cached_tokens=128, seconds_s=1.2)
+    for served in compiled(loads(FLEET)).served.values():
+        estimator, intensity = served.estimator, served.intensity
+        method = Footprint.of(work, estimator, intensity).method
+
+        def account(estimator=estimator, intensity=intensity) -> None:
+            Footprint.of(work, estimator, intensity)
+
+        def reported(estimator=estimator, intensity=intensity) -> None:
+            Footprint.of(work, estimator, intensity, REPORT)
+
+        found.append(Estimate(what=f"{ACCOUNT} by {method}", took_us=least_us(account), goal_us=ACCOUNT_GOAL_US))
+        if served.name == "ours":
+            found.append(Estimate(what=f"{ACCOUNT} by provider_reported", took_us=least_us(reported), goal_us=ACCOUNT_GOAL_US))
+    return tuple(found)
+
+
+def _forecast_us() -> float:
+    """A candidate with its forecast, price, latency and load, as a decision is made of them, of a policy over twenty."""
+    os.environ.setdefault("GREENLANE_BENCH_KEY", KEY)
+    snapshot: Snapshot = compiled(load(str(HERE / "greenlane.yaml")))
+    metrics = Metrics()
+    by_name = peers(snapshot, {}, metrics, lambda *_: None)  # type: ignore[arg-type, return-value]  # nothing is sent
+    grant = snapshot.keyring.admit(b"Bearer " + KEY.encode(), None)
+    admission = Admission(entry_id="", request_id="", headers={}, grant=grant, snapshot=snapshot)
+    body = b'{"model":"mock","messages":[{"role":"user","content":"' + b"x" * 1500 + b'"}],"max_tokens":64}'
+    operation = OPERATIONS[b"/v1/chat/completions"]
+    call = read(body, b"application/json", operation, {}, snapshot)
+    plan = snapshot.plan(operation.api, call.member, grant, None)
+    assert admission.grant is grant
+    assert len(candidates(call, plan, by_name, 0.0)) == 20
+    return least_us(lambda: candidates(call, plan, by_name, 0.0)) / 20
+
+
+def least_us(call: Callable[[], object]) -> float:
+    """Processor time of one call."""
+    gc.collect()
+    gc.disable()
+    least_s = float("inf")
+    for _ in range(BATCHES):
+        began_s = thread_time()
+        for _ in range(REPEATS):
+            call()
+        least_s = min(least_s, thread_time() - began_s)
+    gc.enable()
+    return 1e6 * least_s / REPEATS
+
+
+if __name__ == "__main__":
+    for each in measured():
+        print(f"{each.took_us:6.2f} µs  (goal {each.goal_us:g})  {each.what}")
