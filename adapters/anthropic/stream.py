@@ -11,7 +11,7 @@ import msgspec
 
 from adapters._base import FaultError, GarbledError, Json, Usage
 from adapters._sse import Event, Events
-from adapters.anthropic.answer import Counts, StopDetails, arguments_of, fault_of, reason_of, usage_of
+from adapters.anthropic.answer import Counts, StopDetails, arguments_of, completion_id, fault_of, reason_of, usage_of
 
 
 class _Delta(msgspec.Struct):
@@ -129,7 +129,7 @@ class MessagesReader:
         if self._head or wire.message is None:
             raise GarbledError("the stream does not begin with one message_start")
         message = wire.message
-        self._head = {"id": message.id, "object": "chat.completion.chunk", "created": 0, "model": message.model}
+        self._head = {"id": completion_id(message.id), "object": "chat.completion.chunk", "created": 0, "model": message.model}
         if message.usage is not None:
             # output_tokens is provisional here: the vendor's examples begin with 1
             message.usage.output_tokens = None

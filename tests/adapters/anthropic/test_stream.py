@@ -65,7 +65,7 @@ STOP = event("message_stop")
 
 def head(**choice: Any) -> Json:
     base = {"index": 0, "delta": {}, "finish_reason": None}
-    return {"id": "msg_1", "object": "chat.completion.chunk", "created": 0, "model": "m", "choices": [{**base, **choice}]}
+    return {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 0, "model": "m", "choices": [{**base, **choice}]}
 
 
 def test_a_text_stream_whole() -> None:
@@ -207,6 +207,18 @@ def test_a_stream_cut_short_has_not_ended(at: int) -> None:
 def test_a_cut_before_the_reason_has_none() -> None:
     reader = read(b"".join(events(REQUEST, say(REQUEST, "cut", set()), "cut")))[1]
     assert (reader.ended, reader.finish_reason) == (False, None)
+
+
+@pytest.mark.parametrize(("reason", "expected"), [("end_turn", "tool_calls"), ("a_reason_of_tomorrow", "tool_calls"), (None, None)])
+def test_a_call_that_ends_in_another_reason_is_a_call(reason: str | None, expected: str | None) -> None:
+    chunks, reader = read(
+        START,
+        event("content_block_start", index=0, content_block={"type": "tool_use", "id": "t1", "name": "f", "input": {}}),
+        event("content_block_stop", index=0),
+        event("message_delta", delta={"stop_reason": reason}),
+        STOP,
+    )
+    assert (joined(chunks)["reason"], reader.finish_reason) == (expected, expected)
 
 
 def test_an_error_in_the_stream_is_a_fault_with_its_status() -> None:
