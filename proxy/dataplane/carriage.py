@@ -138,6 +138,8 @@ def reply(call: Call, served: Served, hub: Hub, body: bytes, facts: Facts, accou
     api = call.operation.api
     if facts.hub is not None:
         completion = facts.hub if facts.hub.get("created") else {**facts.hub, "created": int(time())}
+        if not completion.get("model"):
+            completion = {**completion, "model": served.target.upstream_model}
         return call.operation.door.reply(completion, facts.usage, account, hub.tree)
     if api in served.identity:
         if api == "messages":
