@@ -135,19 +135,20 @@ class MessagesReader:
             message.usage.output_tokens = None
             self._count(message.usage)
 
-    def _begin(self, found: list[Json]) -> None:
+    def _begin(self, found: list[Json], kind: str = "text") -> None:
         """The role goes out with the first block, not with message_start: an error in between can still become a status."""
         if not self._begun:
             self._begun = True
-            found.append(self._chunk({"role": "assistant", "content": ""}))
+            # an answer of calls alone has no text, and clients tell it from an empty one
+            found.append(self._chunk({"role": "assistant", "content": "" if kind == "text" else None}))
 
     def _open(self, wire: _Wire, found: list[Json]) -> None:
         self._require_start()
         start = wire.content_block
         if wire.index is None or start is None or wire.index in self._blocks:
             raise GarbledError("a content block begins twice or has no index")
-        self._begin(found)
         block = _Block(str(start.get("type")), start, pieces=[], signature=[])
+        self._begin(found, block.kind)
         self._blocks[wire.index] = block
         match block.kind:
             case "text" if start.get("text"):

@@ -122,3 +122,15 @@ def test_an_error_without_a_type_gets_that_of_its_status(proxy, upstream, body, 
     served = proxy(FLEET.format(dialect="openai", named="small", url=upstream(lambda _, handler: handler.reply(code, body)).url))
     told = httpx.post(f"{served.url}/chat/completions", json={"model": "small", "messages": CHAT})
     assert (told.status_code, told.json()["error"]["message"], told.json()["error"]["type"]) == (code, "No.", kind)
+
+
+@pytest.mark.parametrize(("code", "expected"), [(429, 429), (503, 502)])
+def test_what_a_vendor_says_of_trying_again_is_passed_on(proxy, upstream, code, expected):
+    said = {"retry-after": "7", "x-should-retry": "false"}
+    host = upstream(lambda _, handler: handler.reply(code, {"error": {"message": "No."}}, said))
+    served = proxy(FLEET.format(dialect="openai", named="small", url=host.url))
+    told = httpx.post(f"{served.url}/chat/completions", json={"model": "small", "messages": CHAT})
+    assert (told.status_code, told.headers["retry-after"], told.headers["x-should-retry"]) == (expected, "7", "false")
+    with pytest.raises(openai.APIStatusError):
+        openai.OpenAI(base_url=served.url, api_key="x").chat.completions.create(model="small", messages=CHAT)
+    assert len(host.requests) == 2

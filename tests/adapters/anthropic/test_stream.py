@@ -209,6 +209,12 @@ def test_a_cut_before_the_reason_has_none() -> None:
     assert (reader.ended, reader.finish_reason) == (False, None)
 
 
+@pytest.mark.parametrize(("kind", "content"), [("text", ""), ("tool_use", None), ("thinking", None)])
+def test_the_first_delta_has_a_role_and_text_only_where_text_begins(kind: str, content: str | None) -> None:
+    chunks, _ = read(START, event("content_block_start", index=0, content_block={"type": kind, "id": "t1", "name": "f"}))
+    assert chunks[0] == head(delta={"role": "assistant", "content": content})
+
+
 @pytest.mark.parametrize(("reason", "expected"), [("end_turn", "tool_calls"), ("a_reason_of_tomorrow", "tool_calls"), (None, None)])
 def test_a_call_that_ends_in_another_reason_is_a_call(reason: str | None, expected: str | None) -> None:
     chunks, reader = read(
@@ -254,7 +260,7 @@ def test_events_and_deltas_of_tomorrow_are_passed_over() -> None:
         event("content_block_delta", index=0, delta={"type": "shape_delta", "shape": 3}),
         event("content_block_stop", index=0),
     )
-    assert chunks == [head(delta={"role": "assistant", "content": ""})]
+    assert chunks == [head(delta={"role": "assistant", "content": None})]
 
 
 @pytest.mark.parametrize(
