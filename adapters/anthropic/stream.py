@@ -74,7 +74,7 @@ class MessagesReader:
         self.ended = False
 
     def feed(self, data: bytes) -> list[Json]:
-        """What came before an error in the same bytes goes out first, once the stream has begun; the error is raised next time."""
+        """What came before an error in the same bytes goes out first, if it is more than a role; the error is raised next time."""
         self._raise_held()
         begun = self._begun
         found: list[Json] = []
@@ -83,7 +83,8 @@ class MessagesReader:
                 if event.data is not None and not self.ended:
                     self._take(_decoded(event), found)
         except (FaultError, GarbledError) as error:
-            if not (begun and found):
+            # the first chunk of a stream is the role's
+            if len(found) < (1 if begun else 2):
                 raise
             self._held = error
         return found

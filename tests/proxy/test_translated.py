@@ -9,6 +9,8 @@ import httpx
 import openai
 import pytest
 
+from tests.harness import chunk
+
 FLEET = """
 deployments:
   only: {{model: small, dialect: {dialect}, upstream_model: {named}, base_url: "{url}"}}
@@ -134,3 +136,25 @@ def test_what_a_vendor_says_of_trying_again_is_passed_on(proxy, upstream, code, 
     with pytest.raises(openai.APIStatusError):
         openai.OpenAI(base_url=served.url, api_key="x").chat.completions.create(model="small", messages=CHAT)
     assert len(host.requests) == 2
+
+
+@pytest.mark.parametrize("dialect", ["openai", "anthropic", "gemini"])
+def test_words_and_an_error_in_one_read_are_told_as_they_came(proxy, upstream, dialect):
+    """A vendor that breaks off is told in the stream, with what it had said, however the bytes were cut; nobody else is asked."""
+    pieces = {
+        "openai": [chunk({"role": "assistant", "content": ""}), chunk({"content": "Hel"}), b'data: {"error":{"message":"Broke."}}\n\n'],
+        "anthropic": [*words("Hel"), event("error", error={"type": "overloaded_error", "message": "Broke."})],
+        "gemini": [
+            b'data: {"candidates":[{"content":{"parts":[{"text":"Hel"}],"role":"model"}}]}\r\n\r\n',
+            b'data: {"error":{"code":503,"message":"Broke.","status":"UNAVAILABLE"}}\r\n\r\n',
+        ],
+    }[dialect]
+    named = {"openai": "small", "anthropic": "claude-haiku-4-5", "gemini": "gemini-2.5-flash"}[dialect]
+    host = upstream(lambda _, handler: handler.events([b"".join(pieces)]))
+    served = proxy(FLEET.format(dialect=dialect, named=named, url=host.url))
+    said, chunks = "", iter(stream(served))
+    while "Hel" not in said:
+        said += next(chunks).choices[0].delta.content or ""
+    with pytest.raises(openai.APIError, match="Broke"):
+        list(chunks)
+    assert (said, len(host.requests), served.entries()[0].outcome) == ("Hel", 1, "truncated")

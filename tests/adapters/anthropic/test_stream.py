@@ -229,10 +229,19 @@ def test_a_call_that_ends_in_another_reason_is_a_call(reason: str | None, expect
 
 def test_an_error_in_the_stream_is_a_fault_with_its_status() -> None:
     reader = ADAPTER.reader(TARGET)
+    said = joined(reader.feed(b"".join(events(REQUEST, say(REQUEST, "text", set()), "overloaded_midstream"))))
+    assert (bool(said["text"]), said["reason"]) == (True, None)
     with pytest.raises(FaultError) as caught:
-        reader.feed(b"".join(events(REQUEST, say(REQUEST, "text", set()), "overloaded_midstream")))
+        reader.finish()
     assert caught.value.fault == Fault(message="Overloaded", type="server_error", code="overloaded", status=503)
     assert not reader.ended
+
+
+def test_an_error_after_a_role_alone_is_raised_at_once() -> None:
+    """Nothing has been sent: another deployment may still answer."""
+    begun = START + event("content_block_start", index=0, content_block={"type": "text", "text": ""})
+    with pytest.raises(FaultError):
+        ADAPTER.reader(TARGET).feed(begun + event("error", error={"type": "overloaded_error", "message": "Overloaded"}))
 
 
 def test_an_error_before_the_first_block_comes_before_any_chunk() -> None:
