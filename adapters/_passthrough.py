@@ -337,9 +337,11 @@ def _worded(out: list[bytes]) -> bool:
     """Whether any of these events adds to an answer: more than a role and empty text."""
     for event in Events().feed(b"".join(out)):
         chunk: Any = msgspec.json.decode(event.data) if event.data is not None else None
-        for choice in (chunk.get("choices") if isinstance(chunk, dict) else None) or ():
-            delta = choice.get("delta") if isinstance(choice, dict) else None
-            said = delta if isinstance(delta, dict) else choice
+        choices = chunk.get("choices") if isinstance(chunk, dict) else None
+        for choice in choices if isinstance(choices, list) else ():
+            if not isinstance(choice, dict):
+                continue
+            said = choice["delta"] if isinstance(choice.get("delta"), dict) else choice
             if any(said.get(name) for name in ("content", "text", "reasoning_content", "reasoning", "tool_calls", "refusal", "audio")):
                 return True
     return False

@@ -43,6 +43,13 @@ def test_words_in_one_piece_with_an_error_are_kept(trouble, kind, end):
     assert isinstance(error, kind)
 
 
+@pytest.mark.parametrize("choices", [[5], [None], [{"delta": 5}], [[]], {}, 7, "x"])
+def test_odd_chunks_before_an_error_are_no_words(choices):
+    odd = b"data: " + json.dumps({"choices": choices}).encode() + b"\n\n"
+    with pytest.raises((FaultError, GarbledError)):
+        ChatStream(wants_usage=False, capture=False).feed(odd + ERROR)
+
+
 @pytest.mark.parametrize("empty", [{"role": "assistant"}, {"role": "assistant", "content": ""}, {"role": "assistant", "content": None}])
 def test_the_error_is_raised_at_once_where_no_word_had_come(empty):
     """Nothing has been sent: another deployment may still answer."""
