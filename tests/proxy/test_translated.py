@@ -158,3 +158,22 @@ def test_words_and_an_error_in_one_read_are_told_as_they_came(proxy, upstream, d
     with pytest.raises(openai.APIError, match="Broke"):
         list(chunks)
     assert (said, len(host.requests), served.entries()[0].outcome) == ("Hel", 1, "truncated")
+
+
+@pytest.mark.parametrize(
+    ("dialect", "named", "base", "path"),
+    [
+        ("anthropic", "claude-haiku-4-5", "", "/v1/messages"),
+        ("anthropic", "claude-haiku-4-5", "/", "/v1/messages"),
+        ("anthropic", "claude-haiku-4-5", "/v1", "/v1/messages"),
+        ("anthropic", "claude-haiku-4-5", "/anthropic", "/anthropic/messages"),
+        ("gemini", "gemini-2.5-flash", "", "/v1beta/models/gemini-2.5-flash:generateContent"),
+        ("gemini", "gemini-2.5-flash", "/v1", "/v1/models/gemini-2.5-flash:generateContent"),
+        ("openai", "small", "", "/chat/completions"),
+    ],
+)
+def test_a_vendors_host_alone_is_enough(proxy, upstream, dialect, named, base, path):
+    host = upstream(lambda _, handler: handler.reply(400, {"error": {"message": "No."}}))
+    served = proxy(FLEET.format(dialect=dialect, named=named, url=host.url.removesuffix("/v1") + base))
+    httpx.post(f"{served.url}/chat/completions", json={"model": "small", "messages": CHAT})
+    assert [request.path for request in host.requests] == [path]
