@@ -9,6 +9,15 @@ from adapters._json import encode
 from adapters._sse import block
 from adapters._usage import hub_usage
 
+_KINDS: dict[str, tuple[str, type]] = {
+    **dict.fromkeys(("tools", "functions"), ("an array", list)),
+    **dict.fromkeys(("response_format", "metadata", "prediction"), ("an object", dict)),
+    **dict.fromkeys(("store", "parallel_tool_calls"), ("true or false", bool)),
+    **dict.fromkeys(("user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "service_tier"), ("a string", str)),
+    "verbosity": ("a string", str),
+    "seed": ("a whole number", int),
+}
+"""Members whose kind is checked here, hints that a dialect leaves out among them: OpenAI's API refuses another kind too."""
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 
 
@@ -23,9 +32,10 @@ class ChatDoor:
             raise AdapterError("`messages` must be a non-empty array.", "messages")
         for index, message in enumerate(messages):
             _check_message(message, f"messages[{index}]")
-        for name, kinds in (("tools", list), ("functions", list), ("response_format", dict), ("metadata", dict)):
-            if body.get(name) is not None and not isinstance(body[name], kinds):
-                raise AdapterError(f"`{name}` has the wrong type.", name)
+        for name, (what, kind) in _KINDS.items():
+            value = body.get(name)
+            if value is not None and not isinstance(value, kind):
+                raise AdapterError(f"`{name}` must be {what}.", name)
         return {name: value for name, value in body.items() if name != "greenlane"}
 
     def reply(self, completion: Json, usage: Usage | None, account: bytes | None, request: Json) -> bytes:

@@ -177,9 +177,10 @@ class ChatStream:
     def _before(self, error: FaultError | GarbledError, out: list[bytes], *, begun: bool) -> bytes:
         """What came in one read with an error, but before it; the next call raises it.
 
-        Not where the stream had yet to begin: then nothing has gone to the client, and another deployment may still answer.
+        Words count as they would had they come in a read of their own. Where the stream had not begun and none came (a role alone),
+        nothing goes to the client, and another deployment may still answer.
         """
-        if not begun or not out:
+        if not out or not (begun or _worded(out)):
             raise error
         self._fault = error
         return b"".join(out)
@@ -304,6 +305,20 @@ class ChatStream:
         counts = {"prompt_tokens": usage.input_tokens, "completion_tokens": usage.output_tokens}
         head = {name: last[name] for name in ("id", "object", "created", "model") if name in last}
         return encode({**head, "choices": [], "usage": {**counts, "total_tokens": usage.input_tokens + usage.output_tokens}})
+
+
+def _worded(out: list[bytes]) -> bool:
+    """Whether any of these events adds to an answer: more than a role and empty text."""
+    for event in Events().feed(b"".join(out)):
+        chunk: Any = msgspec.json.decode(event.data) if event.data is not None else None
+        choices = chunk.get("choices") if isinstance(chunk, dict) else None
+        for choice in choices if isinstance(choices, list) else ():
+            if not isinstance(choice, dict):
+                continue
+            said = choice["delta"] if isinstance(choice.get("delta"), dict) else choice
+            if any(said.get(name) for name in ("content", "text", "reasoning_content", "reasoning", "tool_calls", "refusal", "audio")):
+                return True
+    return False
 
 
 def _accounted(chunk: bytes, account: bytes) -> bytes:

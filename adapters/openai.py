@@ -169,7 +169,15 @@ class ChatReader:
 
 
 def fault_of_body(status: int, body: bytes) -> Fault:
-    """The error of an error answer. Bodies that are not OpenAI's are told by their status alone: they may hold anything."""
+    """The error of an error answer. Where it names no type of error, the status tells whose fault it is."""
+    fault = _fault_told(status, body)
+    if fault.type != "upstream_error" or status >= 500:
+        return fault
+    return msgspec.structs.replace(fault, type="rate_limit_error" if status == 429 else "invalid_request_error")
+
+
+def _fault_told(status: int, body: bytes) -> Fault:
+    """What the body says. Bodies that are not OpenAI's are told by their status alone: they may hold anything."""
     try:
         found: Any = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

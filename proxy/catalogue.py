@@ -24,6 +24,8 @@ from proxy.snapshot import CHATS, Member, Price, Served, Snapshot
 LOOPBACK = frozenset({b"localhost", b"127.0.0.1", b"::1"})
 REFERENCE_INPUT_TOKENS, REFERENCE_OUTPUT_TOKENS = 1000, 500
 _PRIVACY = {"local": Privacy.LOCAL, "private": Privacy.PRIVATE, "vendor": Privacy.VENDOR}
+ROOTS = {"anthropic": "/v1", "gemini": "/v1beta"}
+"""Path of a `base_url` that is a host alone, as the vendors' own clients take it: nobody has these APIs at the root of a host."""
 _NATIVE_RESPONSES = ("api.openai.com",)
 """Hosts whose Responses API is used without being listed under `apis`; elsewhere it is translated through chat."""
 
@@ -99,7 +101,7 @@ def _served(name: str, order: int, config: Config, adapter: Adapter, facts: tupl
         adapter=adapter,
         target=Target(
             upstream_model=settings.upstream_model or settings.model,
-            base_path=url.path.rstrip("/"),
+            base_path=url.path.rstrip("/") or ROOTS.get(settings.dialect, ""),
             api_version=settings.api_version,
             max_output_tokens=settings.max_output_tokens,
             quirks=quirks,

@@ -107,7 +107,8 @@ class Deployment(Section, frozen=True):
     model: str
     """The public name of what it serves."""
     base_url: str
-    """Where it is, `/v1` included where the host has it; `sim://NAME` is a simulation in this process."""
+    """Where it is, `/v1` included where the host has it (added to a bare host for anthropic, `/v1beta` for gemini); `sim://NAME` is a
+    simulation in this process."""
     dialect: str = "openai"
     """The wire format it speaks: openai, azure, anthropic, gemini."""
     upstream_model: str | None = None

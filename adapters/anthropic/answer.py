@@ -105,7 +105,7 @@ def completion_of(body: bytes) -> Completion:
     message = _message_of(answer)
     reason = reason_of(answer.stop_reason, called=bool(message.get("tool_calls")))
     whole: Json = {
-        "id": answer.id,
+        "id": completion_id(answer.id),
         "object": "chat.completion",
         "created": 0,
         "model": answer.model,
@@ -120,11 +120,21 @@ def completion_of(body: bytes) -> Completion:
     return Completion(body=whole, usage=usage, finish_reason=reason)
 
 
+def completion_id(message_id: str) -> str:
+    """The message's id as OpenAI's clients know ids of completions; the same message always gets the same."""
+    return f"chatcmpl-{message_id.removeprefix('msg_')}"
+
+
 def reason_of(stop_reason: str | None, *, called: bool) -> str | None:
-    """OpenAI's finish_reason. None for none, and for a reason this table does not know: none is invented."""
-    reason = REASONS.get(stop_reason or "")
+    """OpenAI's finish_reason; None for none. A reason the vendor adds later is an end all the same, and told as `stop`."""
+    if stop_reason is None:
+        return None
+    reason = REASONS.get(stop_reason, "stop")
     # some models end in tool_use and call nothing (anthropics/claude-code#63581)
-    return "stop" if reason == "tool_calls" and not called else reason
+    if reason == "tool_calls" and not called:
+        return "stop"
+    # hosts that speak this dialect end in end_turn and have called: clients look at the reason before they look for calls
+    return "tool_calls" if called and reason == "stop" and stop_reason != "pause_turn" else reason
 
 
 def usage_of(counts: Counts) -> Usage | None:
@@ -174,8 +184,11 @@ def fault_of_body(status: int, body: bytes) -> Fault:
     error = found.get("error") if isinstance(found, dict) else None
     if isinstance(error, dict) and isinstance(error.get("type"), str):
         fault = fault_of(error)
-        # error types this table does not know are told with the answer's own status
-        return fault if error["type"] in ERRORS else msgspec.structs.replace(fault, type=_type_of(status), status=status)
+        meaning = ERRORS.get(error["type"])
+        # a type this table does not know, or whose side (client's, server's) is not the status's, is told with the answer's own status
+        if meaning is None or (meaning.status < 500) != (status < 500):
+            return msgspec.structs.replace(fault, type=_type_of(status), code=fault.code if meaning is None else None, status=status)
+        return fault
     return Fault(message=f"The upstream answered with status {status}.", type=_type_of(status), status=status)
 
 

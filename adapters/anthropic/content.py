@@ -161,10 +161,16 @@ def _linked(url: str, path: str) -> Json:
 
 
 def _base64(data: str, path: str) -> tuple[str, bytes]:
+    """The data as the API takes it, and what it encodes. Line breaks and missing padding, which OpenAI's API takes, are mended."""
     try:
         raw = binascii.a2b_base64(data.encode("ascii"), strict_mode=True)
     except (binascii.Error, UnicodeEncodeError):
-        raise AdapterError("The data is not valid base64.", path) from None
+        data = data.replace("\r", "").replace("\n", "").rstrip("=")
+        data += "=" * (-len(data) % 4)
+        try:
+            raw = binascii.a2b_base64(data.encode("ascii"), strict_mode=True)
+        except (binascii.Error, UnicodeEncodeError):
+            raise AdapterError("The data is not valid base64.", path) from None
     if not raw:
         raise AdapterError("The data is empty.", path)
     return data, raw

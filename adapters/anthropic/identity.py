@@ -122,15 +122,14 @@ class MessagesStream:
         self.text = bytearray()
 
     def feed(self, data: bytes) -> bytes:
-        """What came before garbage in the same bytes goes out first, once the stream has begun; the error is raised next time."""
+        """What came before garbage in the same bytes goes out first, once there are words; the error is raised next time."""
         self._raise_broken()
-        begun = self.started
         out: list[bytes] = []
         try:
             for event in self._events.feed(data):
                 out.append(self._pass(event))  # noqa: PERF401 - what was passed before an error counts
         except (FaultError, GarbledError) as error:
-            if not (begun and out):
+            if not (self.started and out):
                 raise
             self._broken = error
         return b"".join(out)

@@ -2,6 +2,7 @@
 
 Nothing else in this package names a model. A Claude that is newer than the table gets the strictest row, so that a request is
 refused here, with the member named, rather than there; a model that is no Claude (other vendors speak this dialect too) the loosest.
+A name that tells neither family nor version (a gateway's alias) is no ground to refuse anything: the vendor's answer decides.
 """
 
 from __future__ import annotations
@@ -70,6 +71,14 @@ FOREIGN = Rules(
     max_output_tokens=None,
     claude=False,
     source="https://api-docs.deepseek.com/guides/anthropic_api",
+)
+UNNAMED = Rules(
+    thinking=("adaptive", "enabled", "disabled"),
+    thinks_unasked=False,
+    efforts=ALL_EFFORTS,
+    sampling="both",
+    prefill=True,
+    source=_DOCS + "about-claude/models/overview",
 )
 _BEFORE_THINKING = Rules(
     thinking=(),
@@ -163,6 +172,7 @@ ROWS: tuple[Row, ...] = (
     Row(("sonnet", "haiku"), ((3, 5),), _replace(_BEFORE_THINKING, max_output_tokens=8192)),
 )
 
+_LINES = frozenset(line for row in ROWS for line in row.lines)
 _BY_NAME = {(line, *version): row.rules for row in ROWS for line in row.lines for version in row.versions}
 # Bedrock puts a region and `anthropic.` before the name, Google `@date` behind it, gateways write 4.5 for 4-5;
 # a date of eight digits is no minor version
@@ -179,7 +189,7 @@ def rules_of(model: str) -> Rules:
         return FOREIGN
     found = _NAME.search(name)
     if found is None:
-        return NEWEST
+        return NEWEST if any(line in name for line in _LINES) else UNNAMED
     line = found["line"] or found["old_line"]
     version = (int(found["major"] or found["old_major"]), int(found["minor"] or found["old_minor"] or 0))
     known = _BY_NAME.get((line, *version))

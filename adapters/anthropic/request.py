@@ -205,6 +205,8 @@ def _rest(asked: Json, ignored: list[str]) -> Json:
         body["stream"] = True
     stop = asked.get("stop")
     stop = [stop] if isinstance(stop, str) else stop
+    if isinstance(stop, list):
+        stop = [one for one in stop if one != ""]  # it stops nothing
     if stop:
         if not isinstance(stop, list) or any(not isinstance(one, str) or not one.strip() for one in stop):
             raise AdapterError("`stop` must be text that is not blank, or a list of such.", "stop")

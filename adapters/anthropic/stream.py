@@ -12,7 +12,7 @@ import msgspec
 from adapters._base import FaultError, GarbledError, Json, Usage
 from adapters._order import placed
 from adapters._sse import Event, Events
-from adapters.anthropic.answer import Counts, StopDetails, arguments_of, fault_of, reason_of, usage_of
+from adapters.anthropic.answer import Counts, StopDetails, arguments_of, completion_id, fault_of, reason_of, usage_of
 
 
 class _Delta(msgspec.Struct):
@@ -79,7 +79,7 @@ class MessagesReader:
         self.ended = False
 
     def feed(self, data: bytes) -> list[Json]:
-        """What came before an error in the same bytes goes out first, once the stream has begun; the error is raised next time."""
+        """What came before an error in the same bytes goes out first, if it is more than a role; the error is raised next time."""
         self._raise_held()
         begun = self._begun
         found: list[Json] = []
@@ -88,7 +88,8 @@ class MessagesReader:
                 if event.data is not None and not self.ended:
                     self._take(_decoded(event), found)
         except (FaultError, GarbledError) as error:
-            if not (begun and found):
+            # the first chunk of a stream is the role's
+            if len(found) < (1 if begun else 2):
                 raise
             self._held = error
         return found
@@ -134,25 +135,26 @@ class MessagesReader:
         if self._head or wire.message is None:
             raise GarbledError("the stream does not begin with one message_start")
         message = wire.message
-        self._head = {"id": message.id, "object": "chat.completion.chunk", "created": 0, "model": message.model}
+        self._head = {"id": completion_id(message.id), "object": "chat.completion.chunk", "created": 0, "model": message.model}
         if message.usage is not None:
             # output_tokens is provisional here: the vendor's examples begin with 1
             message.usage.output_tokens = None
             self._count(message.usage)
 
-    def _begin(self, found: list[Json]) -> None:
+    def _begin(self, found: list[Json], kind: str = "text") -> None:
         """The role goes out with the first block, not with message_start: an error in between can still become a status."""
         if not self._begun:
             self._begun = True
-            found.append(self._chunk({"role": "assistant", "content": ""}))
+            # an answer of calls alone has no text, and clients tell it from an empty one
+            found.append(self._chunk({"role": "assistant", "content": "" if kind == "text" else None}))
 
     def _open(self, wire: _Wire, found: list[Json]) -> None:
         self._require_start()
         start = wire.content_block
         if wire.index is None or start is None or wire.index in self._blocks:
             raise GarbledError("a content block begins twice or has no index")
-        self._begin(found)
         block = _Block(str(start.get("type")), start, place=(self._characters, self._calls), pieces=[], signature=[])
+        self._begin(found, block.kind)
         self._blocks[wire.index] = block
         match block.kind:
             case "text" if start.get("text"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import time
 from typing import Any
 
 from litestar import Controller, Request, route
@@ -11,6 +12,9 @@ from proxy.controlplane.access import grant_of, needs_key
 from proxy.controlplane.state import Plane
 from proxy.errors import Refusal
 from proxy.snapshot import Member, Served
+
+_OFFERED_S = int(time())
+"""Unix time since when this process offers its models; when they were made, nobody tells, and clients show 0 as the year 1970."""
 
 
 class Models(Controller):
@@ -44,7 +48,7 @@ def _shown(member: Member, plane: Plane) -> dict[str, Any]:
     return {
         "id": member.name,
         "object": "model",
-        "created": 0,
+        "created": _OFFERED_S,
         "owned_by": "greenlane-simulation" if simulated else "greenlane",
         "greenlane": {
             "simulated": simulated,

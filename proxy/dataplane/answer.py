@@ -16,6 +16,7 @@ PASSED_ON = frozenset(
     {
         b"retry-after",
         b"retry-after-ms",
+        b"x-should-retry",
         b"openai-processing-ms",
         b"openai-version",
         b"openai-model",

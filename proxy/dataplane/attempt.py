@@ -22,6 +22,7 @@ TO_THE_CLIENT = frozenset({400, 404, 405, 406, 409, 411, 412, 413, 414, 415, 416
 """Answers of an upstream that concern the request itself: another deployment would say the same."""
 ACCOUNT = frozenset({401, 402, 403})
 """Our own credentials or credit: the next deployment has others."""
+CREDENTIALS = "The upstream did not accept this proxy's credentials."
 
 
 class Tried(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
@@ -204,7 +205,9 @@ def failure(tried: Tried) -> tuple[int, Fault]:
             return result.status, fault
         if result.status == 429:
             return 429, msgspec.structs.replace(fault, type="rate_limit_error", code=fault.code or "rate_limit_exceeded")
-        return 502, Fault(message=_about(result.status), type="upstream_error", code="upstream_error")
+        # what the vendor says of our credentials is not the client's business; of its own trouble it is
+        message = CREDENTIALS if result.status in ACCOUNT else fault.message
+        return 502, Fault(message=message, type="upstream_error", code="upstream_error", retry_after_s=fault.retry_after_s)
     if (
         result.fault is not None
         and result.fault.status is not None
@@ -215,12 +218,6 @@ def failure(tried: Tried) -> tuple[int, Fault]:
     if result.kind.startswith("timeout"):
         return 504, Fault(message=_text(result), type="upstream_error", code="upstream_timeout")
     return 502, Fault(message=_text(result), type="upstream_error", code="upstream_error")
-
-
-def _about(status: int) -> str:
-    if status in ACCOUNT:
-        return "The upstream did not accept this proxy's credentials."
-    return f"The upstream answered with status {status}."
 
 
 def _text(result: Result) -> str:

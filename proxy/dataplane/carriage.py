@@ -140,6 +140,8 @@ def reply(call: Call, served: Served, hub: Hub, body: bytes, facts: Facts, accou
     api = call.operation.api
     if facts.hub is not None:
         completion = facts.hub if facts.hub.get("created") else {**facts.hub, "created": int(time())}
+        if not completion.get("model"):
+            completion = {**completion, "model": served.target.upstream_model}
         if _by_words(served, hub):
             completion = only_object(completion)
         return call.operation.door.reply(completion, facts.usage, account, hub.tree)

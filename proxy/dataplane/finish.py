@@ -12,7 +12,6 @@ import msgspec
 from adapters._base import Fault, Usage
 from carbon.footprint import Footprint, ProviderReport
 from proxy.dataplane import answer, refusals
-from proxy.dataplane.ask import Call
 from proxy.dataplane.attempt import Journey, Tried, failure
 from proxy.dataplane.carriage import Facts, read_answer, reply
 from proxy.dataplane.counting import Counter
@@ -117,7 +116,7 @@ class Finish:
             self._settle(journey, tried, self._account(journey, tried, None, b"", None), Outcome(200, "completed"))
             journey.exchange.end()
             return
-        missing = stream.usage is None
+        missing = stream.usage is None or stream.usage.output_tokens is None
         peer.usage_missing = peer.usage_missing or missing
         worked = self._account(journey, tried, stream.usage, stream.text, report_in(stream.comments))
         if missing:
@@ -169,17 +168,19 @@ class Finish:
         served = tried.served
         if served is None:
             return NOTHING
-        if usage is not None and usage.input_tokens is not None:
-            tokens = reported(usage, usage.input_tokens)
-        elif not journey.call.operation.text and usage is None:
+        if usage is None and not journey.call.operation.text:
             return Account(tokens=NO_TOKENS, footprint=Footprint(intensity=served.intensity), cost_usd=None)
-        else:
-            tokens = self._counted(journey.call, bytes(text), tried.events)
-        return account(served, tokens, report, perf_counter() - tried.started_s)
+        return account(served, self._told(journey, tried, usage, text), report, perf_counter() - tried.started_s)
 
-    def _counted(self, call: Call, said: bytes, events: int) -> Tokens:
-        """Tokens counted here, because the upstream reported none."""
-        output = self._counter.tokens(said) if said else events
+    def _told(self, journey: Journey, tried: Tried, usage: Usage | None, text: bytes | bytearray) -> Tokens:
+        """Tokens as the upstream reported them; what it did not report is counted."""
+        call = journey.call
+        if usage is not None and usage.input_tokens is not None and (usage.output_tokens is not None or not call.operation.text):
+            return reported(usage, usage.input_tokens)
+        output = self._counter.tokens(bytes(text)) if text else tried.events
+        if usage is not None and usage.input_tokens is not None:
+            # the input alone was told: a stream that ended before its last counts came, or a host that leaves them out
+            return msgspec.structs.replace(reported(usage, usage.input_tokens), output=output, estimated=True)
         return Tokens(input=self._counter.tokens(bytes(call.members.get("messages", call.body))), output=output, estimated=True)
 
     def _head(
@@ -271,4 +272,4 @@ def _secret(tried: Tried) -> str | None:
 
 
 def _usage(tokens: Tokens) -> Usage:
-    return Usage(input_tokens=tokens.input, output_tokens=tokens.output)
+    return Usage(input_tokens=tokens.input, cached_tokens=tokens.cached, cache_write_tokens=tokens.cache_write, output_tokens=tokens.output)

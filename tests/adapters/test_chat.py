@@ -67,7 +67,24 @@ def test_a_whole_answer_gets_its_usage_and_the_account():
         ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content"),
         ({"messages": [{"role": "user", "content": [{}]}]}, "messages[0].content[0]"),
         ({"messages": [{"role": "assistant", "tool_calls": {}}]}, "messages[0].tool_calls"),
-        ({"messages": [{"role": "user", "content": "Hi"}], "tools": {}}, "tools"),
+        *(
+            ({"messages": [{"role": "user", "content": "Hi"}], name: value}, name)
+            for name, value in (
+                ("tools", {}),
+                ("functions", {}),
+                ("response_format", "json"),
+                ("metadata", []),
+                ("prediction", "x"),
+                ("store", "yes"),
+                ("parallel_tool_calls", "no"),
+                ("user", 5),
+                ("safety_identifier", 5),
+                ("prompt_cache_key", {}),
+                ("service_tier", 1),
+                ("verbosity", 2),
+                ("seed", 1.5),
+            )
+        ),
     ],
 )
 def test_a_request_of_the_wrong_shape_is_refused_by_name(body, param):

@@ -43,10 +43,27 @@ def test_words_in_one_piece_with_an_error_are_kept(trouble, kind, end):
     assert isinstance(error, kind)
 
 
-def test_the_error_is_raised_at_once_where_the_stream_had_yet_to_begin():
+@pytest.mark.parametrize("choices", [[5], [None], [{"delta": 5}], [[]], {}, 7, "x"])
+def test_odd_chunks_before_an_error_are_no_words(choices):
+    odd = b"data: " + json.dumps({"choices": choices}).encode() + b"\n\n"
+    with pytest.raises((FaultError, GarbledError)):
+        ChatStream(wants_usage=False, capture=False).feed(odd + ERROR)
+
+
+@pytest.mark.parametrize("empty", [{"role": "assistant"}, {"role": "assistant", "content": ""}, {"role": "assistant", "content": None}])
+def test_the_error_is_raised_at_once_where_no_word_had_come(empty):
     """Nothing has been sent: another deployment may still answer."""
     with pytest.raises(FaultError):
-        ChatStream(wants_usage=False, capture=False).feed(FIRST + SECOND + ERROR)
+        ChatStream(wants_usage=False, capture=False).feed(event(empty) + ERROR)
+
+
+@pytest.mark.parametrize("member", [{"content": "a"}, {"reasoning_content": "a"}, {"tool_calls": [{"index": 0}]}, {"refusal": "a"}])
+def test_the_first_words_go_out_though_the_error_comes_in_the_same_read(member):
+    """They would have gone out had they come alone: what the client sees does not depend on how bytes are cut."""
+    first = event({"role": "assistant", **member})
+    out, error = read(ChatStream(wants_usage=False, capture=False), [first + ERROR])
+    assert out == first
+    assert isinstance(error, FaultError)
 
 
 def test_a_lone_error_is_raised_at_once():
@@ -59,7 +76,7 @@ def test_a_lone_error_is_raised_at_once():
 @given(st.lists(st.integers(min_value=len(FIRST), max_value=len(FIRST + SECOND + ERROR)), max_size=8))
 def test_wherever_it_is_cut_the_same_goes_out(cuts):
     whole = FIRST + SECOND + ERROR
-    places = sorted({0, len(FIRST), *cuts, len(whole)})
+    places = sorted({0, *cuts, len(whole)})
     pieces = [whole[one:other] for one, other in itertools.pairwise(places)]
     out, error = read(ChatStream(wants_usage=False, capture=False), pieces)
     assert out == FIRST + SECOND

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import time
 
 import httpx
 import pytest
@@ -74,6 +75,7 @@ def test_models_are_openais_list_and_more(served):
     answer = call(served, "GET", "/v1/models").json()
     assert [each["id"] for each in answer["data"]] == ["auto", "small", "org/large"]
     assert all({"id", "object", "created", "owned_by"} <= set(each) and each["object"] == "model" for each in answer["data"])
+    assert all(abs(each["created"] - time.time()) < 3600 for each in answer["data"])
     small = answer["data"][1]["greenlane"]
     assert small["substitutes"] == ["org/large"]
     [place] = small["deployments"]

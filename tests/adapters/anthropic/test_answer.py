@@ -31,7 +31,7 @@ CALL = {"type": "tool_use", "id": "toolu_01", "name": "f", "input": {"a": "ü", 
 def test_a_text_answer_whole() -> None:
     found = ADAPTER.completion(message(TEXT))
     assert found.body == {
-        "id": "msg_01",
+        "id": "chatcmpl-01",
         "object": "chat.completion",
         "created": 0,
         "model": "claude-opus-5-5",
@@ -98,7 +98,10 @@ def test_blocks_of_the_vendor_s_own_tools_are_passed_over() -> None:
         ("tool_use", CALL, "tool_calls"),
         ("tool_use", TEXT, "stop"),
         ("max_tokens", CALL, "length"),
-        ("a_reason_of_tomorrow", TEXT, None),
+        ("end_turn", CALL, "tool_calls"),
+        ("pause_turn", CALL, "stop"),
+        ("a_reason_of_tomorrow", TEXT, "stop"),
+        ("a_reason_of_tomorrow", CALL, "tool_calls"),
         (None, TEXT, None),
     ],
 )
@@ -162,6 +165,9 @@ def test_an_error_in_a_200_is_a_fault() -> None:
         (529, "overloaded_error", ("server_error", "overloaded", 503)),
         (504, "timeout_error", ("server_error", "timeout", 504)),
         (422, "an_error_of_tomorrow", ("invalid_request_error", None, 422)),
+        (422, "api_error", ("invalid_request_error", None, 422)),
+        (500, "invalid_request_error", ("server_error", None, 500)),
+        (503, "rate_limit_error", ("server_error", None, 503)),
     ],
 )
 def test_error_answers(status: int, kind: str, expected: tuple[str, str | None, int]) -> None:

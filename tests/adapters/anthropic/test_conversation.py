@@ -83,6 +83,11 @@ class TestImagesAndDocuments:
             {"type": "image", "source": {"type": "url", "url": "https://example.org/a.png"}},
         ]
 
+    @pytest.mark.parametrize("data", ["iVBORw0KGgo", "iVBO\nRw0K\r\nGgo=\n"])
+    def test_line_breaks_and_missing_padding_are_mended(self, data: str) -> None:
+        (image,) = sent([user([{"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}])])["messages"][0]["content"]
+        assert image["source"]["data"] == "iVBORw0KGgo="
+
     def test_documents_come_as_pdf_text_or_url(self) -> None:
         parts = [
             {"type": "file", "file": {"file_data": "data:application/pdf;base64,JVBERi0=", "filename": "a.pdf"}},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.anthropic.models import _BEFORE_THINKING, FOREIGN, NEWEST, ROWS, rules_of
+from adapters.anthropic.models import _BEFORE_THINKING, FOREIGN, NEWEST, ROWS, UNNAMED, rules_of
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_a_major_version_and_its_successor_differ() -> None:
     assert not rules_of("claude-fable-5-1").forced_tools
 
 
-@pytest.mark.parametrize("name", ["claude-opus-6", "claude-opus-5-6", "claude-saga-7-20280101", "claude-mythos-preview", "my-claude"])
+@pytest.mark.parametrize("name", ["claude-opus-6", "claude-opus-5-6", "claude-saga-7-20280101", "claude-mythos-preview", "claude-sonnet"])
 def test_a_claude_the_table_does_not_know_gets_the_strictest_rules(name: str) -> None:
     assert rules_of(name) is NEWEST
 
@@ -40,6 +40,13 @@ def test_a_claude_the_table_does_not_know_gets_the_strictest_rules(name: str) ->
 @pytest.mark.parametrize("name", ["claude-3-opus-20240229", "claude-instant-1.2", "claude-3-haiku-20240307"])
 def test_the_oldest_get_the_oldest_rules(name: str) -> None:
     assert rules_of(name) is _BEFORE_THINKING
+
+
+@pytest.mark.parametrize("name", ["claude", "my-claude", "claude-prod", "team/claude-fast", "claude-test"])
+def test_an_alias_that_tells_no_family_refuses_nothing(name: str) -> None:
+    rules = rules_of(name)
+    assert rules is UNNAMED
+    assert (rules.sampling, rules.prefill, rules.forced_tools, rules.structured) == ("both", True, True, True)
 
 
 @pytest.mark.parametrize("name", ["deepseek-chat", "kimi-k2", "MiniMax-M2", ""])

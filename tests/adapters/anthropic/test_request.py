@@ -107,6 +107,11 @@ def test_what_is_at_its_default_is_never_a_reason_to_refuse() -> None:
     assert ignored(neutral) == ()
 
 
+@pytest.mark.parametrize(("stop", "expected"), [("", None), ([""], None), (["", "END"], ["END"])])
+def test_a_stop_without_characters_stops_nothing(stop: Any, expected: list[str] | None) -> None:
+    assert sent({"stop": stop}).get("stop_sequences") == expected
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

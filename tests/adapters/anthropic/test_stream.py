@@ -67,7 +67,7 @@ STOP = event("message_stop")
 
 def head(**choice: Any) -> Json:
     base = {"index": 0, "delta": {}, "finish_reason": None}
-    return {"id": "msg_1", "object": "chat.completion.chunk", "created": 0, "model": "m", "choices": [{**base, **choice}]}
+    return {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 0, "model": "m", "choices": [{**base, **choice}]}
 
 
 def test_a_text_stream_whole() -> None:
@@ -211,12 +211,39 @@ def test_a_cut_before_the_reason_has_none() -> None:
     assert (reader.ended, reader.finish_reason) == (False, None)
 
 
+@pytest.mark.parametrize(("kind", "content"), [("text", ""), ("tool_use", None), ("thinking", None)])
+def test_the_first_delta_has_a_role_and_text_only_where_text_begins(kind: str, content: str | None) -> None:
+    chunks, _ = read(START, event("content_block_start", index=0, content_block={"type": kind, "id": "t1", "name": "f"}))
+    assert chunks[0] == head(delta={"role": "assistant", "content": content})
+
+
+@pytest.mark.parametrize(("reason", "expected"), [("end_turn", "tool_calls"), ("a_reason_of_tomorrow", "tool_calls"), (None, None)])
+def test_a_call_that_ends_in_another_reason_is_a_call(reason: str | None, expected: str | None) -> None:
+    chunks, reader = read(
+        START,
+        event("content_block_start", index=0, content_block={"type": "tool_use", "id": "t1", "name": "f", "input": {}}),
+        event("content_block_stop", index=0),
+        event("message_delta", delta={"stop_reason": reason}),
+        STOP,
+    )
+    assert (joined(chunks)["reason"], reader.finish_reason) == (expected, expected)
+
+
 def test_an_error_in_the_stream_is_a_fault_with_its_status() -> None:
     reader = ADAPTER.reader(TARGET)
+    said = joined(reader.feed(b"".join(events(REQUEST, say(REQUEST, "text", set()), "overloaded_midstream"))))
+    assert (bool(said["text"]), said["reason"]) == (True, None)
     with pytest.raises(FaultError) as caught:
-        reader.feed(b"".join(events(REQUEST, say(REQUEST, "text", set()), "overloaded_midstream")))
+        reader.finish()
     assert caught.value.fault == Fault(message="Overloaded", type="server_error", code="overloaded", status=503)
     assert not reader.ended
+
+
+def test_an_error_after_a_role_alone_is_raised_at_once() -> None:
+    """Nothing has been sent: another deployment may still answer."""
+    begun = START + event("content_block_start", index=0, content_block={"type": "text", "text": ""})
+    with pytest.raises(FaultError):
+        ADAPTER.reader(TARGET).feed(begun + event("error", error={"type": "overloaded_error", "message": "Overloaded"}))
 
 
 def test_an_error_before_the_first_block_comes_before_any_chunk() -> None:
@@ -244,7 +271,7 @@ def test_events_and_deltas_of_tomorrow_are_passed_over() -> None:
         event("content_block_delta", index=0, delta={"type": "shape_delta", "shape": 3}),
         event("content_block_stop", index=0),
     )
-    assert chunks == [head(delta={"role": "assistant", "content": ""})]
+    assert chunks == [head(delta={"role": "assistant", "content": None})]
 
 
 @pytest.mark.parametrize(
