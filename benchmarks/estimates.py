@@ -15,7 +15,6 @@ import msgspec
 from benchmarks.places import HERE
 from benchmarks.stacks import KEY
 from carbon.footprint import Footprint, ProviderReport, Workload
-from proxy.catalogue import compiled
 from proxy.configuration import load, loads
 from proxy.dataplane.admit import Admission
 from proxy.dataplane.ask import read
