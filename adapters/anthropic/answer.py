@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from adapters._base import Completion, Fault, FaultError, GarbledError, Json, Usage
+from adapters._base import Completion, Fault, FaultError, GarbledError, Json, Usage, credible
 from adapters._json import encode
 
 MESSAGE_CHARACTERS = 2000
@@ -129,13 +129,14 @@ def usage_of(counts: Counts) -> Usage | None:
     if counts.input_tokens is None and counts.output_tokens is None:
         return None
     parts = (counts.input_tokens, counts.cache_read_input_tokens, counts.cache_creation_input_tokens)
-    return Usage(
+    usage = Usage(
         input_tokens=None if counts.input_tokens is None else sum(part or 0 for part in parts),
         cached_tokens=counts.cache_read_input_tokens,
         cache_write_tokens=counts.cache_creation_input_tokens,
         output_tokens=counts.output_tokens,
         reasoning_tokens=None if counts.output_tokens_details is None else counts.output_tokens_details.thinking_tokens,
     )
+    return credible(usage)
 
 
 def told_usage(usage: Usage) -> Json:
@@ -183,8 +184,12 @@ def fault_of_body(status: int, body: bytes) -> Fault:
     error = found.get("error") if isinstance(found, dict) else None
     if isinstance(error, dict) and isinstance(error.get("type"), str):
         fault = fault_of(error)
-        # error types this table does not know are told with the answer's own status
-        return fault if error["type"] in ERRORS else msgspec.structs.replace(fault, type=_type_of(status), status=status)
+        # error types that this table does not know, or that say nothing, are told with the answer's own status
+        return (
+            fault
+            if error["type"] in ERRORS and error["type"] != "api_error"
+            else msgspec.structs.replace(fault, type=_type_of(status), status=status)
+        )
     return Fault(message=f"The upstream answered with status {status}.", type=_type_of(status), status=status)
 
 

@@ -49,6 +49,8 @@ class GeminiReader:
         self._seed = b""
         self._choices: dict[int, _Choice] = {}
         self._held: FaultError | GarbledError | None = None
+        self._begun = False
+        """Chunks have gone out: before that, another deployment may still answer."""
         self.usage: Usage | None = None
         self.finish_reason: str | None = None
         self.ended = False
@@ -69,6 +71,9 @@ class GeminiReader:
                     break
         except (FaultError, GarbledError) as error:
             return self._with_error(found, error)
+        if self._held is not None and not self._begun:
+            raise self._held
+        self._begun = self._begun or bool(found)
         return found
 
     def finish(self) -> list[Json]:
@@ -163,7 +168,7 @@ class GeminiReader:
         return {**self._head, "choices": [choice]}
 
     def _with_error(self, found: list[Json], error: FaultError | GarbledError) -> list[Json]:
-        if not found:
+        if not found or not self._begun:
             raise error
         self._held = self._held or error
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from time import perf_counter
 
@@ -17,6 +18,7 @@ from proxy.exchange import Exchange
 from proxy.records import Attempt
 from proxy.snapshot import Plan, Served
 
+log = logging.getLogger("greenlane.attempt")
 TO_THE_CLIENT = frozenset({400, 404, 405, 406, 409, 411, 412, 413, 414, 415, 416, 417, 422, 431, 451})
 """Answers of an upstream that concern the request itself: another deployment would say the same."""
 ACCOUNT = frozenset({401, 402, 403})
@@ -157,6 +159,11 @@ def _read(call: Call, served: Served, peer: Peer, result: Result) -> tuple[Resul
     except GarbledError as error:
         fault = Fault(message=f"The upstream's answer could not be read: {error}.", code="upstream_error")
         return msgspec.structs.replace(result, ending="failed", kind="garbled", fault=fault), None
+    except Exception:
+        # an upstream may answer anything; what no reader thought of must not cost the client its other deployments
+        log.exception("an answer's reader failed (%s)", served.name)
+        fault = Fault(message="The upstream's answer could not be read.", code="upstream_error")
+        return msgspec.structs.replace(result, ending="failed", kind="garbled", fault=fault), None
 
 
 def _understood(served: Served, result: Result) -> Result:
@@ -169,7 +176,7 @@ def _judge(peer: Peer, result: Result, way: Way) -> None:
     """What the breaker and the metrics learn."""
     if result.ending == "gone":
         return
-    if result.kind == "ok" or (result.kind == "status" and result.status in TO_THE_CLIENT | {429}):
+    if result.kind == "ok" or _told_status(result) in TO_THE_CLIENT | {429}:
         peer.breaker.succeeded()
     else:
         peer.breaker.failed(perf_counter())
@@ -179,7 +186,14 @@ def _judge(peer: Peer, result: Result, way: Way) -> None:
 
 def _may_go_on(result: Result) -> bool:
     """Whether the next deployment may be tried: nothing has gone to the client, and another might do better."""
-    return result.ending == "failed" and not (result.kind == "status" and result.status in TO_THE_CLIENT)
+    return result.ending == "failed" and _told_status(result) not in TO_THE_CLIENT
+
+
+def _told_status(result: Result) -> int | None:
+    """The status of an error answer, or the one that an error inside a 200 stands for."""
+    if result.kind == "status":
+        return result.status
+    return result.fault.status if result.kind == "in_band" and result.fault is not None else None
 
 
 def failure(tried: Tried) -> tuple[int, Fault]:

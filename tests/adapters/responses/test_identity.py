@@ -152,9 +152,15 @@ def test_an_error_before_content_can_be_retried_elsewhere(error: bytes, fault: F
 
 
 @pytest.mark.parametrize("error", [FLAT, NESTED, FAILED])
+def test_an_error_in_the_first_read_can_be_retried_elsewhere(error: bytes) -> None:
+    with pytest.raises(FaultError):
+        ResponsesStream().feed(START + ADDED + CONTENT + error)
+
+
+@pytest.mark.parametrize("error", [FLAT, NESTED, FAILED])
 def test_an_error_after_content_goes_through_and_is_told_once(error: bytes) -> None:
     stream = ResponsesStream()
-    assert stream.feed(START + ADDED + CONTENT + error) == START + ADDED + CONTENT + error
+    assert stream.feed(START + ADDED + CONTENT) + stream.feed(error) == START + ADDED + CONTENT + error
     assert not stream.ended
     assert stream.fail(Fault(message="The upstream broke off.")) == b""
 
