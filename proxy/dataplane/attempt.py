@@ -82,7 +82,7 @@ async def attempt(exchange: Exchange, call: Call, plan: Plan, decision: Decision
             result = await relay
         finally:
             peer.inflight -= 1
-            way.freed(served.name)
+            way.freed(peer)
         facts = None
         if result.kind == "status":
             result = _understood(served, result)
@@ -90,6 +90,8 @@ async def attempt(exchange: Exchange, call: Call, plan: Plan, decision: Decision
             result, facts = _read(call, served, peer, result)
         attempts.append(Attempt(deployment=served.name, status=result.status, kind=result.kind, seconds_s=perf_counter() - now_s))
         _judge(peer, result, way)
+        if len(attempts) > 1:
+            _absolve(attempts, way)
         if peer.troubled:
             way.trouble.add(peer.name)
         elif way.trouble:
@@ -106,7 +108,7 @@ async def attempt(exchange: Exchange, call: Call, plan: Plan, decision: Decision
             events=relay.events,
             facts=facts,
         )
-        if not _may_go_on(result):
+        if exchange.cut or not _may_go_on(result):
             return last
     if last is not None:
         return last
@@ -123,7 +125,7 @@ class Way(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     commit: Commit
     failed: Callable[[Peer, str], None]
     """Counts a failed attempt by its kind."""
-    freed: Callable[[str], None]
+    freed: Callable[[Peer], None]
     """A place became free: whoever queues may look again."""
     trouble: set[str]
     """Names of the deployments that are down or full, kept up to date."""
@@ -174,7 +176,7 @@ def _understood(served: Served, result: Result) -> Result:
 
 def _judge(peer: Peer, result: Result, way: Way) -> None:
     """What the breaker and the metrics learn."""
-    if result.ending == "gone":
+    if result.ending == "gone" or result.kind == "stopped":
         return
     if result.kind == "ok" or _told_status(result) in TO_THE_CLIENT | {429}:
         peer.breaker.succeeded()
@@ -182,6 +184,18 @@ def _judge(peer: Peer, result: Result, way: Way) -> None:
         peer.breaker.failed(perf_counter())
     if result.kind != "ok":
         way.failed(peer, f"status_{result.status}" if result.kind == "status" else result.kind)
+
+
+def _absolve(attempts: list[Attempt], way: Way) -> None:
+    """Engines answer 500 to members they did not foresee: where every deployment says so the request is at fault, not they."""
+    last = attempts[-1]
+    if last.kind != "status" or (last.status != 500 and last.status not in TO_THE_CLIENT):
+        return
+    if all(each.kind == "status" and each.status == 500 for each in attempts[:-1]):
+        # those before the second were absolved with it
+        for each in attempts if len(attempts) == 2 else attempts[-1:]:
+            if each.status == 500:
+                way.peers[each.deployment].breaker.absolved()
 
 
 def _may_go_on(result: Result) -> bool:
@@ -214,6 +228,8 @@ def failure(tried: Tried) -> tuple[int, Fault]:
         and result.fault.status in TO_THE_CLIENT | {429}
     ):
         return result.fault.status, result.fault
+    if result.kind == "stopped" and result.fault is not None:
+        return 503, msgspec.structs.replace(result.fault, type="server_error")
     if result.kind.startswith("timeout"):
         return 504, Fault(message=_text(result), type="upstream_error", code="upstream_timeout")
     return 502, Fault(message=_text(result), type="upstream_error", code="upstream_error")
