@@ -55,6 +55,7 @@ class Exchange:
         "chunked",
         "complete",
         "connection",
+        "cut",
         "ended",
         "fields",
         "gone",
@@ -87,7 +88,8 @@ class Exchange:
         self.size = 0
         self.arrived_s = perf_counter()
         """When its first byte came; once it is complete, when its last did."""
-        self.complete = self.started = self.ended = self.gone = self.chunked = False
+        self.complete = self.started = self.ended = self.gone = self.chunked = self.cut = False
+        """`cut`: the process ends, and so does this, whatever is under way."""
         self.keep_alive = True
         self.state: Any = None
         self.notes: Any = None

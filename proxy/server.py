@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 SWEEP_S = 0.5
 CUT_TURNS = 100
 """Turns of the loop that aborted connections may take to say so."""
+FAREWELL_S = 0.1
+"""For the last bytes to connections that are cut."""
 DISCARDED_BYTES = 1024 * 1024
 """A refused request's body up to this size is read and thrown away so that the connection can stay open."""
 PIPELINED = 64
@@ -97,6 +99,8 @@ class Connection(asyncio.Protocol):
         self.lines: list[tuple[bytes, bytes]] = []
         self.head_bytes = 0
         self.in_head = True
+        self.framed_bytes = 0
+        """Read of a chunked body, where it comes in more than one piece."""
         self.quiet_since_s = perf_counter()
         self.closing = False
         self.read_paused = False
@@ -155,8 +159,11 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError:
             self._reject(Refusal(400, None, "This is not valid HTTP."))
         else:
-            if self.in_head and self.head_bytes > self.limits.header_bytes + self.limits.request_line_bytes:
-                self._reject(Refusal(431, "headers_too_large", "The headers are too large."))
+            if self.in_head:
+                if self.head_bytes > self.limits.header_bytes + self.limits.request_line_bytes:
+                    self._reject(Refusal(431, "headers_too_large", "The headers are too large."))
+            elif self.incoming is not None and b"transfer-encoding" in self.incoming.fields:
+                self._bound_framing(self.incoming, len(data))
 
     def abort(self) -> None:
         self.transport.abort()
@@ -258,6 +265,10 @@ class Connection(asyncio.Protocol):
         if b"host" not in fields and exchange.version == b"1.1":
             raise Refusal(400, None, "A request needs exactly one Host header.")
         length, coding = fields.get(b"content-length"), fields.get(b"transfer-encoding")
+        if coding is not None:
+            self.framed_bytes = 0
+            # trailers are thrown away: they must not become headers
+            self.lines = []
         if coding is not None and (length is not None or exchange.version == b"1.0" or coding.lower().strip() != b"chunked"):
             raise Refusal(400, None, "Transfer-Encoding may only be `chunked`, in HTTP/1.1 and without Content-Length.")
         if length is not None:
@@ -271,6 +282,12 @@ class Connection(asyncio.Protocol):
         if expect.lower() != b"100-continue":
             raise Refusal(417, None, "Only Expect: 100-continue is known.")
         return True
+
+    def _bound_framing(self, exchange: Exchange, read_bytes: int) -> None:
+        """Chunk sizes, extensions and trailers have no bound of their own: sixteen bytes for each of the body are plenty."""
+        self.framed_bytes += read_bytes
+        if self.framed_bytes > self.limits.header_bytes + 16 * exchange.size:
+            self._reject(Refusal(400, None, "The chunked body has too much framing."))
 
     def _once(self, exchange: Exchange) -> None:
         """Refuses a second line of what may stand only once."""
@@ -393,6 +410,15 @@ class Connection(asyncio.Protocol):
             if self.cycle is not None:
                 self.cycle.keep_alive = False
 
+    def cut(self) -> None:
+        """The process ends: what is being answered ends now, as well as it can."""
+        self.closing = True
+        self.waiting.clear()
+        exchange = self.current
+        if exchange is not None and exchange.on_gone is not None:
+            exchange.cut, exchange.keep_alive = True, False
+            exchange.on_gone()
+
     def sweep(self, now_s: float) -> None:
         """Ends what is too slow: headers, a body that stalls, a connection that idles."""
         quiet_s = now_s - self.quiet_since_s
@@ -434,7 +460,14 @@ class Sweep:
         self.connections.discard(connection)
 
     async def cut(self) -> None:
-        """Drops every connection, so that what is still under way ends and is settled, and waits until it is."""
+        """Ends what is still under way, so that its client is told and it is settled; then drops every connection."""
+        for connection in list(self.connections):
+            connection.cut()
+        for _ in range(CUT_TURNS):
+            if not any(connection.current for connection in self.connections):
+                break
+            await asyncio.sleep(0)
+        await asyncio.sleep(FAREWELL_S if self.connections else 0)
         for connection in list(self.connections):
             connection.transport.abort()
         for _ in range(CUT_TURNS):

@@ -122,11 +122,7 @@ def through_hub(call: Call, hub: Json) -> Call:
 
 
 def _object(body: bytes, content_type: bytes, bounds: Bounds) -> View:
-    if (
-        content_type
-        and not content_type.lower().startswith((b"application/json", b"text/json", b"text/plain"))
-        and b"+json" not in content_type
-    ):
+    if content_type and not content_type.lower().startswith((b"application/json", b"text/json")) and b"+json" not in content_type:
         raise Refusal(415, "unsupported_media_type", "The body must be sent as application/json.")
     if not body:
         raise AdapterError("The body is empty; a JSON object was expected.")

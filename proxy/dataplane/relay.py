@@ -248,7 +248,9 @@ class Relay:
         self._finish(Result(ending=ending, status=self._status, headers=self._headers, fault=fault, kind=kind, first_s=self._first_s))
 
     def _gone(self) -> None:
-        if not self._done:
+        if self._exchange.cut and not self._done:
+            self._broken(Fault(message=_TOLD["stopped"], code="unavailable", retry_after_s=1.0), "stopped")
+        elif not self._done:
             self._abort()
             self._finish(Result(ending="gone", status=self._status, kind="client_gone", first_s=self._first_s))
 
@@ -282,6 +284,7 @@ _TOLD = {
     "timeout_total": "The upstream did not finish in time.",
     "too_large": "The upstream's answer is too large.",
     "closed": "The upstream is being closed.",
+    "stopped": "The proxy is being stopped.",
 }
 
 
