@@ -170,3 +170,25 @@ def test_a_killed_process_has_kept_every_finished_exchange(process):
         assert (answer.status_code, answer.json()["outcome"]) == (200, "completed")
     until(lambda: len(rows(process)) >= 20)
     assert sorted(rows(process)) == sorted(finished)
+
+
+def test_an_entry_that_is_not_in_the_store_yet_is_503_and_not_unknown(process):
+    first_id = ask(process).headers["x-greenlane-id"]
+    until(lambda: httpx.get(f"{process.url}/greenlane/requests/{first_id}", timeout=10, verify=False).status_code == 200)
+    with sqlite3.connect(process.folder / "ledger.db", isolation_level=None) as store:
+        store.execute("BEGIN EXCLUSIVE")
+        entry_id = ask(process).headers["x-greenlane-id"]
+        answer = httpx.get(f"{process.url}/greenlane/requests/{entry_id}", timeout=10, verify=False)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        store.execute("ROLLBACK")
+    store.close()
+    until(lambda: httpx.get(f"{process.url}/greenlane/requests/{entry_id}", timeout=10, verify=False).status_code == 200)
+
+
+def test_a_spool_that_is_none_is_told_in_one_line(process):
+    process.close()
+    (process.folder / "spool").write_bytes(b"something else" * 10_000)
+    with pytest.raises(AssertionError) as caught:
+        process.start()
+    assert "ledger.spool_file" in str(caught.value)
+    assert "Traceback" not in str(caught.value)
