@@ -104,6 +104,10 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     api_version: str | None = None
     max_output_tokens: int | None = None
     quirks: Quirks = Quirks()
+    event_bytes: int = 1024 * 1024
+    """Most of one event of a stream."""
+    image_event_bytes: int = 8 * 1024 * 1024
+    """The same where events may hold images."""
 
 
 class Outbound(msgspec.Struct, frozen=True, kw_only=True, gc=False):

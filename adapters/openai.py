@@ -139,8 +139,8 @@ class OpenAI:
             _readable_reasoning(choice.get("message"))
         return Completion(body=answer, usage=usage, finish_reason=reason)
 
-    def reader(self, target: Target) -> Reader:  # noqa: ARG002 - the same for every target
-        return ChatReader()
+    def reader(self, target: Target) -> Reader:
+        return ChatReader(target.event_bytes)
 
     def fault(self, status: int, body: bytes) -> Fault:
         return fault_of_body(status, body)
@@ -149,9 +149,9 @@ class OpenAI:
 class ChatReader:
     """Hub chunks of an OpenAI stream, for a client of another dialect."""
 
-    def __init__(self) -> None:
-        self._stream = ChatStream(wants_usage=False, capture=False)
-        self._events = Events()
+    def __init__(self, event_bytes: int) -> None:
+        self._stream = ChatStream(wants_usage=False, capture=False, event_bytes=event_bytes)
+        self._events = Events(event_bytes)
 
     @property
     def usage(self) -> Usage | None:

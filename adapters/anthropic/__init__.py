@@ -51,8 +51,8 @@ class Anthropic:
     def completion(self, body: bytes) -> Completion:
         return completion_of(body)
 
-    def reader(self, target: Target) -> Reader:  # noqa: ARG002 - the same for every target
-        return MessagesReader()
+    def reader(self, target: Target) -> Reader:
+        return MessagesReader(target.event_bytes)
 
     def fault(self, status: int, body: bytes) -> Fault:
         return fault_of_body(status, body)

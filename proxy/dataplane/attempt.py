@@ -67,7 +67,7 @@ async def attempt(exchange: Exchange, call: Call, plan: Plan, decision: Decision
             continue
         try:
             out = outbound(call, served, hub)
-            events = _stream(call, served, peer, hub, way)
+            events = _stream(call, served, peer, hub)
             relay = _send(exchange, call, (served, peer, out), events, way, len(attempts) + 1)
             ignored = out.ignored
             del out  # its copy of the body would live as long as the answer takes: 2 to 4 KB of an open stream
@@ -130,16 +130,15 @@ class Way(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     trouble: set[str]
     """Names of the deployments that are down or full, kept up to date."""
     answer_bytes: int
-    event_bytes: int
 
     def __repr__(self) -> str:
         return f"<Way of {self.request_id}>"
 
 
-def _stream(call: Call, served: Served, peer: Peer, hub: Hub, way: Way) -> Stream | None:
+def _stream(call: Call, served: Served, peer: Peer, hub: Hub) -> Stream | None:
     if not (call.ask.stream and call.operation.text):
         return None
-    return stream(call, served, hub, way.event_bytes, capture=peer.usage_missing)
+    return stream(call, served, hub, capture=peer.usage_missing)
 
 
 def _send(exchange: Exchange, call: Call, to: tuple[Served, Peer, Outbound], events: Stream | None, way: Way, number: int) -> Relay:

@@ -99,8 +99,9 @@ def request(call: Call, served: Served, out: Outbound, headers: Mapping[bytes, b
     return Request(b"POST", path, (*served.headers, *own, (b"content-type", content_type)), out.body, tuple(lines))
 
 
-def stream(call: Call, served: Served, hub: Hub, event_bytes: int, *, capture: bool) -> Stream:
+def stream(call: Call, served: Served, hub: Hub, *, capture: bool) -> Stream:
     """What turns the upstream's events into the client's."""
+    event_bytes = served.target.event_bytes
     api = call.operation.api
     if api not in served.identity:
         return TranslatedStream(
@@ -109,7 +110,8 @@ def stream(call: Call, served: Served, hub: Hub, event_bytes: int, *, capture: b
     if api == "messages":
         return MessagesStream(capture=capture, event_bytes=event_bytes)
     if api == "responses":
-        return ResponsesStream(capture=capture, event_bytes=event_bytes)
+        draws = b'"image_generation"' in call.body
+        return ResponsesStream(capture=capture, event_bytes=served.target.image_event_bytes if draws else event_bytes)
     return ChatStream(wants_usage=call.wants_usage, capture=capture, continuous=call.continuous_usage, event_bytes=event_bytes)
 
 

@@ -258,7 +258,6 @@ class DataPlane:
             freed=self.waiting.freed,
             trouble=self.trouble,
             answer_bytes=self.limits.answer_bytes,
-            event_bytes=self.limits.event_bytes,
         )
         tried = await attempt(exchange, call, plan, decision, journey.hub, way)
         if tried.served is None:

@@ -197,3 +197,21 @@ def test_a_message_without_usage_gets_what_was_counted(proxy, upstream, usage):
     told = ask(served, "messages").json()
     assert told["usage"]["input_tokens"] > 0
     assert told["usage"]["greenlane"]["deployment"] == "first"
+
+
+@pytest.mark.parametrize("door", BODIES)
+def test_an_event_has_the_configured_bound_in_every_dialect(proxy, upstream, door):
+    large = streaming(chunk({"role": "assistant", "content": "x" * 900_000}), chunk({}, "stop"), DONE)
+    text = TWO.replace("policy: cheap", "limits: {{event_bytes: 4096}}\npolicy: cheap")
+    served = proxy(text.format(first=upstream(large).url, second=upstream().url))
+    assert ask(served, door, stream=True).headers["x-greenlane-deployment"] == "second"
+
+
+def test_images_in_a_stream_of_responses_have_their_own_bound(proxy, upstream):
+    image = {"type": "response.image_generation_call.partial_image", "partial_image_b64": "A" * 2_000_000}
+    end = {"type": "response.completed", "response": {"object": "response", "id": "r", "status": "completed", "output": []}}
+    answer = streaming(*[b"data: " + json.dumps(event).encode() + b"\n\n" for event in (image, end)])
+    text = TWO.replace("model: small,", "model: small, apis: [responses],")
+    served = proxy(text.format(first=upstream(answer).url, second=upstream().url))
+    got = ask(served, "responses", stream=True, tools=[{"type": "image_generation"}])
+    assert (got.headers["x-greenlane-deployment"], "response.completed" in got.text) == ("first", True)
