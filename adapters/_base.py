@@ -8,7 +8,7 @@ and upstream speak the same dialect nothing is translated: see `_passthrough.py`
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 from msgspec import Raw
@@ -47,6 +47,20 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """All generated tokens, reasoning included."""
     reasoning_tokens: int | None = None
     """Generated tokens that were reasoning; part of output_tokens."""
+
+
+MOST_TOKENS = 1_000_000_000
+"""No answer has more; what an upstream counts beyond that is no count."""
+Count = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)]
+"""Tokens on the wire, where an impossible number may fail the decoding of the usage it stands in."""
+
+
+def credible(usage: Usage) -> Usage | None:
+    """The usage, or None where one of its counts is impossible: then nobody knows, and it is counted instead."""
+    for count in (usage.input_tokens, usage.cached_tokens, usage.cache_write_tokens, usage.output_tokens, usage.reasoning_tokens):
+        if count is not None and not 0 <= count <= MOST_TOKENS:
+            return None
+    return usage
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,6 +106,10 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     api_version: str | None = None
     max_output_tokens: int | None = None
     quirks: Quirks = Quirks()
+    event_bytes: int = 1024 * 1024
+    """Most of one event of a stream."""
+    image_event_bytes: int = 8 * 1024 * 1024
+    """The same where events may hold images."""
 
 
 class Outbound(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -173,7 +173,7 @@ def with_account(body: bytes, account: bytes, otherwise: bytes | None, known: by
     if known and (at := _last(body, known)) is not None:
         return b"".join((body[:at], with_member(known, b"greenlane", account), body[at + len(known) :]))
     usage = bytes(_usage_of.decode(body).usage)
-    if usage not in (b"", b"null"):
+    if usage.startswith(b"{"):
         fresh = with_member(usage, b"greenlane", account)
         found = span(body, "usage", usage)
         if found is not None:

@@ -88,8 +88,13 @@ def fault_from(raw: bytes) -> Fault:
     """An error object (or string) as OpenAI's dialect puts it in bodies and in streams."""
     try:
         found: Any = msgspec.json.decode(raw)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         found = None
+    return fault_told(found)
+
+
+def fault_told(found: Any) -> Fault:
+    """`fault_from` for what is decoded already. Never raises."""
     if isinstance(found, str):
         return Fault(message=found[:2000])
     if not isinstance(found, dict):
@@ -241,6 +246,8 @@ class ChatStream:
             return False
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise GarbledError("an event of the stream is not JSON") from None
+        if not payload.isascii():
+            readable(payload)
         if chunk.usage is not None or chunk.error is not _NONE:
             return False
         choices = chunk.choices
@@ -274,7 +281,7 @@ class ChatStream:
             raise GarbledError("an event of the stream is not an object")
         error = chunk.get("error") or (chunk if chunk.get("object") == "error" or _complains(chunk) else None)
         if error:
-            raise FaultError(fault_from(encode(error)))
+            raise FaultError(fault_told(error))
         self.started = True
         choices = chunk.get("choices")
         for choice in choices if isinstance(choices, list) else ():
@@ -285,7 +292,7 @@ class ChatStream:
         if not isinstance(usage, dict):
             return raw
         try:
-            self.usage = usage_from(_usage_of(encode(usage))) or self.usage
+            self.usage = usage_from(msgspec.convert(usage, Counts)) or self.usage
         except msgspec.ValidationError:
             return raw
         if not choices:
@@ -321,6 +328,24 @@ def _worded(out: list[bytes]) -> bool:
     return False
 
 
+def readable(payload: bytes) -> None:
+    """Raises GarbledError for what is not UTF-8: texts that nobody needs here are not decoded, and clients fail at them."""
+    try:
+        payload.decode()
+    except UnicodeDecodeError:
+        raise GarbledError("the upstream's text is not UTF-8") from None
+
+
+def require_object(data: bytes) -> None:
+    """Raises GarbledError for an event that is no JSON object, whatever its members."""
+    try:
+        found: Any = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise GarbledError("an event of the stream is not an object")
+
+
 def _accounted(chunk: bytes, account: bytes) -> bytes:
     members = msgspec.json.decode(chunk, type=dict[str, msgspec.Raw])
     usage = with_member(bytes(members["usage"]), b"greenlane", account)
@@ -337,27 +362,32 @@ def answer_facts(body: bytes, *, capture: bool) -> tuple[Usage | None, str | Non
     return whole(body, capture=capture)[:3]
 
 
-def whole(body: bytes, *, capture: bool) -> Whole:
+def whole(body: bytes, *, capture: bool, choices: bool = False) -> Whole:
     """Usage, last finish_reason and (if asked) the text of a whole chat or text completion.
 
-    Raises FaultError where a 200 holds only an error, GarbledError where it is not such an object.
+    `choices`: it must have some, be it an empty list. Raises FaultError where a 200 holds only an error, GarbledError where it is
+    not such an object.
     """
     try:
         answer = _decode_answer(body)
     except msgspec.ValidationError:
-        return _lenient_facts(body)
+        return _lenient_facts(body, choices=choices)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise GarbledError("the answer is not JSON") from None
     if not answer.choices and bytes(answer.error) not in (b"", b"null", b"{}"):
         raise FaultError(fault_from(bytes(answer.error)))
+    if choices and answer.choices is None:
+        raise GarbledError("the answer has no choices")
     reason, text = None, []
     for choice in answer.choices or ():
         reason = choice.finish_reason or reason
         if capture:
             said = choice.message
             text.append(choice.text or "" if said is None else (said.content or "") + (said.reasoning_content or ""))
+    if not body.isascii():
+        readable(body)
     raw = bytes(answer.usage)
-    usage_object = b"" if raw == b"null" else raw
+    usage_object = raw if raw.startswith(b"{") else b""
     try:
         usage = usage_from(_usage_of(usage_object)) if usage_object else None
     except msgspec.ValidationError:
@@ -366,16 +396,21 @@ def whole(body: bytes, *, capture: bool) -> Whole:
     return Whole(usage, reason, said_bytes, usage_object, bool(bytes(answer.energy) or bytes(answer.impact)))
 
 
-def _lenient_facts(body: bytes) -> Whole:
-    found: Any = msgspec.json.decode(body)
+def _lenient_facts(body: bytes, *, choices: bool) -> Whole:
+    try:
+        found: Any = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise GarbledError("the answer is not JSON") from None
     if not isinstance(found, dict):
         raise GarbledError("the answer is not an object")
     try:
         usage = usage_from(msgspec.convert(found.get("usage"), Counts | None))
     except msgspec.ValidationError:
         usage = None
-    choices = found.get("choices")
-    reasons = [choice.get("finish_reason") for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
+    said = found.get("choices")
+    if choices and not isinstance(said, list):
+        raise GarbledError("the answer has no choices")
+    reasons = [choice.get("finish_reason") for choice in said if isinstance(choice, dict)] if isinstance(said, list) else []
     reason = next((reason for reason in reversed(reasons) if isinstance(reason, str)), None)
-    raw = encode(found["usage"]) if found.get("usage") is not None else b""
+    raw = encode(found["usage"]) if isinstance(found.get("usage"), dict) else b""
     return Whole(usage, reason, b"", raw, reports="energy" in found or "impact" in found)

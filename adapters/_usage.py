@@ -4,36 +4,36 @@ from __future__ import annotations
 
 import msgspec
 
-from adapters._base import Json, Usage
+from adapters._base import Count, Json, Usage
 
 
 class _Prompt(msgspec.Struct):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
+    cached_tokens: Count | None = None
+    cache_write_tokens: Count | None = None
     """OpenAI and OpenRouter."""
-    created_cache_tokens: int | None = None
+    created_cache_tokens: Count | None = None
     """vLLM (`PromptTokenUsageInfo`) and hosts that run it."""
-    cache_creation_input_tokens: int | None = None
+    cache_creation_input_tokens: Count | None = None
     """Alibaba's Model Studio, for explicit caches."""
 
 
 class _Completion(msgspec.Struct):
-    reasoning_tokens: int | None = None
+    reasoning_tokens: Count | None = None
 
 
 class Counts(msgspec.Struct):
     """The object on the wire."""
 
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    total_tokens: int | None = None
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
+    total_tokens: Count | None = None
     prompt_tokens_details: _Prompt | None = None
     completion_tokens_details: _Completion | None = None
-    prompt_cache_hit_tokens: int | None = None
+    prompt_cache_hit_tokens: Count | None = None
     """DeepSeek."""
-    cached_tokens: int | None = None
+    cached_tokens: Count | None = None
     """Moonshot."""
-    reasoning_tokens: int | None = None
+    reasoning_tokens: Count | None = None
     """SGLang."""
 
 

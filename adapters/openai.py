@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
 from adapters import _call_ids
 from adapters._base import Completion, Fault, GarbledError, Headers, Json, Outbound, Quirks, Reader, Support, Target, Usage
 from adapters._json import View, edited, encode, tree
-from adapters._passthrough import ChatStream, answer_facts, fault_from
+from adapters._passthrough import ChatStream, answer_facts, fault_told
 from adapters._sse import Events
 
 PATHS = {
@@ -48,8 +48,45 @@ RESPONSES_ID_CHARACTERS = 64
 USER_CHARACTERS = 64
 """Most that OpenAI takes in `user` (OpenRouter, Zhipu and others 128). Anthropic takes 256, and Claude Code's has about 150
 (looplj/axonhub#1669, maximhq/bifrost#1000): a longer one of a translated request is sent as its digest."""
+MOST_CALLS = 4096
+MOST_CHOICES = 1024
+"""Indices beyond are refused: translators keep something for each."""
 _EXTENSIONS = ("thinking_blocks", "is_error", "cache_control", "extra_content")
 _ALL = frozenset({"tools", "image", "audio", "document", "json_schema", "json_object", "logprobs", "n", "reasoning", "embeddings"})
+
+
+class _Function(msgspec.Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _Call(msgspec.Struct):
+    index: Annotated[int, msgspec.Meta(ge=0, le=MOST_CALLS)] | None = None
+    id: str | None = None
+    function: _Function | None = None
+
+
+class _Said(msgspec.Struct):
+    content: str | None = None
+    reasoning_content: str | None = None
+    refusal: str | None = None
+    tool_calls: list[_Call] | None = None
+
+
+class _Choice(msgspec.Struct):
+    index: Annotated[int, msgspec.Meta(ge=0, le=MOST_CHOICES)] | None = None
+    message: _Said | None = None
+    delta: _Said | None = None
+    finish_reason: str | None = None
+
+
+class _Completion(msgspec.Struct):
+    """What the translators rely on, in a whole answer and in a chunk."""
+
+    choices: list[_Choice] | None = None
+
+
+_check = msgspec.json.Decoder(_Completion).decode
 
 
 class OpenAI:
@@ -114,6 +151,7 @@ class OpenAI:
 
     def completion(self, body: bytes) -> Completion:
         usage, reason, _ = answer_facts(body, capture=False)
+        _translatable(body)
         answer = tree(body)
         if not isinstance(answer.get("choices"), list):
             raise GarbledError("the answer has no choices")
@@ -121,8 +159,8 @@ class OpenAI:
             _readable_reasoning(choice.get("message"))
         return Completion(body=answer, usage=usage, finish_reason=reason)
 
-    def reader(self, target: Target) -> Reader:  # noqa: ARG002 - the same for every target
-        return ChatReader()
+    def reader(self, target: Target) -> Reader:
+        return ChatReader(target.event_bytes)
 
     def fault(self, status: int, body: bytes) -> Fault:
         return fault_of_body(status, body)
@@ -131,9 +169,9 @@ class OpenAI:
 class ChatReader:
     """Hub chunks of an OpenAI stream, for a client of another dialect."""
 
-    def __init__(self) -> None:
-        self._stream = ChatStream(wants_usage=False, capture=False)
-        self._events = Events()
+    def __init__(self, event_bytes: int) -> None:
+        self._stream = ChatStream(wants_usage=False, capture=False, event_bytes=event_bytes)
+        self._events = Events(event_bytes)
 
     @property
     def usage(self) -> Usage | None:
@@ -161,11 +199,21 @@ class ChatReader:
         found = []
         for event in self._events.feed(forwarded):
             if event.data is not None:
+                _translatable(event.data)
                 chunk = msgspec.json.decode(event.data)
                 for choice in chunk.get("choices") or ():
                     _readable_reasoning(choice.get("delta"))
                 found.append(chunk)
         return found
+
+
+def _translatable(data: bytes) -> None:
+    """Raises GarbledError where a member that translators read has another type than the dialect gives it."""
+    try:
+        _check(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        where = str(error).rpartition(" - at ")[2] if isinstance(error, msgspec.ValidationError) else "the whole"
+        raise GarbledError(f"not a chat completion at {where}") from None
 
 
 def fault_of_body(status: int, body: bytes) -> Fault:
@@ -186,9 +234,9 @@ def _fault_told(status: int, body: bytes) -> Fault:
         found = found[0]
     if isinstance(found, dict):
         if found.get("error"):
-            return fault_from(encode(found["error"]))
+            return fault_told(found["error"])
         if isinstance(found.get("message"), str):
-            return fault_from(encode(found))
+            return fault_told(found)
         if found.get("detail"):
             return _validation_fault(found["detail"])
     return Fault(message=f"The upstream answered with status {status}.", status=status)
@@ -198,8 +246,10 @@ def _validation_fault(detail: Any) -> Fault:
     """FastAPI's form (`{"detail": [{loc, msg}]}` or a text), which several engines answer with."""
     if isinstance(detail, list) and detail and isinstance(detail[0], dict):
         first = detail[0]
-        where = ".".join(str(part) for part in first.get("loc", ()) if part != "body")
-        return Fault(message=str(first.get("msg", "The request is not valid."))[:2000], type="invalid_request_error", param=where or None)
+        loc, said = first.get("loc"), first.get("msg")
+        where = ".".join(str(part) for part in loc if part != "body")[:200] if isinstance(loc, list) else ""
+        message = said[:2000] if isinstance(said, str) else "The request is not valid."
+        return Fault(message=message, type="invalid_request_error", param=where or None)
     return Fault(message=str(detail)[:2000], type="invalid_request_error")
 
 

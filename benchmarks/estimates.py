@@ -21,6 +21,7 @@ from proxy.dataplane.ask import read
 from proxy.dataplane.candidates import candidates
 from proxy.dataplane.operations import OPERATIONS
 from proxy.dataplane.peer import peers
+from proxy.runtime import compiled
 from proxy.snapshot import Snapshot
 from proxy.telemetry.metrics import Metrics
 

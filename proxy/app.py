@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import ipaddress
 import os
 import signal
 import sys
@@ -22,6 +21,7 @@ from litestar.exceptions import HTTPException
 
 from proxy import __version__
 from proxy.configuration import ConfigurationError, Problem, load
+from proxy.configuration.checking import is_loopback
 from proxy.configuration.discovery import Found, discover
 from proxy.configuration.embedded import embedded
 from proxy.controlplane.errors import on_anything, on_http, on_refusal
@@ -31,6 +31,7 @@ from proxy.controlplane.models import Models
 from proxy.errors import Refusal
 from proxy.runtime import Runtime
 from proxy.server import protocol_class
+from proxy.store.spool_file import SpoolUnusableError
 from proxy.sweep import Sweep
 from proxy.telemetry import logs
 
@@ -54,7 +55,10 @@ def serve(
         problem = Problem(path="server.host", message=f"without keys the proxy listens on loopback only, not on {server.host}")
         raise ConfigurationError([problem], config_path or "embedded fleet")
     logs.configure(config.logs.level)
-    runtime = Runtime(config, None if config_path is None else Path(config_path))
+    try:
+        runtime = Runtime(config, None if config_path is None else Path(config_path))
+    except SpoolUnusableError as error:
+        raise ConfigurationError([Problem(path="ledger.spool_file", message=str(error))], config_path or "embedded fleet") from None
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(runtime, vendors=vendors))
 
@@ -75,14 +79,6 @@ async def _serve(runtime: Runtime, *, vendors: bool) -> None:
         task.cancel()
     await asyncio.gather(*background, return_exceptions=True)
     await runtime.stop()
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def made_server(runtime: Runtime) -> _Server:

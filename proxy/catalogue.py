@@ -105,6 +105,8 @@ def _served(name: str, order: int, config: Config, adapter: Adapter, facts: tupl
             api_version=settings.api_version,
             max_output_tokens=settings.max_output_tokens,
             quirks=quirks,
+            event_bytes=config.limits.event_bytes,
+            image_event_bytes=config.limits.image_event_bytes,
         ),
         headers=_headers(settings, adapter, key),
         secret=key,

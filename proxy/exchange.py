@@ -65,7 +65,8 @@ class Exchange:
     parts: list[bytes]
     """Of the body that is being read."""
     size = 0
-    complete = started = ended = gone = chunked = False
+    complete = started = ended = gone = chunked = cut = False
+    """`cut`: the process ends, and so does this, whatever is under way."""
     keep_alive = True
     state: Any = None
     notes: Any = None

@@ -15,7 +15,8 @@ import msgspec
 from carbon.sources.static import Static
 from proxy.catalogue import Secrets, snapshot
 from proxy.config import Config, Deployment
-from proxy.configuration import ConfigurationError, SecretError, load, version
+from proxy.configuration import ConfigurationError, Problem, SecretError, load, version
+from proxy.configuration.checking import is_loopback
 from proxy.configuration.credentials import resolve_all
 from proxy.dataplane.budget import Spent, period_start
 from proxy.dataplane.endpoint import Around, DataPlane
@@ -49,6 +50,8 @@ class Runtime:
     def __init__(self, config: Config, path: Path | None) -> None:
         self.config = config
         self.path = path
+        self._host = config.server.host
+        """Where it listens, whatever a later file says."""
         self.metrics = Metrics()
         self.request_log = RequestLog(enabled=config.logs.requests)
         self.spool = claim(config.ledger.spool_file, config.ledger.spool_bytes)
@@ -100,8 +103,8 @@ class Runtime:
         peer = self.plane.peers.get(deployment)
         return peer is not None and peer.breaker.closed
 
-    async def written(self) -> None:
-        await self.worker.flush(1.0)
+    async def written(self) -> bool:
+        return await self.worker.flush(1.0)
 
     def swap(self, config: Config) -> None:
         """Takes a new configuration into force. Raises what `compiled` raises; then the old one stays."""
@@ -124,12 +127,23 @@ class Runtime:
         if self.path is None:
             return False
         try:
-            self.swap(load(self.path))
+            config = load(self.path)
+            self._require_servable(config)
+            self.swap(config)
         except (ConfigurationError, SecretError, ValueError) as error:
             log.error("the configuration was not reloaded, the last good one stays: %s", error)
             return False
         log.info("configuration %s is in force", self.plane.snapshot.version)
         return True
+
+    def _require_servable(self, config: Config) -> None:
+        """Raises ConfigurationError for a file that is valid and must still not come into force."""
+        if not config.deployments and self.config.deployments:
+            # an editor empties a file before it writes it
+            raise ConfigurationError([Problem(path="deployments", message="there are none: the file may not be whole yet")], str(self.path))
+        if not config.keys and not is_loopback(self._host):
+            message = f"without keys the proxy listens on loopback only, and it listens on {self._host}"
+            raise ConfigurationError([Problem(path="keys", message=message)], str(self.path))
 
     async def _look(self, response_id: str, team: str | None) -> str | None:
         """The ledger's word on who made a response. Raises OSError where it cannot be asked."""

@@ -105,10 +105,12 @@ class Connection(asyncio.Protocol):
         self.lines: list[tuple[bytes, bytes]] = []
         self.head_bytes = 0
         self.in_head = True
+        self.framed_bytes = 0
+        """Read of a chunked body, where it comes in more than one piece."""
         self.quiet_since_s = perf_counter()
         self.closing = False
         self.read_paused = False
-        self.cut: Cut | None = None
+        self.unmet: Cut | None = None
         """Of the read that is being parsed, where it holds one request with a head not met before."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -167,8 +169,11 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError:
             self._reject(Refusal(400, None, "This is not valid HTTP."))
         else:
-            if self.in_head and self.head_bytes > self.limits.header_bytes + self.limits.request_line_bytes:
-                self._reject(Refusal(431, "headers_too_large", "The headers are too large."))
+            if self.in_head:
+                if self.head_bytes > self.limits.header_bytes + self.limits.request_line_bytes:
+                    self._reject(Refusal(431, "headers_too_large", "The headers are too large."))
+            elif self.incoming is not None and b"transfer-encoding" in self.incoming.fields:
+                self._bound_framing(self.incoming, len(data))
 
     def _met_before(self, data: bytes) -> bool:
         """Serves a request whose head is known; else notes what the parser's reading of it may be kept under."""
@@ -177,14 +182,14 @@ class Connection(asyncio.Protocol):
             return False
         head = self.heads.get(found.digest)
         if head is None or found.body_bytes > self.limits.body_bytes:
-            self.cut = found
+            self.unmet = found
             return False
         exchange = Exchange(self)
         exchange.method, exchange.version = head.method, head.version
         exchange.path, exchange.query, exchange.fields, exchange.state = head.path, head.query, head.fields, head.state
         if not self.gateway.admit_again(exchange, head.notes):
             self.heads.forget()
-            self.cut = found
+            self.unmet = found
             return False
         exchange.body = data[found.body_at :]
         exchange.complete = True
@@ -194,7 +199,7 @@ class Connection(asyncio.Protocol):
 
     def _keep_head(self, exchange: Exchange) -> None:
         """Keeps the head of a request that was let in, if the parser and `cut` understood it alike."""
-        found, self.cut = self.cut, None
+        found, self.unmet = self.unmet, None
         let_in = exchange.state is not None and exchange.refusal is None and exchange.method == b"POST"
         if found is None or not let_in or not exchange.keep_alive or not plain(found, exchange.fields, len(exchange.headers)):
             return
@@ -280,7 +285,7 @@ class Connection(asyncio.Protocol):
         self.incoming = None
         self.in_head = True
         self.head_bytes = 0
-        if self.cut is not None:
+        if self.unmet is not None:
             self._keep_head(exchange)
         if self.current is None:
             self._begin(exchange)
@@ -313,6 +318,10 @@ class Connection(asyncio.Protocol):
         if b"host" not in fields and exchange.version == b"1.1":
             raise Refusal(400, None, "A request needs exactly one Host header.")
         length, coding = fields.get(b"content-length"), fields.get(b"transfer-encoding")
+        if coding is not None:
+            self.framed_bytes = 0
+            # trailers are thrown away: they must not become headers
+            self.lines = []
         if coding is not None and (length is not None or exchange.version == b"1.0" or coding.lower().strip() != b"chunked"):
             raise Refusal(400, None, "Transfer-Encoding may only be `chunked`, in HTTP/1.1 and without Content-Length.")
         if length is not None:
@@ -326,6 +335,12 @@ class Connection(asyncio.Protocol):
         if expect.lower() != b"100-continue":
             raise Refusal(417, None, "Only Expect: 100-continue is known.")
         return True
+
+    def _bound_framing(self, exchange: Exchange, read_bytes: int) -> None:
+        """Chunk sizes, extensions and trailers have no bound of their own: sixteen bytes for each of the body are plenty."""
+        self.framed_bytes += read_bytes
+        if self.framed_bytes > self.limits.header_bytes + 16 * exchange.size:
+            self._reject(Refusal(400, None, "The chunked body has too much framing."))
 
     def _once(self, exchange: Exchange) -> None:
         """Refuses a second line of what may stand only once."""
@@ -447,6 +462,15 @@ class Connection(asyncio.Protocol):
             self.current.keep_alive = False
             if self.cycle is not None:
                 self.cycle.keep_alive = False
+
+    def cut(self) -> None:
+        """The process ends: what is being answered ends now, as well as it can."""
+        self.closing = True
+        self.waiting.clear()
+        exchange = self.current
+        if exchange is not None and exchange.on_gone is not None:
+            exchange.cut, exchange.keep_alive = True, False
+            exchange.on_gone()
 
     def sweep(self, now_s: float) -> None:
         """Ends what is too slow: headers, a body that stalls, a connection that idles."""

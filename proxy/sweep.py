@@ -9,12 +9,23 @@ from typing import ClassVar, Protocol
 SWEEP_S = 0.5
 CUT_TURNS = 100
 """Turns of the loop that aborted connections may take to say so."""
+FAREWELL_S = 0.1
+"""For the last bytes to connections that are cut."""
 
 
 class Swept(Protocol):
     """A client connection, as the sweep sees it."""
 
+    @property
+    def current(self) -> object | None:
+        """What is being answered."""
+        ...
+
     def abort(self) -> None: ...
+
+    def cut(self) -> None:
+        """The process ends: what is being answered ends now, as well as it can."""
+        ...
 
     def sweep(self, now_s: float) -> None:
         """Ends what is too slow: headers, a body that stalls, a connection that idles."""
@@ -48,7 +59,14 @@ class Sweep:
         self.connections.discard(connection)
 
     async def cut(self) -> None:
-        """Drops every connection, so that what is still under way ends and is settled, and waits until it is."""
+        """Ends what is still under way, so that its client is told and it is settled; then drops every connection."""
+        for connection in list(self.connections):
+            connection.cut()
+        for _ in range(CUT_TURNS):
+            if not any(connection.current for connection in self.connections):
+                break
+            await asyncio.sleep(0)
+        await asyncio.sleep(FAREWELL_S if self.connections else 0)
         for connection in list(self.connections):
             connection.abort()
         for _ in range(CUT_TURNS):

@@ -51,8 +51,8 @@ class Anthropic:
     def completion(self, body: bytes) -> Completion:
         return completion_of(body)
 
-    def reader(self, target: Target) -> Reader:  # noqa: ARG002 - the same for every target
-        return MessagesReader()
+    def reader(self, target: Target) -> Reader:
+        return MessagesReader(target.event_bytes)
 
     def json_by_words(self, chat: Json, target: Target) -> bool:
         return json_by_words(chat, target)

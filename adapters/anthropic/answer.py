@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from adapters._base import Completion, Fault, FaultError, GarbledError, Json, Usage
+from adapters._base import Completion, Fault, FaultError, GarbledError, Json, Usage, credible
 from adapters._json import encode
 from adapters._order import placed
 from adapters._usage import hub_usage
@@ -142,13 +142,14 @@ def usage_of(counts: Counts) -> Usage | None:
     if counts.input_tokens is None and counts.output_tokens is None:
         return None
     parts = (counts.input_tokens, counts.cache_read_input_tokens, counts.cache_creation_input_tokens)
-    return Usage(
+    usage = Usage(
         input_tokens=None if counts.input_tokens is None else sum(part or 0 for part in parts),
         cached_tokens=counts.cache_read_input_tokens,
         cache_write_tokens=counts.cache_creation_input_tokens,
         output_tokens=counts.output_tokens,
         reasoning_tokens=None if counts.output_tokens_details is None else counts.output_tokens_details.thinking_tokens,
     )
+    return credible(usage)
 
 
 def arguments_of(given: Any) -> str:
@@ -185,8 +186,9 @@ def fault_of_body(status: int, body: bytes) -> Fault:
     if isinstance(error, dict) and isinstance(error.get("type"), str):
         fault = fault_of(error)
         meaning = ERRORS.get(error["type"])
-        # a type this table does not know, or whose side (client's, server's) is not the status's, is told with the answer's own status
-        if meaning is None or (meaning.status < 500) != (status < 500):
+        # a type this table does not know, that says nothing, or whose side (client's, server's) is not the status's, is told with the
+        # answer's own status
+        if meaning is None or error["type"] == "api_error" or (meaning.status < 500) != (status < 500):
             return msgspec.structs.replace(fault, type=_type_of(status), code=fault.code if meaning is None else None, status=status)
         return fault
     return Fault(message=f"The upstream answered with status {status}.", type=_type_of(status), status=status)

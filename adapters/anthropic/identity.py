@@ -10,8 +10,9 @@ from typing import Any
 
 import msgspec
 
-from adapters._base import Fault, FaultError, GarbledError, Usage
+from adapters._base import Fault, FaultError, GarbledError, Usage, credible
 from adapters._json import with_account
+from adapters._passthrough import readable, require_object
 from adapters._sse import EVENT_BYTES, Event, Events, block
 from adapters.anthropic.door_answer import error_of
 
@@ -182,9 +183,12 @@ class MessagesStream:
         try:
             event = _decode(data)
         except msgspec.ValidationError:
+            require_object(data)
             return ""
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise GarbledError("an event of the stream is not JSON") from None
+        if not data.isascii():
+            readable(data)
         match event.type:
             case "message_start":
                 if event.message is not None and event.message.usage is not None:
@@ -225,10 +229,11 @@ class MessagesStream:
             self.text += text.encode("utf-8", "replace")
 
 
-def messages_reply(body: bytes, account: bytes | None) -> tuple[bytes, Usage | None, str | None]:
+def messages_reply(body: bytes, account: bytes | None, otherwise: bytes | None = None) -> tuple[bytes, Usage | None, str | None]:
     """A whole answer with `usage.greenlane` put in, its usage, and why it ended in hub words.
 
-    Raises FaultError where a 200 holds an error object, GarbledError where it holds no message.
+    `otherwise`: the usage object of an answer that has none. Raises FaultError where a 200 holds an error object, GarbledError
+    where it holds no message.
     """
     try:
         answer = _decode_message(body)
@@ -238,22 +243,25 @@ def messages_reply(body: bytes, account: bytes | None) -> tuple[bytes, Usage | N
         raise FaultError(_fault(answer.error))
     if answer.type != "message":
         raise GarbledError("the answer is not a message object")
+    if not body.isascii():
+        readable(body)
     usage = None if answer.usage is None else _usage(answer.usage)
     reason = None if answer.stop_reason is None else _REASONS.get(answer.stop_reason, "stop")
-    return (body if account is None else with_account(body, account, None)), usage, reason
+    return (body if account is None else with_account(body, account, otherwise)), usage, reason
 
 
 def _usage(found: _Usage) -> Usage | None:
     if found.input_tokens is None and found.output_tokens is None:
         return None
     parts = (found.input_tokens, found.cache_read_input_tokens, found.cache_creation_input_tokens)
-    return Usage(
+    usage = Usage(
         input_tokens=None if found.input_tokens is None else sum(part or 0 for part in parts),
         cached_tokens=found.cache_read_input_tokens,
         cache_write_tokens=found.cache_creation_input_tokens,
         output_tokens=found.output_tokens,
         reasoning_tokens=None if found.output_tokens_details is None else found.output_tokens_details.thinking_tokens,
     )
+    return credible(usage)
 
 
 def _fault(error: Any) -> Fault:

@@ -11,7 +11,7 @@ import msgspec
 
 from adapters._base import FaultError, GarbledError, Json, Usage
 from adapters._order import placed
-from adapters._sse import Event, Events
+from adapters._sse import EVENT_BYTES, Event, Events
 from adapters.anthropic.answer import Counts, StopDetails, arguments_of, completion_id, fault_of, reason_of, usage_of
 
 
@@ -63,8 +63,8 @@ _decode = msgspec.json.Decoder(_Wire).decode
 class MessagesReader:
     """A `Reader` of the Messages API. The reason to stop goes out when it comes; `ended` only at message_stop."""
 
-    def __init__(self) -> None:
-        self._events = Events()
+    def __init__(self, event_bytes: int = EVENT_BYTES) -> None:
+        self._events = Events(event_bytes)
         self._head: Json = {}
         self._blocks: dict[int, _Block] = {}
         self._counts = Counts()

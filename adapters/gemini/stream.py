@@ -7,7 +7,7 @@ every one, so it is told when nothing more can come: at the clean end of the bod
 from __future__ import annotations
 
 from adapters._base import FaultError, GarbledError, Json, Target, Usage
-from adapters._sse import EVENT_BYTES, Event, Events
+from adapters._sse import Event, Events
 from adapters.gemini.models import bare
 from adapters.gemini.wire import (
     Candidate,
@@ -22,8 +22,6 @@ from adapters.gemini.wire import (
     seed_of,
     usage_of,
 )
-
-_IMAGE_BYTES = 8 * EVENT_BYTES
 
 
 class _Choice:
@@ -44,7 +42,7 @@ class GeminiReader:
 
     def __init__(self, target: Target) -> None:
         named = bare(target.upstream_model)
-        self._events = Events(_IMAGE_BYTES if "image" in named else EVENT_BYTES)
+        self._events = Events(target.image_event_bytes if "image" in named else target.event_bytes)
         self._head: Json = {"id": "", "object": "chat.completion.chunk", "created": 0, "model": named}
         self._seed = b""
         self._choices: dict[int, _Choice] = {}

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from adapters._base import Fault, FaultError, GarbledError, Json, Usage
+from adapters._base import Fault, FaultError, GarbledError, Json, Usage, credible
 from adapters._json import encode
 from adapters.gemini.faults import fault_of
 from adapters.gemini.signatures import call_id, derived_id
@@ -226,12 +226,13 @@ def usage_of(counts: Counts | None) -> Usage | None:
     output = None if said is None and thought is None else (said or 0) + (thought or 0)
     if output is None and given is not None and counts.total_token_count is not None:
         output = max(0, counts.total_token_count - given)
-    return Usage(
+    usage = Usage(
         input_tokens=given,
         cached_tokens=counts.cached_content_token_count,
         output_tokens=output,
         reasoning_tokens=thought,
     )
+    return credible(usage)
 
 
 def logprobs_of(found: Logprobs | None) -> Json | None:

@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from adapters._base import Fault, FaultError, GarbledError, Usage
+from adapters._base import Fault, FaultError, GarbledError, Usage, credible
 from adapters._json import View, edited, encode, with_account
-from adapters._passthrough import fault_from
+from adapters._passthrough import fault_told, readable, require_object
 from adapters._sse import EVENT_BYTES, Event, Events, block
 from adapters.responses.answer import error_body
 
@@ -152,11 +152,14 @@ class ResponsesStream:
         try:
             event = _decode(data)
         except msgspec.ValidationError:
+            require_object(data)
             return
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             if data == b"[DONE]":  # not of this API, but hosts that imitate it send it
                 return
             raise GarbledError("an event of the stream is not JSON") from None
+        if not data.isascii():
+            readable(data)
         if event.sequence_number is not None:
             self._number = event.sequence_number
         kind = event.type
@@ -190,8 +193,10 @@ def responses_reply(body: bytes, account: bytes | None) -> tuple[bytes, Usage | 
         raise GarbledError("the answer is not a response object")
     if response.object != "response":
         if response.error:
-            raise FaultError(fault_from(encode(response.error)))
+            raise FaultError(fault_told(response.error))
         raise GarbledError("the answer is not a response object")
+    if not body.isascii():
+        readable(body)
     told = body if account is None else with_account(body, account, None)
     return told, _usage(response.usage), _reason(response)
 
@@ -217,13 +222,14 @@ def _usage(found: _Usage | None) -> Usage | None:
     if found is None or (found.input_tokens is None and found.output_tokens is None):
         return None
     read, written = found.input_tokens_details, found.output_tokens_details
-    return Usage(
+    usage = Usage(
         input_tokens=found.input_tokens,
         cached_tokens=None if read is None else read.cached_tokens,
         cache_write_tokens=None if read is None else read.cache_write_tokens,
         output_tokens=found.output_tokens,
         reasoning_tokens=None if written is None else written.reasoning_tokens,
     )
+    return credible(usage)
 
 
 def _fault(data: bytes, raw: msgspec.Raw) -> Fault:
@@ -233,7 +239,7 @@ def _fault(data: bytes, raw: msgspec.Raw) -> Fault:
     if found is None:
         event: dict[str, Any] = msgspec.json.decode(data)
         found = event["error"] if isinstance(event.get("error"), dict) else {**event, "type": "upstream_error"}
-    fault = fault_from(encode(found))
+    fault = fault_told(found)
     return fault if fault.status is not None else msgspec.structs.replace(fault, status=_STATUS.get(fault.code or "", 500))
 
 

@@ -205,12 +205,13 @@ def _server(config: Config) -> Iterator[Finding]:
     for index, origin in enumerate(server.cors.origins):
         if origin != "*" and not re.fullmatch(r"https?://[^/?#@\s]+", origin):
             yield Finding(("server", "cors", "origins", index), "an origin is written https://HOST[:PORT], without a path, or *")
-    if not config.keys and not _loopback(server.host):
+    if not config.keys and not is_loopback(server.host):
         message = "without keys anybody who reaches this address could spend your money; only loopback is served then"
         yield Finding(("server", "host"), message, warning=True)
 
 
-def _loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -23,8 +23,12 @@ def body(message: str, status: int, code: str | None, param: str | None = None) 
 
 
 def on_refusal(_: Request[Any, Any, Any], refusal: Refusal) -> Response[dict[str, Any]]:
+    lines = (line.partition(": ") for line in refusal.headers.decode("ascii").split("\r\n") if line)
     return Response(
-        body(refusal.message, refusal.status, refusal.code, refusal.param), status_code=refusal.status, media_type="application/json"
+        body(refusal.message, refusal.status, refusal.code, refusal.param),
+        status_code=refusal.status,
+        headers={name: value for name, _, value in lines},
+        media_type="application/json",
     )
 
 

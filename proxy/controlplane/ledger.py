@@ -16,6 +16,12 @@ from proxy.records import Entry
 from proxy.store.ledger import StoreUnavailableError
 from proxy.store.usage import GroupBy, UsageQuery
 
+_LATER = b"retry-after: 5\r\n"
+
+
+def _unreadable() -> Refusal:
+    return Refusal(503, "unavailable", "The ledger's store cannot be read at the moment.", headers=_LATER)
+
 
 class Entries(Controller):
     """A key reads its own team's entries only."""
@@ -29,12 +35,14 @@ class Entries(Controller):
         plane: Plane = request.app.state.plane
         team = grant_of(request).team
         try:
-            found = await plane.ledger.get(entry_id, team)
+            found, written = await plane.ledger.get(entry_id, team), True
             if found is None:
-                await plane.written()
+                written = await plane.written()
                 found = await plane.ledger.get(entry_id, team)
         except StoreUnavailableError:
-            raise Refusal(503, "unavailable", "The ledger's store cannot be read at the moment.") from None
+            raise _unreadable() from None
+        if found is None and not written:
+            raise Refusal(503, "unavailable", "The entry may not be in the ledger's store yet.", headers=_LATER)
         if found is None:
             raise Refusal(404, "not_found", "There is no such entry, or it is another team's.")
         return shown(found)
@@ -54,7 +62,7 @@ class Entries(Controller):
             await plane.written()
             rows = await plane.ledger.usage(asked)
         except StoreUnavailableError:
-            raise Refusal(503, "unavailable", "The ledger's store cannot be read at the moment.") from None
+            raise _unreadable() from None
         return {"object": "list", "group_by": group_by, "from": query.get("from"), "to": query.get("to"), "data": rows}
 
 

@@ -25,6 +25,6 @@ class Plane(Protocol):
         """Whether a deployment's breaker is closed."""
         ...
 
-    async def written(self) -> None:
-        """Returns when every entry kept so far is in the store, or after a second."""
+    async def written(self) -> bool:
+        """True when every entry kept so far is in the store; False when that took longer than a second."""
         ...

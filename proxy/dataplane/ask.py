@@ -141,8 +141,8 @@ def _object(body: bytes, content_type: bytes, bounds: Bounds) -> View:
 
 
 def _is_json(content_type: bytes) -> bool:
-    """Whether a body of that type is read as JSON; without a type, and as plain text, it is."""
-    known = content_type.lower().startswith((b"application/json", b"text/json", b"text/plain"))
+    """Whether a body of that type is read as JSON; without a type it is."""
+    known = content_type.lower().startswith((b"application/json", b"text/json"))
     return known or not content_type or b"+json" in content_type
 
 

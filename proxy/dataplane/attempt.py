@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from time import perf_counter
 
@@ -18,6 +19,7 @@ from proxy.exchange import Exchange
 from proxy.records import Attempt
 from proxy.snapshot import Plan, Served
 
+log = logging.getLogger("greenlane.attempt")
 TO_THE_CLIENT = frozenset({400, 404, 405, 406, 409, 411, 412, 413, 414, 415, 416, 417, 422, 431, 451})
 """Answers of an upstream that concern the request itself: another deployment would say the same."""
 ACCOUNT = frozenset({401, 402, 403})
@@ -88,7 +90,7 @@ async def attempt(journey: Journey, way: Way) -> Tried:
             continue
         try:
             out = outbound(call, served, journey.hub)
-            events = stream(call, served, journey.hub, way.event_bytes, capture=peer.usage_missing) if journey.events else None
+            events = stream(call, served, journey.hub, capture=peer.usage_missing) if journey.events else None
             relay = _send(journey, (served, peer, out), events, way, len(attempts) + 1)
             ignored = out.ignored
             del out  # its copy of the body would live as long as the answer takes: 2 to 4 KB of an open stream
@@ -103,14 +105,12 @@ async def attempt(journey: Journey, way: Way) -> Tried:
             result = await relay
         finally:
             peer.inflight -= 1
-            way.freed(served.name)
-        facts = None
-        if result.kind == "status":
-            result = _understood(served, result)
-        if result.ending == "whole":
-            result, facts = _read(call, served, peer, result)
+            way.freed(peer)
+        result, facts = _read(call, served, peer, result)
         attempts.append(Attempt(deployment=served.name, status=result.status, kind=result.kind, seconds_s=perf_counter() - now_s))
         _judge(peer, result, way)
+        if len(attempts) > 1:
+            _absolve(attempts, way)
         if peer.troubled:
             way.trouble.add(peer.name)
         elif way.trouble:
@@ -127,7 +127,7 @@ async def attempt(journey: Journey, way: Way) -> Tried:
             events=relay.events,
             facts=facts,
         )
-        if not _may_go_on(result):
+        if exchange.cut or not _may_go_on(result):
             return last
     if last is not None:
         return last
@@ -142,12 +142,11 @@ class Way(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     commit: Commit
     failed: Callable[[Peer, str], None]
     """Counts a failed attempt by its kind."""
-    freed: Callable[[str], None]
+    freed: Callable[[Peer], None]
     """A place became free: whoever queues may look again."""
     trouble: set[str]
     """Names of the deployments that are down or full, kept up to date."""
     answer_bytes: int
-    event_bytes: int
 
 
 def _send(journey: Journey, to: tuple[Served, Peer, Outbound], events: Stream | None, way: Way, number: int) -> Relay:
@@ -162,7 +161,15 @@ def _send(journey: Journey, to: tuple[Served, Peer, Outbound], events: Stream | 
 
 
 def _read(call: Call, served: Served, peer: Peer, result: Result) -> tuple[Result, Facts | None]:
-    """A whole answer understood; one that cannot be is a failure, and another deployment may do better."""
+    """An answer understood: an error by what its dialect says of it (some tell a wrong key as 400), a whole one by its facts.
+
+    A whole one that cannot be read is a failure, and another deployment may do better.
+    """
+    if result.kind == "status":
+        fault = served.adapter.fault(result.status or 502, result.body)
+        return msgspec.structs.replace(result, fault=fault, status=fault.status or result.status), None
+    if result.ending != "whole":
+        return result, None
     try:
         return result, read_answer(call, served, result.body, capture=peer.usage_missing)
     except FaultError as error:
@@ -170,19 +177,18 @@ def _read(call: Call, served: Served, peer: Peer, result: Result) -> tuple[Resul
     except GarbledError as error:
         fault = Fault(message=f"The upstream's answer could not be read: {error}.", code="upstream_error")
         return msgspec.structs.replace(result, ending="failed", kind="garbled", fault=fault), None
-
-
-def _understood(served: Served, result: Result) -> Result:
-    """An error answer with what its dialect says of it: some tell a wrong key as 400."""
-    fault = served.adapter.fault(result.status or 502, result.body)
-    return msgspec.structs.replace(result, fault=fault, status=fault.status or result.status)
+    except Exception:
+        # an upstream may answer anything; what no reader thought of must not cost the client its other deployments
+        log.exception("an answer's reader failed (%s)", served.name)
+        fault = Fault(message="The upstream's answer could not be read.", code="upstream_error")
+        return msgspec.structs.replace(result, ending="failed", kind="garbled", fault=fault), None
 
 
 def _judge(peer: Peer, result: Result, way: Way) -> None:
     """What the breaker and the metrics learn."""
-    if result.ending == "gone":
+    if result.ending == "gone" or result.kind == "stopped":
         return
-    if result.kind == "ok" or (result.kind == "status" and result.status in TO_THE_CLIENT | {429}):
+    if result.kind == "ok" or _told_status(result) in TO_THE_CLIENT | {429}:
         peer.breaker.succeeded()
     else:
         peer.breaker.failed(perf_counter())
@@ -190,9 +196,28 @@ def _judge(peer: Peer, result: Result, way: Way) -> None:
         way.failed(peer, f"status_{result.status}" if result.kind == "status" else result.kind)
 
 
+def _absolve(attempts: list[Attempt], way: Way) -> None:
+    """Engines answer 500 to members they did not foresee: where every deployment says so the request is at fault, not they."""
+    last = attempts[-1]
+    if last.kind != "status" or (last.status != 500 and last.status not in TO_THE_CLIENT):
+        return
+    if all(each.kind == "status" and each.status == 500 for each in attempts[:-1]):
+        # those before the second were absolved with it
+        for each in attempts if len(attempts) == 2 else attempts[-1:]:
+            if each.status == 500:
+                way.peers[each.deployment].breaker.absolved()
+
+
 def _may_go_on(result: Result) -> bool:
     """Whether the next deployment may be tried: nothing has gone to the client, and another might do better."""
-    return result.ending == "failed" and not (result.kind == "status" and result.status in TO_THE_CLIENT)
+    return result.ending == "failed" and _told_status(result) not in TO_THE_CLIENT
+
+
+def _told_status(result: Result) -> int | None:
+    """The status of an error answer, or the one that an error inside a 200 stands for."""
+    if result.kind == "status":
+        return result.status
+    return result.fault.status if result.kind == "in_band" and result.fault is not None else None
 
 
 def failure(tried: Tried) -> tuple[int, Fault]:
@@ -215,6 +240,8 @@ def failure(tried: Tried) -> tuple[int, Fault]:
         and result.fault.status in TO_THE_CLIENT | {429}
     ):
         return result.fault.status, result.fault
+    if result.kind == "stopped" and result.fault is not None:
+        return 503, msgspec.structs.replace(result.fault, type="server_error")
     if result.kind.startswith("timeout"):
         return 504, Fault(message=_text(result), type="upstream_error", code="upstream_timeout")
     return 502, Fault(message=_text(result), type="upstream_error", code="upstream_error")

@@ -46,6 +46,12 @@ class Breaker:
         if self._failures >= self._limit or self._opened_at_s is not None:
             self._opened_at_s = now_s
 
+    def absolved(self) -> None:
+        """The last failure was not the deployment's: it counts no more."""
+        self._failures = max(0, self._failures - 1)
+        if self._failures < self._limit:
+            self._opened_at_s = None
+
     def retry_after_s(self, now_s: float) -> float:
         """Seconds until a probe may be sent; 0 when closed."""
         return 0.0 if self._opened_at_s is None else max(0.0, self._open_s - (now_s - self._opened_at_s))

@@ -100,8 +100,9 @@ def request(call: Call, served: Served, out: Outbound, headers: Mapping[bytes, b
     return Request(b"POST", path, (*served.headers, *own, (b"content-type", content_type)), out.body, tuple(lines))
 
 
-def stream(call: Call, served: Served, hub: Hub, event_bytes: int, *, capture: bool) -> Stream:
+def stream(call: Call, served: Served, hub: Hub, *, capture: bool) -> Stream:
     """What turns the upstream's events into the client's."""
+    event_bytes = served.target.event_bytes
     api = call.operation.api
     if api not in served.identity:
         reader = served.adapter.reader(served.target)
@@ -111,7 +112,8 @@ def stream(call: Call, served: Served, hub: Hub, event_bytes: int, *, capture: b
     if api == "messages":
         return MessagesStream(capture=capture, event_bytes=event_bytes)
     if api == "responses":
-        return ResponsesStream(capture=capture, event_bytes=event_bytes)
+        draws = b'"image_generation"' in call.body
+        return ResponsesStream(capture=capture, event_bytes=served.target.image_event_bytes if draws else event_bytes)
     return ChatStream(wants_usage=call.wants_usage, capture=capture, continuous=call.continuous_usage, event_bytes=event_bytes)
 
 
@@ -127,7 +129,7 @@ def read_answer(call: Call, served: Served, body: bytes, *, capture: bool) -> Fa
         if api == "responses":
             _, usage, reason = responses_reply(body, None)
             return Facts(usage=usage, finish_reason=reason, report=_report(body), response_id=_id(body))
-        said = whole(body, capture=capture)
+        said = whole(body, capture=capture, choices=True)
         report = _report(body) if said.reports else None
         return Facts(usage=said.usage, finish_reason=said.finish_reason, text=said.text, report=report, usage_object=said.usage_object)
     completion = served.adapter.completion(body)
@@ -147,7 +149,7 @@ def reply(call: Call, served: Served, hub: Hub, body: bytes, facts: Facts, accou
         return call.operation.door.reply(completion, facts.usage, account, hub.tree)
     if api in served.identity:
         if api == "messages":
-            return messages_reply(body, account)[0]
+            return messages_reply(body, account, _messages_usage(facts.usage))[0]
         if api == "responses":
             return responses_reply(body, account)[0]
         if body.lstrip()[:1] != b"{":
@@ -189,7 +191,7 @@ def _report(body: bytes) -> ProviderReport | None:
         return None
     try:
         found: Any = msgspec.json.decode(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return from_body(found) if isinstance(found, dict) else None
 
@@ -201,13 +203,20 @@ class _Id(msgspec.Struct):
 def _id(body: bytes) -> str | None:
     try:
         return msgspec.json.decode(body, type=_Id).id
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 
 def _hub_text(completion: Json) -> bytes:
     said = [choice.get("message") or {} for choice in completion.get("choices") or ()]
     return "".join((message.get("content") or "") + (message.get("reasoning_content") or "") for message in said).encode("utf-8", "replace")
+
+
+def _messages_usage(usage: Usage | None) -> bytes | None:
+    """Anthropic's usage object for an answer that came without one."""
+    if usage is None or usage.input_tokens is None:
+        return None
+    return encode({"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens or 0})
 
 
 def _usage_object(usage: Usage | None) -> bytes | None:

@@ -11,6 +11,7 @@ import weakref
 import zlib
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -87,6 +88,7 @@ class DataPlane:
         self._peers[snapshot] = peers
         self.snapshot, self.peers, self.limits = snapshot, peers, snapshot.config.limits
         self._way = self._way_of(snapshot, peers)
+        self.waiting.limit = self.limits.queue
 
     # what the connection asks for: proxy.server.Gateway
 
@@ -213,7 +215,10 @@ class DataPlane:
         if call.previous_response_id is not None:
             team = admission.grant.team if admission.grant else None
             home = await asyncio.get_running_loop().create_task(self.continuity.home(team, call.previous_response_id))
-        began_s = perf_counter()
+            if exchange.gone:
+                self._gone(exchange, admission, call, plan)
+                return None
+        began_s, place = perf_counter(), None
         while True:
             found = candidates(call, plan, peers, perf_counter(), self._home(call, plan, admission))
             if home is not None:
@@ -221,22 +226,26 @@ class DataPlane:
             decision = plan.prepared.decide(self._turned(call), found)
             if decision.rejected:
                 self.settler.rejections(decision)
+            if place is not None and not (decision.order and decision.order[0].place.name == place.name):
+                self.waiting.freed(place)  # of no use here: whoever is next must look too
             if decision.order:
                 self._keep(plan, call.ask, key, found, decision)
                 return decision
-            busy = [each for each in decision.rejected if each.constraint == "full"]
+            busy = frozenset(each.deployment for each in decision.rejected if each.constraint == "full")
             left_s = QUEUE_S - (perf_counter() - began_s)
-            names = frozenset(each.deployment for each in busy)
-            if not busy or self.waiting.full or left_s <= 0 or not await self.waiting.wait(names, left_s):
-                # whoever is next must look too: the place this one was woken for may be of no use to it
-                self.waiting.freed(*(each.place.name for each in found))
-                refusal = no_candidate(call, plan, decision, admission, peers, perf_counter())
-                refusal.policy, refusal.decision = plan.policy, decision
-                raise refusal
-            if exchange.gone:
-                self.waiting.freed(*names)
-                self._gone(exchange, admission, call, plan)
-                return None
+            if busy and left_s > 0 and not (self.waiting.full and place is None):
+                place = await self.waiting.wait(busy, left_s, partial(_when_gone, exchange), again=place is not None)
+                exchange.on_gone = None
+                if exchange.gone and not exchange.cut:
+                    if place is not None:
+                        self.waiting.freed(place)
+                    self._gone(exchange, admission, call, plan)
+                    return None
+                if place is not None:
+                    continue
+            refusal = no_candidate(call, plan, decision, admission, peers, perf_counter())
+            refusal.policy, refusal.decision = plan.policy, decision
+            raise refusal
 
     def _keep(self, plan: Plan, ask: Ask, key: Key | None, found: list[Candidate], decision: Decision) -> None:
         """Keeps the decision for like requests, if it will hold for them."""
@@ -268,7 +277,6 @@ class DataPlane:
             freed=self.waiting.freed,
             trouble=self.trouble,
             answer_bytes=limits.answer_bytes,
-            event_bytes=limits.event_bytes,
         )
 
     def _finished(self, journey: Journey, tried: Tried) -> None:
@@ -336,6 +344,10 @@ def inflated(body: bytes, coding: bytes, limit_bytes: int) -> bytes:
     if not inflater.eof or inflater.unused_data:
         raise Refusal(400, "invalid_request_error", "The compressed body is cut short or followed by other bytes.")
     return plain
+
+
+def _when_gone(exchange: Exchange, leave: Callable[[], None]) -> None:
+    exchange.on_gone = leave
 
 
 PREFLIGHT = Operation(api="", path=b"")

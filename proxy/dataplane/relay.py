@@ -20,6 +20,8 @@ from proxy.upstream._base import Sending, UpstreamError
 log = logging.getLogger("greenlane.relay")
 ERROR_BYTES = 256 * 1024
 """Of an upstream's error answer this much is read."""
+HELD_BYTES = 256 * 1024
+"""Of a stream this much may come before its first content (pings, heads of messages)."""
 
 Ending = Literal["whole", "streamed", "truncated", "failed", "gone"]
 
@@ -142,8 +144,10 @@ class Relay:
                     self._exchange.send(out)
                 else:
                     self._forward_events(out)
-            if self._stream.ended:
-                self._finish(Result(ending="streamed", status=self._status, headers=self._headers, first_s=self._first_s))
+            if self._stream.ended and not self._done:
+                if self._sending is not None:
+                    self._sending.leave()
+                self._ended(self._stream)
 
     def on_end(self) -> None:
         if self._done:
@@ -177,9 +181,18 @@ class Relay:
         if out:
             self._forward_events(out)
         if stream.ended:
-            self._finish(Result(ending="streamed", status=self._status, headers=self._headers, first_s=self._first_s))
+            self._ended(stream)
         else:
             self._broken(Fault(message="The upstream ended the stream before it was complete.", code="upstream_error"), "truncated")
+
+    def _ended(self, stream: Stream) -> None:
+        """The dialect's end has come; a stream without anything before it is no answer."""
+        if not self._committed:
+            if not stream.started:
+                self._broken(Fault(message="The upstream's stream holds no answer.", code="upstream_error"), "garbled")
+                return
+            self._forward(b"")
+        self._finish(Result(ending="streamed", status=self._status, headers=self._headers, first_s=self._first_s))
 
     def _collect(self, data: bytes) -> None:
         self._size += len(data)
@@ -195,6 +208,8 @@ class Relay:
         self.events += out.count(b"\n\n")
         if not self._committed and stream is not None and not stream.started:
             self._held += out
+            if len(self._held) > HELD_BYTES:
+                self._broken(Fault(message="The upstream's stream does not begin.", code="upstream_error"), "garbled")
             return
         self._forward(out)
 
@@ -214,7 +229,9 @@ class Relay:
         self._finish(Result(ending=ending, status=self._status, headers=self._headers, fault=fault, kind=kind, first_s=self._first_s))
 
     def _gone(self) -> None:
-        if not self._done:
+        if self._exchange.cut and not self._done:
+            self._broken(Fault(message=_TOLD["stopped"], code="unavailable", retry_after_s=1.0), "stopped")
+        elif not self._done:
             self._abort()
             self._finish(Result(ending="gone", status=self._status, kind="client_gone", first_s=self._first_s))
 
@@ -248,6 +265,7 @@ _TOLD = {
     "timeout_total": "The upstream did not finish in time.",
     "too_large": "The upstream's answer is too large.",
     "closed": "The upstream is being closed.",
+    "stopped": "The proxy is being stopped.",
 }
 
 

@@ -84,6 +84,10 @@ class Sending(Protocol):
         """Drops the exchange and its connection now. Harmless when it has ended."""
         ...
 
+    def leave(self) -> None:
+        """The receiver has all it wants: the upstream gets half a second to end by itself, then the exchange is dropped."""
+        ...
+
 
 class Upstream(Protocol):
     def send(self, request: Request, receiver: Receiver) -> Sending: ...

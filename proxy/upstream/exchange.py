@@ -15,6 +15,8 @@ CONNECTING, WAITING, STREAMING, ENDED = range(4)
 STALE_S = 2.0
 """A kept connection that dies within this of the request, before any byte, had been closed by the upstream already: the request
 was not seen and is sent once more. Later it may well have been worked on, and working twice is the caller's decision."""
+LEFT_S = 0.5
+"""What a receiver does not want any more may take this long to end, so that its connection can be kept."""
 
 
 class Carrier(Protocol):
@@ -71,6 +73,8 @@ class Exchange:
     reused = False
     retried = False
     unsent_bytes = 0
+    left_at_s: float | None = None
+    """Since then its receiver has all it wants."""
 
     def __init__(self, owner: Owner, request: Request, receiver: Receiver, head: bytes) -> None:
         self._owner = owner
@@ -108,6 +112,9 @@ class Exchange:
     def abort(self) -> None:
         self._drop(failed=False)
 
+    def leave(self) -> None:
+        self.left_at_s = self._owner.sweep.now_s
+
     def fail(self, error: UpstreamError) -> None:
         """Ends it with an error, and tells the upstream to stop."""
         if self.phase != ENDED:
@@ -130,7 +137,7 @@ class Exchange:
 
     def retry(self) -> bool:
         """Begins again, once, on a new connection: for a request that the upstream has not looked at."""
-        if self.retried or self.phase == ENDED:
+        if self.retried or self.phase >= STREAMING:
             return False
         self.connection = None
         self.retried = True
@@ -142,6 +149,10 @@ class Exchange:
 
     def check(self, now_s: float) -> None:
         """Fails when a deadline has passed. While the receiver has paused, silence is not the upstream's."""
+        if self.left_at_s is not None:
+            if now_s - self.left_at_s >= LEFT_S:
+                self.abort()
+            return
         overdue = self._overdue(self._owner.timeouts, now_s)
         if overdue is not None:
             self.fail(UpstreamError(overdue, MESSAGES[overdue]))

@@ -278,3 +278,20 @@ def test_nobody_sees_our_key_and_the_upstream_never_sees_the_clients(proxy, upst
     assert sent["authorization"] == "Bearer sk-upstream-0123456789"
     assert "sk-client-secret" not in str(sent)
     assert "cookie" not in sent
+
+
+@pytest.mark.parametrize("second", [500, 400])
+def test_a_request_that_fails_alike_everywhere_opens_no_breaker(proxy, upstream, second):
+    """Engines answer 500 to members they did not foresee: one client's bad request must not take the fleet from the others."""
+    hosts = upstream(status(500)), upstream(status(second))
+    served = proxy(TWO.format(first=hosts[0].url, second=hosts[1].url))
+    codes = {httpx.post(f"{served.url}/chat/completions", json=ASK).status_code for _ in range(5)}
+    assert codes == {502 if second == 500 else 400}
+    assert served.call(lambda runtime: [peer.breaker.closed for peer in runtime.plane.peers.values()]) == [True, True]
+
+
+def test_a_deployment_that_fails_where_another_answers_is_left_alone(proxy, upstream):
+    bad, good = upstream(status(500)), upstream()
+    served = proxy(TWO.format(first=bad.url, second=good.url))
+    assert {httpx.post(f"{served.url}/chat/completions", json=ASK).status_code for _ in range(12)} == {200}
+    assert len(bad.requests) == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import sqlite3
@@ -95,22 +96,53 @@ def test_an_idle_process_ends_at_once_although_clients_keep_connections(process)
         assert time.monotonic() - began_s < 4
 
 
-def test_a_stream_that_does_not_end_is_cut_after_the_time_to_drain(tmp_path, upstream, let):
-    text = FLEET.format(url=upstream(paused(let)).url)
+@pytest.fixture
+def hasty(tmp_path, upstream, let):
+    process = Process(FLEET.format(url=upstream(paused(let)).url), tmp_path / "process")
+    process.close()
+    process.path.write_text(process.path.read_text().replace("server: {port: 0}", "server: {port: 0, drain_s: 1}"))
+    process.start()
+    yield process
+    process.close()
+
+
+def test_a_stream_that_does_not_end_in_the_time_to_drain_is_told_and_accounted_as_cut_by_us(hasty):
+    with (
+        httpx.Client(timeout=20, verify=False) as client,
+        client.stream("POST", f"{hasty.url}/chat/completions", json=STREAM) as stream,
+    ):
+        lines = stream.iter_lines()
+        next(lines)
+        hasty.signal(signal.SIGTERM)
+        rest = [line for line in lines if line]
+    assert hasty.ended(8) == 0
+    assert json.loads(rest[-1].removeprefix("data: "))["error"]["code"] == "unavailable"
+    assert rows(hasty) == {stream.headers["x-greenlane-id"]: "truncated"}
+
+
+def test_an_answer_that_does_not_come_in_the_time_to_drain_is_a_503(tmp_path, upstream, let):
+    def silent(_, handler):
+        let.wait(15)
+
+    hosts = upstream(silent), upstream(silent)
+    text = FLEET.format(url=hosts[0].url) + f'  other: {{model: small, base_url: "{hosts[1].url}", privacy: local}}\n'
     process = Process(text, tmp_path / "process")
     process.close()
     process.path.write_text(process.path.read_text().replace("server: {port: 0}", "server: {port: 0, drain_s: 1}"))
     process.start()
     try:
-        with (
-            httpx.Client(timeout=20, verify=False) as client,
-            client.stream("POST", f"{process.url}/chat/completions", json=STREAM) as stream,
-        ):
-            next(stream.iter_lines())
+        body = json.dumps({**STREAM, "stream": False}).encode()
+        with socket.create_connection(("127.0.0.1", process.port)) as wire:
+            wire.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+            until(lambda: hosts[0].requests or hosts[1].requests)
             process.signal(signal.SIGTERM)
-            assert process.ended(8) == 0
-        until(lambda: len(rows(process)) == 1)
-        assert set(rows(process).values()) <= {"truncated", "client_gone"}
+            wire.settimeout(10)
+            told = b"".join(iter(lambda: wire.recv(65536), b""))
+        assert told.startswith(b"HTTP/1.1 503 ")
+        assert b"\r\nretry-after: 1\r\n" in told
+        assert process.ended(8) == 0
+        assert list(rows(process).values()) == ["failed"]
+        assert len(hosts[0].requests) + len(hosts[1].requests) == 1
     finally:
         process.close()
 
@@ -131,3 +163,25 @@ def test_a_killed_process_has_kept_every_finished_exchange(process):
         assert (answer.status_code, answer.json()["outcome"]) == (200, "completed")
     until(lambda: len(rows(process)) >= 20)
     assert sorted(rows(process)) == sorted(finished)
+
+
+def test_an_entry_that_is_not_in_the_store_yet_is_503_and_not_unknown(process):
+    first_id = ask(process).headers["x-greenlane-id"]
+    until(lambda: httpx.get(f"{process.url}/greenlane/requests/{first_id}", timeout=10, verify=False).status_code == 200)
+    with sqlite3.connect(process.folder / "ledger.db", isolation_level=None) as store:
+        store.execute("BEGIN EXCLUSIVE")
+        entry_id = ask(process).headers["x-greenlane-id"]
+        answer = httpx.get(f"{process.url}/greenlane/requests/{entry_id}", timeout=10, verify=False)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        store.execute("ROLLBACK")
+    store.close()
+    until(lambda: httpx.get(f"{process.url}/greenlane/requests/{entry_id}", timeout=10, verify=False).status_code == 200)
+
+
+def test_a_spool_that_is_none_is_told_in_one_line(process):
+    process.close()
+    (process.folder / "spool").write_bytes(b"something else" * 10_000)
+    with pytest.raises(AssertionError) as caught:
+        process.start()
+    assert "ledger.spool_file" in str(caught.value)
+    assert "Traceback" not in str(caught.value)

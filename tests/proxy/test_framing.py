@@ -222,3 +222,30 @@ def test_a_malformed_body_is_400_and_no_upstream_hears_of_it(served, case):
 def test_128_levels_are_still_good(served):
     body = b'{"model":"small","messages":[],"x":' + b"[" * 127 + b"]" * 127 + b"}"
     assert statuses(exchange(served.port, post(body, b"connection: close"))) == [200]
+
+
+@pytest.mark.parametrize(
+    "framing",
+    [b"0\r\n" + b"x-a: b\r\n" * 20_000, b"1;" + b"a=b;" * 20_000, b"1\r\n{\r\n0\r\nx-a: " + b"a" * 80_000],
+    ids=["trailers", "an extension", "one trailer"],
+)
+def test_a_chunked_body_s_framing_is_bounded_too(served, framing):
+    head = POST + b"transfer-encoding: chunked\r\n\r\n"
+    assert statuses(exchange(served.port, head + framing)) == [400]
+    assert served.host.requests == []
+
+
+def test_a_chunked_body_of_single_bytes_is_taken(served):
+    body = b"".join(b"1\r\n%c\r\n" % code for code in BODY * 1) + b"0\r\n\r\n"
+    head = POST + b"transfer-encoding: chunked\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", served.port)) as wire:
+        wire.settimeout(5)
+        wire.sendall(head)
+        for at in range(0, len(body), 100):
+            wire.sendall(body[at : at + 100])
+        assert wire.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
+def test_what_is_not_sent_as_json_is_refused(served):
+    text = post(BODY).replace(b"application/json", b"text/plain")
+    assert statuses(exchange(served.port, text, 1.0)) == [415]

@@ -330,3 +330,28 @@ def test_a_queue_that_is_full_refuses_at_once(places):
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
         assert int(answer.headers["retry-after"]) >= 1
         assert [call.result().status_code for call in calls] == [200] * 3
+
+
+def test_a_client_that_leaves_the_queue_is_noticed_at_once(places):
+    served = places()
+    let = threading.Event()
+    served.first.answer = waits_for(let)
+    body = json.dumps(CHAT).encode()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        running = pool.submit(ask, served)
+        until(lambda: served.first.requests)
+        with socket.create_connection(("127.0.0.1", served.port)) as wire:
+            wire.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+            until(lambda: waiting(served) == 1)
+        until(lambda: waiting(served) == 0, 1.0)
+        assert [(entry.outcome, entry.status) for entry in served.entries(1)] == [("client_gone", 499)]
+        let.set()
+        assert running.result().status_code == 200
+    assert len(served.first.requests) == 1
+
+
+def test_a_reload_changes_the_length_of_the_queue(places):
+    served = places("limits: {queue: 2}\n")
+    served.write(served.path.read_text().removeprefix(served._head).replace("queue: 2", "queue: 1"))
+    assert served.call(lambda runtime: runtime.reload())
+    assert served.call(lambda runtime: runtime.plane.waiting.limit) == 1

@@ -49,13 +49,23 @@ def good(tmp_path_factory):
     host.close()
 
 
-@pytest.mark.parametrize("case", [case for case in WRONG if case != "empty"])
+@pytest.mark.parametrize("case", WRONG)
 def test_of_a_wrong_file_nothing_is_taken_in(good, case, caplog):
     good.write(WRONG[case])
     assert good.reload() is False
     assert "last good" in caplog.text
     assert serves(good) == "before"
     good.write(good.text)
+    assert good.reload() is True
+
+
+def test_keys_cannot_be_taken_away_where_others_can_reach_the_proxy(good, caplog):
+    good.call(lambda runtime: setattr(runtime, "_host", "0.0.0.0"))
+    try:
+        assert good.reload() is False
+        assert "without keys" in caplog.text
+    finally:
+        good.call(lambda runtime: setattr(runtime, "_host", "127.0.0.1"))
     assert good.reload() is True
 
 

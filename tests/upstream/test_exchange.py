@@ -173,3 +173,28 @@ def test_after_the_end_nothing_has_any_effect(begun):
     assert exchange.begin(connection) is False
     assert exchange.retry() is False
     assert (transcript.said, owner.log, connection.log) == ([("end",)], ["ended"], ["carry"])
+
+
+def test_an_answer_that_has_begun_is_never_asked_for_again(begun):
+    """The sweep forgets that bytes came: a kept connection that dies right after must not look like one that was dead before."""
+    owner, connection, transcript, exchange = begun
+    exchange.reused = True
+    exchange.begin(connection)
+    answered(exchange)
+    exchange.request = None
+    owner.at(exchange, 100.5)
+    exchange.lost(None)
+    assert transcript.said == [("error", "reset")]
+    assert owner.log == ["ended"]
+
+
+def test_what_is_not_wanted_any_more_has_half_a_second_to_end(begun):
+    owner, connection, transcript, exchange = begun
+    exchange.begin(connection)
+    answered(exchange)
+    owner.sweep.now_s = owner.now_s
+    exchange.leave()
+    owner.at(exchange, 100.25)
+    assert connection.log == ["carry"]
+    owner.at(exchange, 100.5)
+    assert (connection.log, transcript.said, owner.log) == (["carry", "drop"], [], ["ended"])

@@ -166,6 +166,9 @@ class _Sending:
             self._timer.cancel()
         self._finish()
 
+    def leave(self) -> None:
+        self.abort()
+
     def _begin(self, decide: Callable[[], Reply]) -> None:
         if self._over:
             return

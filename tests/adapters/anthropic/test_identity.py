@@ -133,9 +133,13 @@ def test_an_error_before_content_can_be_retried_elsewhere() -> None:
     assert caught.value.fault == Fault(message="Overloaded", type="overloaded_error", status=529)
 
 
+def test_words_and_an_error_in_one_read_go_out_as_in_two() -> None:
+    assert MessagesStream().feed(START + CONTENT + ERROR) == START + CONTENT + ERROR
+
+
 def test_an_error_after_content_goes_through_and_is_told_once() -> None:
     stream = MessagesStream()
-    assert stream.feed(START + CONTENT + ERROR) == START + CONTENT + ERROR
+    assert stream.feed(START + CONTENT) + stream.feed(ERROR) == START + CONTENT + ERROR
     assert not stream.ended
     assert stream.fail(Fault(message="The upstream broke off.")) == b""
 
@@ -152,6 +156,10 @@ def test_a_broken_stream_ends_in_one_error() -> None:
 def test_rubbish_is_the_upstreams_fault() -> None:
     with pytest.raises(GarbledError):
         MessagesStream().feed(b"data: {oops\n\n")
+    with pytest.raises(GarbledError):
+        MessagesStream().feed(b"data: [1]\n\n")
+    with pytest.raises(GarbledError):
+        MessagesStream().feed(b'data: {"x":"\xff"}\n\n')
     with pytest.raises(GarbledError):
         MessagesStream(event_bytes=100).feed(b"data: " + b"x" * 200)
 

@@ -152,9 +152,14 @@ def test_an_error_before_content_can_be_retried_elsewhere(error: bytes, fault: F
 
 
 @pytest.mark.parametrize("error", [FLAT, NESTED, FAILED])
+def test_words_and_an_error_in_one_read_go_out_as_in_two(error: bytes) -> None:
+    assert ResponsesStream().feed(START + ADDED + CONTENT + error) == START + ADDED + CONTENT + error
+
+
+@pytest.mark.parametrize("error", [FLAT, NESTED, FAILED])
 def test_an_error_after_content_goes_through_and_is_told_once(error: bytes) -> None:
     stream = ResponsesStream()
-    assert stream.feed(START + ADDED + CONTENT + error) == START + ADDED + CONTENT + error
+    assert stream.feed(START + ADDED + CONTENT) + stream.feed(error) == START + ADDED + CONTENT + error
     assert not stream.ended
     assert stream.fail(Fault(message="The upstream broke off.")) == b""
 
