@@ -7,9 +7,10 @@ strings. Comments are kept, because energy reports of providers come in them.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
-from adapters._base import GarbledError
+from adapters._base import FaultError, GarbledError
 
 EVENT_BYTES = 1024 * 1024
 COMMENT_BYTES = 64 * 1024
@@ -101,3 +102,19 @@ class Events:
 def block(data: bytes, name: bytes = b"") -> bytes:
     """One event as bytes; `data` must hold no line break (JSON written by us never does)."""
     return b"event: " + name + b"\ndata: " + data + b"\n\n" if name else b"data: " + data + b"\n\n"
+
+
+def passed(events: Events, data: bytes, take: Callable[[Event], bytes]) -> tuple[bytes, FaultError | GarbledError | None]:
+    """What `take` makes of each event that `data` completes, and the error that ended it, if one did: what came before counts."""
+    out: list[bytes] = []
+    try:
+        for event in events.feed(data):
+            out.append(take(event))  # noqa: PERF401 - what was passed before an error counts
+    except (FaultError, GarbledError) as error:
+        return b"".join(out), error
+    return b"".join(out), None
+
+
+def closed(events: Events) -> list[Event]:
+    """The block that the end of the body cut short of its blank line, with it."""
+    return [event._replace(raw=event.raw.rstrip(b"\r\n") + b"\n\n") for event in events.finish()]

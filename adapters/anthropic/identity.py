@@ -13,7 +13,7 @@ import msgspec
 from adapters._base import Fault, FaultError, GarbledError, Usage, credible
 from adapters._json import with_account
 from adapters._passthrough import readable, require_object
-from adapters._sse import EVENT_BYTES, Event, Events, block
+from adapters._sse import EVENT_BYTES, Event, Events, block, closed, passed
 from adapters.anthropic.door_answer import error_of
 
 CAPTURE_BYTES = 4 * 1024 * 1024
@@ -125,15 +125,11 @@ class MessagesStream:
     def feed(self, data: bytes) -> bytes:
         """What came before garbage in the same bytes goes out first, once there are words; the error is raised next time."""
         self._raise_broken()
-        out: list[bytes] = []
-        try:
-            for event in self._events.feed(data):
-                out.append(self._pass(event))  # noqa: PERF401 - what was passed before an error counts
-        except (FaultError, GarbledError) as error:
-            if not (self.started and out):
-                raise
-            self._broken = error
-        return b"".join(out)
+        out, error = passed(self._events, data, self._pass)
+        if error is not None and not (self.started and out):
+            raise error
+        self._broken = error
+        return out
 
     def _raise_broken(self) -> None:
         if self._broken is not None:
@@ -141,9 +137,7 @@ class MessagesStream:
 
     def finish(self) -> bytes:
         self._raise_broken()
-        # the blank line that the end of the body cut off is ours to add
-        whole = [event._replace(raw=event.raw.rstrip(b"\r\n") + b"\n\n") for event in self._events.finish()]
-        return b"".join([self._pass(event) for event in whole])
+        return b"".join([self._pass(event) for event in closed(self._events)])
 
     def close(self, account: bytes | None) -> bytes:
         held, self._held = self._held, []

@@ -26,7 +26,8 @@ KINDS = (
     "once-429",
     "echo",
 )
-PATIENT = "{first_byte_s: 0.4, between_s: 0.4}"
+IMPATIENT, PATIENT = "{first_byte_s: 0.4, between_s: 0.4}", "{first_byte_s: 10, between_s: 10}"
+"""Who waits for a silent host, and who must not be made impatient by a busy machine."""
 
 
 def error(status: int, message: str = "It went wrong.") -> dict[str, object]:
@@ -145,11 +146,12 @@ def configuration(url: str) -> str:
     """Each fault is a model of one deployment; `rescued-…` has a second one that answers."""
     lines = ["breaker: {failures: 100000}", "deployments:"]
     for name in (*(f"status-{status}" for status in STATUSES), *KINDS):
+        timeouts = IMPATIENT if name == "hang" else PATIENT
         lines.append(
-            f'  "{name}": {{model: "{name}", base_url: "{url}", timeouts: {PATIENT}, zone: SE, usd_per_mtok: {{input: 1, output: 2}}}}'
+            f'  "{name}": {{model: "{name}", base_url: "{url}", timeouts: {timeouts}, zone: SE, usd_per_mtok: {{input: 1, output: 2}}}}'
         )
         lines.append(
-            f'  "first-{name}": {{model: "rescued-{name}", upstream_model: "{name}", base_url: "{url}", timeouts: {PATIENT}, zone: SE}}'
+            f'  "first-{name}": {{model: "rescued-{name}", upstream_model: "{name}", base_url: "{url}", timeouts: {timeouts}, zone: SE}}'
         )
         lines.append(f'  "second-{name}": {{model: "rescued-{name}", base_url: "sim://rescue?ttft_s=0&tokens_per_s=100000", zone: PL}}')
     lines.append('  nowhere: {model: nowhere, base_url: "http://127.0.0.1:9/v1"}')
