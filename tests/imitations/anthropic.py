@@ -9,20 +9,19 @@ Error shapes and statuses: https://platform.claude.com/docs/en/api/errors; versi
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.imitations import asgi
 from tests.imitations.anthropic_rules import VERSIONS, Json, RefusedError, check
 from tests.imitations.anthropic_says import ANSWERING, events, say, whole
+from tests.imitations.asgi import Receive, Send
 
 KEY = "sk-ant-imitation-0123456789"
 LARGEST_BYTES = 32 * 1024 * 1024
 """Requests above 32 MB are answered with 413 (https://platform.claude.com/docs/en/api/overview#request-size-limits)."""
-Receive = Callable[[], Awaitable[Json]]
-Send = Callable[[Json], Awaitable[None]]
 
 FAILING: dict[str, tuple[int, str, str]] = {
     "overloaded": (529, "overloaded_error", "Overloaded"),
@@ -77,9 +76,9 @@ class Imitation:
 
     async def __call__(self, scope: Json, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
+            await asgi.lifespan(receive, send)
             return
-        raw = await _body(receive)
+        raw = await asgi.body_of(receive)
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         request = Received(scope["method"], scope["path"], headers, raw)
         self.requests.append(request)
@@ -94,12 +93,12 @@ class Imitation:
             return
         if scenario == "html_500":
             page = b"<html><body><h1>500 Internal Server Error</h1></body></html>"
-            await _answer(send, 500, page, [(b"content-type", b"text/html")])
+            await asgi.answer(send, 500, page, [(b"content-type", b"text/html")])
             return
         said = say(request.body, scenario, self.seen)
         self.answered |= {block["id"]: said.blocks for block in said.blocks if block["type"] == "tool_use"}
         if not request.body.get("stream"):
-            await _answer(send, 200, _json(whole(request.body, said)), self._headers(number))
+            await asgi.answer(send, 200, asgi.encoded(whole(request.body, said)), self._headers(number))
             return
         await self._stream(events(request.body, said, scenario), number, receive, send)
 
@@ -143,7 +142,9 @@ class Imitation:
         headers = self._headers(number)
         if status == 429:
             headers += [(b"retry-after", b"7"), (b"x-should-retry", b"true")]
-        await _answer(send, status, _json({"type": "error", "error": {"type": kind, "message": message}, "request_id": number}), headers)
+        await asgi.answer(
+            send, status, asgi.encoded({"type": "error", "error": {"type": kind, "message": message}, "request_id": number}), headers
+        )
 
     def _headers(self, number: str) -> list[tuple[bytes, bytes]]:
         return [
@@ -155,26 +156,8 @@ class Imitation:
 
     async def _stream(self, parts: Iterator[bytes], number: str, receive: Receive, send: Send) -> None:
         headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"), *self._headers(number)[1:]]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        gone = asyncio.ensure_future(_gone(receive))
-        try:
-            for part in self._pieces(parts):
-                if gone.done():
-                    self.left += 1
-                    return
-                await send({"type": "http.response.body", "body": part, "more_body": True})
-                await asyncio.sleep(self.pace_s)
-            await send({"type": "http.response.body", "body": b""})
-        finally:
-            gone.cancel()
-
-    def _pieces(self, parts: Iterator[bytes]) -> Iterator[bytes]:
-        if self.piece_bytes is None:
-            yield from parts
-            return
-        stream = b"".join(parts)
-        for at in range(0, len(stream), self.piece_bytes):
-            yield stream[at : at + self.piece_bytes]
+        if not await asgi.stream(asgi.cut(parts, self.piece_bytes), headers, receive, send, self.pace_s):
+            self.left += 1
 
 
 def create_app(**settings: Any) -> Imitation:
@@ -195,35 +178,3 @@ def _check_thoughts(body: Json, answered: dict[str, list[Json]]) -> None:
         number = body["messages"].index(turns[-1])
         text = "`thinking` or `redacted_thinking` blocks in the latest assistant message cannot be modified."
         raise RefusedError(f"messages.{number}.content: {text} These blocks must remain as they were in the original response.")
-
-
-async def _lifespan(receive: Receive, send: Send) -> None:
-    while True:
-        message = await receive()
-        await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
-            return
-
-
-async def _body(receive: Receive) -> bytes:
-    parts = []
-    while True:
-        message = await receive()
-        parts.append(message.get("body", b""))
-        if not message.get("more_body"):
-            return b"".join(parts)
-
-
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-async def _answer(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
-    sized = [*headers, (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": sized})
-    await send({"type": "http.response.body", "body": body})
-
-
-def _json(value: Json) -> bytes:
-    return json.dumps(value, ensure_ascii=False).encode()

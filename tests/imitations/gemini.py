@@ -10,14 +10,15 @@ without alt=sse streams a JSON array: https://ai.google.dev/api/generate-content
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
 
+from tests.imitations import asgi
+from tests.imitations.asgi import Receive, Send
 from tests.imitations.gemini_rules import Json, RefusedError, check, check_embedding
 from tests.imitations.gemini_says import ANSWERING, Said, embedded, events, say, whole
 
@@ -26,8 +27,6 @@ _PATH = re.compile(r"\A/v1beta/models/(?P<model>[^/:]+):(?P<method>[A-Za-z]+)\Z"
 _METHODS = frozenset({"generateContent", "streamGenerateContent", "embedContent", "batchEmbedContents"})
 _INFO = "type.googleapis.com/google.rpc.ErrorInfo"
 _SERVICE = {"service": "generativelanguage.googleapis.com"}
-Receive = Callable[[], Awaitable[Json]]
-Send = Callable[[Json], Awaitable[None]]
 
 
 def _exhausted() -> RefusedError:
@@ -88,27 +87,33 @@ class Imitation:
 
     async def __call__(self, scope: Json, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
+            await asgi.lifespan(receive, send)
             return
-        raw = await _body(receive)
+        raw = await asgi.body_of(receive)
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         request = Received(scope["method"], scope["path"], scope["query_string"].decode(), headers, raw)
         self.requests.append(request)
         try:
             model, method, scenario = self._admit(request)
             if scenario == "html_500":
-                await _answer(send, 500, b"<html><title>Error 500 (Server Error)!!1</title></html>", b"text/html; charset=UTF-8")
+                await asgi.answer(
+                    send,
+                    500,
+                    b"<html><title>Error 500 (Server Error)!!1</title></html>",
+                    [(b"content-type", b"text/html; charset=UTF-8"), *_HEADERS],
+                )
             elif method.endswith(("mbedContent", "mbedContents")):
                 batch = method == "batchEmbedContents"
-                await _answer(send, 200, _json(embedded(check_embedding(request.body, model, batch=batch), batch=batch)))
+                said = embedded(check_embedding(request.body, model, batch=batch), batch=batch)
+                await asgi.answer(send, 200, asgi.encoded(said), _JSON)
             else:
                 said = say(check(request.body, model), model, scenario)
                 if method == "generateContent":
-                    await _answer(send, 200, _json(whole(said)))
+                    await asgi.answer(send, 200, asgi.encoded(whole(said)), _JSON)
                 else:
                     await self._stream(said, request, receive, send)
         except RefusedError as refusal:
-            await _answer(send, refusal.code, _json({"error": refusal.error}))
+            await asgi.answer(send, refusal.code, asgi.encoded({"error": refusal.error}), _JSON)
 
     def _admit(self, request: Received) -> tuple[str, str, str]:
         """Model, method and scenario. Raises RefusedError for a request the API would refuse before it looks at the body."""
@@ -153,29 +158,13 @@ class Imitation:
     async def _stream(self, said: Said, request: Received, receive: Receive, send: Send) -> None:
         sse = "alt=sse" in request.query
         kind = b"text/event-stream" if sse else b"application/json; charset=UTF-8"
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind), *_HEADERS]})
-        gone = asyncio.ensure_future(_gone(receive))
-        try:
-            for part in self._pieces(stream_bytes(said, sse=sse)):
-                if gone.done():
-                    self.left += 1
-                    return
-                await send({"type": "http.response.body", "body": part, "more_body": True})
-                await asyncio.sleep(self.pace_s)
-            await send({"type": "http.response.body", "body": b""})
-        finally:
-            gone.cancel()
-
-    def _pieces(self, parts: Iterator[bytes]) -> Iterator[bytes]:
-        if self.piece_bytes is None:
-            yield from parts
-            return
-        stream = b"".join(parts)
-        for at in range(0, len(stream), self.piece_bytes):
-            yield stream[at : at + self.piece_bytes]
+        parts = asgi.cut(stream_bytes(said, sse=sse), self.piece_bytes)
+        if not await asgi.stream(parts, [(b"content-type", kind), *_HEADERS], receive, send, self.pace_s):
+            self.left += 1
 
 
 _HEADERS = ((b"vary", b"Origin, X-Origin, Referer"), (b"server", b"scaffolding on HTTPServer2"), (b"x-frame-options", b"SAMEORIGIN"))
+_JSON = ((b"content-type", b"application/json; charset=UTF-8"), *_HEADERS)
 
 
 def create_app(**settings: Any) -> Imitation:
@@ -187,42 +176,10 @@ def stream_bytes(said: Said, *, sse: bool = True) -> Iterator[bytes]:
     """The body of a stream: events that end in CRLF CRLF, or the array that there is without alt=sse."""
     if sse:
         for event in events(said):
-            yield b"data: " + _json(event) + b"\r\n\r\n"
+            yield b"data: " + asgi.encoded(event) + b"\r\n\r\n"
         return
     before = b"["
     for event in events(said):
         yield before + json.dumps(event, indent=2).encode()
         before = b"\n,\r\n"
     yield b"]" if before != b"[" else b"[]"
-
-
-async def _lifespan(receive: Receive, send: Send) -> None:
-    while True:
-        message = await receive()
-        await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
-            return
-
-
-async def _body(receive: Receive) -> bytes:
-    parts = []
-    while True:
-        message = await receive()
-        parts.append(message.get("body", b""))
-        if not message.get("more_body"):
-            return b"".join(parts)
-
-
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-async def _answer(send: Send, status: int, body: bytes, kind: bytes = b"application/json; charset=UTF-8") -> None:
-    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), *_HEADERS]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-def _json(value: Json) -> bytes:
-    return json.dumps(value, ensure_ascii=False).encode()
