@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks import build, machine, report, results
+from benchmarks.estimates import measured
 from benchmarks.measure import Bench, Settings
 from benchmarks.profiling import profile
 from benchmarks.results import Round, Run
@@ -78,6 +79,7 @@ def _run(chosen: Sequence[Stack], scenarios: Sequence[Scenario], settings: Setti
         settings=told,
         titles={stack.name: stack.title for stack in chosen},
         rounds=tuple(found),
+        estimates=measured() if OPEN in scenarios else (),
         missing=tuple(missing),
     )
 

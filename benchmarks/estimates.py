@@ -10,9 +10,8 @@ import os
 from collections.abc import Callable
 from time import thread_time
 
-import msgspec
-
 from benchmarks.places import HERE
+from benchmarks.results import Estimate
 from benchmarks.stacks import KEY
 from carbon.footprint import Footprint, ProviderReport, Workload
 from proxy.configuration import load, loads
@@ -35,14 +34,6 @@ deployments:
   named: {model: small, base_url: "http://127.0.0.1:9/v1", upstream_model: nobody-knows-7b, zone: SE}
 """
 REPORT = ProviderReport(energy_j=120.0, source="neuralwatt", raw={"energy_joules": 120.0})
-
-
-class Estimate(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the table."""
-
-    what: str
-    took_us: float
-    goal_us: float
 
 
 def measured() -> tuple[Estimate, ...]:

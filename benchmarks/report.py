@@ -26,6 +26,9 @@ LATENCY = "Microseconds beyond asking the mock upstream itself in the same round
 MEMORY = """
 KiB (proportional set size) that each of 1,000 open streams adds to the proxy's processes. What the kernel holds for the sockets is in
 nobody's figure."""
+ESTIMATE = """
+Microseconds of processor time in memory, the least of many batches: a candidate with its forecast, price, latency and load, as a decision
+is made of them; and the account of an answer (joules and grams with their bands) by each method."""
 RATE = """
 With the proxy, the upstream and the load generator on one core: a check of the figures above rather than a figure of its own."""
 
@@ -50,6 +53,7 @@ def page(run: Run, charts: str) -> str:
         _section("CPU of a streamed chunk", CHUNK, _table(run, _chunks(run)), f"{charts}/chunk.svg"),
         _section("Latency added", LATENCY, _table(run, _latencies(run)), f"{charts}/latency.svg"),
         _section("Memory of an open stream", MEMORY, _table(run, _memory(run)), f"{charts}/memory.svg"),
+        _section("Cost of a figure", ESTIMATE, _estimates(run)),
         _section("Requests a second", RATE, _table(run, _rates(run), ratios=False)),
         f"## How it was measured\n\n{_how(run)}",
     )
@@ -148,6 +152,14 @@ def _table(run: Run, columns: Sequence[tuple[str, Read]], *, ratios: bool = True
                 cells += [_ratio(figure, read(FLOOR)), _ratio(figure, read(PEER))]
         if any(cell != NONE for cell in cells):
             lines.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _estimates(run: Run) -> str:
+    lines = ["| | µs | goal | |", "|---|---|---|---|"]
+    for each in run.estimates:
+        verdict = "met" if each.took_us <= each.goal_us else "missed"
+        lines.append(f"| {each.what} | {each.took_us:.2f} | ≤ {each.goal_us:g} | {verdict} |")
     return "\n".join(lines)
 
 

@@ -49,6 +49,14 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
     """Why nothing of it counts."""
 
 
+class Estimate(msgspec.Struct, frozen=True, kw_only=True):
+    """What one figure costs in memory."""
+
+    what: str
+    took_us: float
+    goal_us: float
+
+
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """Everything the report is made of."""
 
@@ -61,6 +69,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     titles: dict[str, str]
     """Stack → what the report calls it, in its order."""
     rounds: tuple[Round, ...]
+    estimates: tuple[Estimate, ...] = ()
     missing: tuple[str, ...] = ()
     """What could not be measured, a sentence each."""
 
