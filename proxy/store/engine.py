@@ -45,7 +45,7 @@ def create_store_engine(url: str) -> AsyncEngine:
             parsed, connect_args=arguments, hide_parameters=True, pool_size=CONNECTIONS, max_overflow=0, pool_pre_ping=not local
         )
     except ModuleNotFoundError as error:
-        raise StoreUrlError(f"ledger url: {parsed.drivername} needs the package {error.name}: install greenlane[postgres]") from error
+        raise StoreUrlError(f"ledger url: {parsed.drivername} needs the package {error.name}") from error
     if local:
         event.listen(engine.sync_engine, "connect", prepare_sqlite)
     return engine
