@@ -31,6 +31,7 @@ from proxy.controlplane.models import Models
 from proxy.errors import Refusal
 from proxy.runtime import Runtime
 from proxy.server import protocol_class
+from proxy.store.engine import StoreUrlError
 from proxy.sweep import Sweep
 from proxy.telemetry import logs
 
@@ -54,7 +55,10 @@ def serve(
         problem = Problem(path="server.host", message=f"without keys the proxy listens on loopback only, not on {server.host}")
         raise ConfigurationError([problem], config_path or "embedded fleet")
     logs.configure(config.logs.level)
-    runtime = Runtime(config, None if config_path is None else Path(config_path))
+    try:
+        runtime = Runtime(config, None if config_path is None else Path(config_path))
+    except StoreUrlError as error:
+        raise ConfigurationError([Problem(path="ledger.url", message=str(error))], config_path or "embedded fleet") from error
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(runtime, vendors=vendors))
 

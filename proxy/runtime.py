@@ -16,7 +16,7 @@ from carbon.sources.static import Static
 from proxy.catalogue import Secrets, snapshot
 from proxy.config import Config, Deployment
 from proxy.configuration import ConfigurationError, SecretError, load, version
-from proxy.configuration.credentials import resolve_all
+from proxy.configuration.credentials import ledger_url, resolve_all
 from proxy.dataplane.budget import Spent, period_start
 from proxy.dataplane.endpoint import Around, DataPlane
 from proxy.dataplane.peer import peers
@@ -52,7 +52,7 @@ class Runtime:
         self.metrics = Metrics()
         self.request_log = RequestLog(enabled=config.logs.requests)
         self.spool = claim(config.ledger.spool_file, config.ledger.spool_bytes)
-        self.ledger = Ledger.later(config.ledger.url)
+        self.ledger = Ledger.later(ledger_url(config, os.environ))
         self.worker = LedgerWorker(self.spool, self.ledger, config.ledger)
         self.supervisor = Supervisor()
         self.settler = Settler(self.metrics, self.request_log, self._keep, time.time)

@@ -15,7 +15,7 @@ import pytest
 from tests.harness import USAGE, Process, ask, completion, until
 
 PLACES = """
-ledger: {{url: "{url}", spool_file: "{folder}/spool", spool_bytes: {spool_bytes}, interval_s: 0.05}}
+ledger: {{url: "env:LEDGER_URL", spool_file: "{folder}/spool", spool_bytes: 1048576, interval_s: 0.05}}
 server: {{port: 0}}
 logs: {{requests: false}}
 policy: green
@@ -29,9 +29,9 @@ deployments:
 class Ours(Process):
     """A proxy whose whole configuration, ledger included, the test gives."""
 
-    def __init__(self, folder, host, url, spool_bytes=1 << 20):
-        self.text = PLACES.format(url=url, host=host, folder=folder, spool_bytes=spool_bytes)
-        super().__init__("", folder)
+    def __init__(self, folder, host, url):
+        self.text = PLACES.format(host=host, folder=folder)
+        super().__init__("", folder, {"LEDGER_URL": url})
 
     def write(self, _):
         self.path.write_text(self.text)
@@ -50,8 +50,8 @@ def serve_(tmp_path, upstream):
     """Starts proxies with a ledger URL, each in a folder of its own; all go before one upstream, `serve.host`."""
     made = []
 
-    def serve(url, name="proxy", **settings):
-        made.append(Ours(tmp_path / name, serve.host.url, url, **settings))
+    def serve(url, name="proxy"):
+        made.append(Ours(tmp_path / name, serve.host.url, url))
         return made[-1]
 
     serve.host = upstream()
@@ -167,7 +167,7 @@ def test_a_killed_proxys_entries_are_written_once_by_its_successor(serve, server
         until(lambda: proxy.pending >= 20)
         proxy.signal(signal.SIGKILL)
         proxy.ended()
-    proxy.start()
+    proxy.start({"LEDGER_URL": url})
     later = asked(proxy, 1)
     until(lambda: ids(server, database) == sorted([*before, *waiting, *later]))
     assert proxy.shown("usage")["data"][0]["requests"] == 26
@@ -233,6 +233,12 @@ def test_a_wrong_password_stops_no_request_and_is_told_to_nobody(serve, server, 
     until(lambda: "28P01" in proxy.err_text)
     assert proxy.pending >= 1
     assert "hunter2" not in proxy.out_text + proxy.err_text + server.said()
+
+
+def test_a_url_that_cannot_be_used_is_told_before_anything_listens(serve):
+    with pytest.raises(AssertionError, match=r"did not start: .*ledger\.url: the parameter 'channel' is not known") as caught:
+        serve("postgresql://u:hunter2@127.0.0.1:1/db?channel=x")
+    assert "hunter2" not in str(caught.value)
 
 
 def test_an_orderly_end_leaves_nothing_behind(serve, server, database, url):

@@ -12,9 +12,9 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect
 
 from proxy.store.codec import encode
-from proxy.store.engine import create_store_engine
 from proxy.store.ledger import Ledger, StoreUnavailableError
 from proxy.store.migration import HEAD, StoreVersionError, downgrade, migrate, migrate_in_thread
+from proxy.store.postgresql import postgresql_engine
 from proxy.store.tables import metadata
 from proxy.store.usage import UsageQuery
 from tests.store.entries import parts, written
@@ -35,7 +35,7 @@ TABLES = {"alembic_version", *metadata.tables}
 
 def looked_at(url, look):
     async def session():
-        engine = create_store_engine(url)
+        engine = postgresql_engine(url)
         try:
             async with engine.connect() as connection:
                 return await connection.run_sync(look)
@@ -156,7 +156,7 @@ def test_a_password_is_asked_for_and_never_told(server, database, caplog):
         with pytest.raises(StoreUnavailableError, match=kind) as caught:
             asyncio.run(Ledger.open(url))
         told = [repr(error) for error in (caught.value, caught.value.__cause__, caught.value.__context__)]
-        assert "hunter2" not in "".join([*told, caplog.text, repr(create_store_engine(url))])
+        assert "hunter2" not in "".join([*told, caplog.text, repr(postgresql_engine(url))])
 
 
 @pytest.mark.parametrize(("database_", "kind"), [("nowhere", "3D000"), (None, "ConnectionRefusedError")])
