@@ -24,7 +24,7 @@ from proxy.dataplane.settle import Settler
 from proxy.records import Row
 from proxy.snapshot import Snapshot
 from proxy.store.claims import claim
-from proxy.store.codec import encode_into, without_tokens
+from proxy.store.codec import encode_into
 from proxy.store.ledger import Ledger, StoreUnavailableError
 from proxy.store.spool import Preface
 from proxy.store.spool_file import SpoolError
@@ -152,10 +152,7 @@ class Runtime:
 
     def _keep(self, row: Row, context: Preface) -> None:
         buffer = self._buffer
-        try:
-            encode_into(row, buffer)
-        except OverflowError:
-            encode_into(without_tokens(row), buffer)
+        encode_into(row, buffer)
         try:
             self.spool.append(buffer, context)
         except SpoolError as error:

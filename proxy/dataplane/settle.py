@@ -31,6 +31,8 @@ from proxy.telemetry.logs import Line, RequestLog
 from proxy.telemetry.metrics import Metrics
 
 NO_TOKENS = Tokens()
+_COUNT_BITS = 30
+"""No exchange has 2^30 tokens: what an upstream says beyond is no count, and sums of what is below stay within 64 bits."""
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
@@ -93,14 +95,18 @@ def account(served: Served, tokens: Tokens, report: ProviderReport | None, secon
 
 
 def reported(usage: Usage, input_tokens: int) -> Tokens:
-    """Tokens as the upstream reported them."""
-    return Tokens(
-        input=input_tokens,
-        cached=usage.cached_tokens,
-        cache_write=usage.cache_write_tokens,
-        output=usage.output_tokens if usage.output_tokens is not None else 0,
-        reasoning=usage.reasoning_tokens,
-    )
+    """Tokens as the upstream reported them, where they can be counts at all."""
+    cached, written, reasoning = usage.cached_tokens, usage.cache_write_tokens, usage.reasoning_tokens
+    output = usage.output_tokens if usage.output_tokens is not None else 0
+    if (input_tokens | output | (cached or 0) | (written or 0) | (reasoning or 0)) >> _COUNT_BITS:
+        return _believed(Tokens(input=input_tokens, cached=cached, cache_write=written, output=output, reasoning=reasoning))
+    return Tokens(input=input_tokens, cached=cached, cache_write=written, output=output, reasoning=reasoning)
+
+
+def _believed(said: Tokens) -> Tokens:
+    """Without what is negative or beyond any exchange; nothing is known where that is the input or the output."""
+    known = {name: count for name, count in msgspec.structs.asdict(said).items() if count is not None and not count >> _COUNT_BITS}
+    return Tokens(**known) if "input" in known and "output" in known else NO_TOKENS
 
 
 def report_in(comments: list[bytes]) -> ProviderReport | None:
