@@ -28,6 +28,8 @@ _WHOLE = select(ledger, *(column.label(f"context_{column.name}") for column in c
     contexts, contexts.c.id == ledger.c.context
 )
 _OWN = len(ledger.columns)
+_NEVER = ("22", "54")
+"""Classes of SQLSTATE: a value PostgreSQL cannot hold; one too large for it (a text that is indexed has 2.7 KB at most)."""
 
 
 class StoreUnavailableError(Exception):
@@ -144,7 +146,6 @@ def _translated() -> Iterator[None]:
         raise _RefusedError(kind_of(error)) from error
     except DBAPIError as error:
         kind = kind_of(error)
-        # SQLSTATE class 22: a value PostgreSQL cannot hold.
-        raise (_RefusedError(kind) if kind.startswith("22") else StoreUnavailableError(kind)) from error
+        raise (_RefusedError(kind) if kind.startswith(_NEVER) else StoreUnavailableError(kind)) from error
     except (SQLAlchemyError, OSError) as error:
         raise StoreUnavailableError(kind_of(error)) from error

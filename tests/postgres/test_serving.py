@@ -241,6 +241,21 @@ def test_a_url_that_cannot_be_used_is_told_before_anything_listens(serve):
     assert "hunter2" not in str(caught.value)
 
 
+def test_one_that_ends_while_the_server_is_away_keeps_its_entries_for_the_next(serve, server, database, url):
+    proxy = serve(url)
+    told = asked(proxy, 3)
+    until(lambda: ids(server, database) == told)
+    server.stop()
+    try:
+        told += asked(proxy, 3)
+        proxy.signal(signal.SIGTERM)
+        assert proxy.ended() == 0
+    finally:
+        server.start()
+    proxy.start({"LEDGER_URL": url})
+    until(lambda: ids(server, database) == told)
+
+
 def test_an_orderly_end_leaves_nothing_behind(serve, server, database, url):
     proxy = serve(url)
     told = asked(proxy, 10)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 import threading
 
@@ -110,13 +111,14 @@ WRONG = (
     ("duration_s", float("nan"), "23502"),
     ("team", ["search"], "UndecodableError"),
     ("task", "a\0b", "22021"),
+    ("response_id", random.Random(1).randbytes(5000).hex(), "54000"),
 )
 
 
 def test_what_cannot_be_a_row_is_set_aside_and_holds_nobody_up(server, database, url, entry):
-    """Integers beyond their column, no number, a list for a text, NUL in a text, a lone surrogate, bytes of no record, among good ones."""
+    """Integers beyond their column, no number, a list for a text, NUL, a text too long for its index, a lone surrogate, bytes of no record."""
     bad = [(written(entry(id=f"gl-bad-{i}", **{name: value}))[1], kind) for i, (name, value, kind) in enumerate(WRONG)]
-    bad += [(written(entry(id="gl-bad-6"))[1].replace(b"search-prod", b"search-\xed\xa0\x80."), "UndecodableError")]
+    bad += [(written(entry(id="gl-bad-x"))[1].replace(b"search-prod", b"search-\xed\xa0\x80."), "UndecodableError")]
     bad += [(b"rubbish", "UndecodableError")]
     records = written(*(entry(id=f"gl-{i}") for i in range(20)))
     for at, (record, _) in enumerate(bad):
