@@ -6,13 +6,13 @@ It refuses to run as root: where the tests do, it runs as `nobody`.
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ class Server:
         self._user: dict[str, Any] = {}
         if os.geteuid() == 0:
             shutil.chown(self._folder, "nobody")
-            self._user = {"user": "nobody", "group": "nogroup", "extra_groups": ()}
+            self._user = {"user": "nobody", "group": pwd.getpwnam("nobody").pw_gid, "extra_groups": ()}
         self._data = self._folder / "data"
         self._numbers = count()
         self._process: subprocess.Popen[bytes] | None = None
@@ -99,9 +99,9 @@ class Server:
         return [tuple(row.split("\x1f")) for row in shown.split("\x1e")] if shown else []
 
 
-def programs(candidates: Sequence[Path] | None = None) -> Path:
+def programs() -> Path:
     """The folder of PostgreSQL's programs: the newest of Debian's, else the one on the path."""
-    found = candidates if candidates is not None else [each.parent for each in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
+    found = [each.parent for each in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
     if found:
         return max(found, key=lambda folder: float(folder.parent.name))
     on_path = shutil.which("initdb")

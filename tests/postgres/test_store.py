@@ -116,7 +116,7 @@ WRONG = (
 
 
 def test_what_cannot_be_a_row_is_set_aside_and_holds_nobody_up(server, database, url, entry):
-    """Integers beyond their column, no number, a list for a text, NUL, a text too long for its index, a lone surrogate, bytes of no record."""
+    """Integers beyond their column, no number, a list, NUL, a text too long for its index, a lone surrogate, bytes of no record."""
     bad = [(written(entry(id=f"gl-bad-{i}", **{name: value}))[1], kind) for i, (name, value, kind) in enumerate(WRONG)]
     bad += [(written(entry(id="gl-bad-x"))[1].replace(b"search-prod", b"search-\xed\xa0\x80."), "UndecodableError")]
     bad += [(b"rubbish", "UndecodableError")]
