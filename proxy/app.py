@@ -31,6 +31,7 @@ from proxy.controlplane.models import Models
 from proxy.errors import Refusal
 from proxy.runtime import Runtime
 from proxy.server import protocol_class
+from proxy.store.engine import StoreUrlError
 from proxy.store.spool_file import SpoolUnusableError
 from proxy.sweep import Sweep
 from proxy.telemetry import logs
@@ -59,6 +60,8 @@ def serve(
         runtime = Runtime(config, None if config_path is None else Path(config_path))
     except SpoolUnusableError as error:
         raise ConfigurationError([Problem(path="ledger.spool_file", message=str(error))], config_path or "embedded fleet") from None
+    except StoreUrlError as error:
+        raise ConfigurationError([Problem(path="ledger.url", message=str(error))], config_path or "embedded fleet") from error
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(runtime, vendors=vendors))
 

@@ -325,8 +325,8 @@ class Server(Section, frozen=True):
 
 
 class Ledger(Section, frozen=True):
-    url: str = "sqlite+aiosqlite:///greenlane.db"
-    """SQLAlchemy URL. SQLite, WAL."""
+    url: str = "sqlite:///greenlane.db"
+    """`sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST/NAME`; or `env:NAME` or `file:PATH`, where that stands."""
     spool_file: str = "greenlane.spool"
     """Where entries are safe until they are in the store."""
     spool_bytes: Annotated[int, Meta(ge=65536)] = 64 * 1024 * 1024

@@ -17,7 +17,7 @@ from proxy.catalogue import Secrets, snapshot
 from proxy.config import Config, Deployment
 from proxy.configuration import ConfigurationError, Problem, SecretError, load, version
 from proxy.configuration.checking import is_loopback
-from proxy.configuration.credentials import resolve_all
+from proxy.configuration.credentials import ledger_url, resolve_all
 from proxy.dataplane.budget import Spent, period_start
 from proxy.dataplane.endpoint import Around, DataPlane
 from proxy.dataplane.peer import peers
@@ -25,7 +25,7 @@ from proxy.dataplane.settle import Settler
 from proxy.records import Row
 from proxy.snapshot import Snapshot
 from proxy.store.claims import claim
-from proxy.store.codec import encode_into, without_tokens
+from proxy.store.codec import encode_into
 from proxy.store.ledger import Ledger, StoreUnavailableError
 from proxy.store.spool import Preface
 from proxy.store.spool_file import SpoolError
@@ -55,7 +55,7 @@ class Runtime:
         self.metrics = Metrics()
         self.request_log = RequestLog(enabled=config.logs.requests)
         self.spool = claim(config.ledger.spool_file, config.ledger.spool_bytes)
-        self.ledger = Ledger.later(config.ledger.url)
+        self.ledger = Ledger.later(ledger_url(config, os.environ))
         self.worker = LedgerWorker(self.spool, self.ledger, config.ledger)
         self.supervisor = Supervisor()
         self.settler = Settler(self.metrics, self.request_log, self._keep, time.time)
@@ -166,10 +166,7 @@ class Runtime:
 
     def _keep(self, row: Row, context: Preface) -> None:
         buffer = self._buffer
-        try:
-            encode_into(row, buffer)
-        except OverflowError:
-            encode_into(without_tokens(row), buffer)
+        encode_into(row, buffer)
         try:
             self.spool.append(buffer, context)
         except SpoolError as error:

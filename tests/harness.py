@@ -26,7 +26,7 @@ from proxy.runtime import Runtime
 HEAD = """
 server: {{port: 0}}
 logs: {{requests: false}}
-ledger: {{url: "sqlite+aiosqlite:///{folder}/ledger.db", spool_file: "{folder}/spool", spool_bytes: 1048576, interval_s: 0.05}}
+ledger: {{url: "sqlite:///{folder}/ledger.db", spool_file: "{folder}/spool", spool_bytes: 1048576, interval_s: 0.05}}
 """
 
 

@@ -97,3 +97,20 @@ def _header(where: Path, name: str, value: str) -> Iterator[Finding]:
         yield Finding(where, "carries a secret: write api_key: env:NAME instead")
     elif not _HEADER_VALUE.fullmatch(value):
         yield Finding(where, "must be one line of printable ASCII, without spaces around it")
+
+
+def check_ledger(url: str) -> Iterator[Finding]:
+    """What is wrong with the ledger's URL, unless it is a reference. Never tells any of it: there may be a password in it."""
+    if url.startswith(("env:", "file:")):
+        return
+    where = ("ledger", "url")
+    try:
+        parts = urlsplit(url)
+        password = parts.password
+    except ValueError:
+        yield Finding(where, "is written sqlite:///FILE or postgresql://USER@HOST/NAME")
+        return
+    if parts.scheme.partition("+")[0] not in {"sqlite", "postgresql", "postgres"}:
+        yield Finding(where, "is written sqlite:///FILE or postgresql://USER@HOST/NAME")
+    elif password:
+        yield Finding(where, "has a password in it: write env:NAME or file:PATH, and the URL there", warning=True)

@@ -196,6 +196,7 @@ def _zone(path: Path, zone: str | None) -> Iterator[Finding]:
 
 
 def _server(config: Config) -> Iterator[Finding]:
+    yield from addresses.check_ledger(config.ledger.url)
     for index, source in enumerate(config.carbon.sources):
         yield from _unknown(("carbon", "sources", index), "the source", source, registries.sources())
     server = config.server

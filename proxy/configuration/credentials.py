@@ -10,6 +10,7 @@ from proxy.configuration.findings import Finding
 from proxy.configuration.problems import Path, written
 from proxy.configuration.secret import Secret, SecretError, read_file, resolve, resolve_key
 
+_REFERENCE = ("env:", "file:")
 _VARIABLE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -52,8 +53,16 @@ def resolve_all(
     return ours, {resolve_key(key.key, environ, read): name for name, key in config.keys.items()}
 
 
+def ledger_url(config: Config, environ: Mapping[str, str], read: Callable[[str], str] = read_file) -> str:
+    """The ledger's URL, which may be given by reference because it may hold a password. Raises SecretError."""
+    url = config.ledger.url
+    return resolve(url, environ, read).reveal() if url.startswith(_REFERENCE) else url
+
+
 def _references(config: Config) -> Iterator[tuple[Path, str, bool]]:
     """Path, reference, and whether it is a client's key."""
+    if config.ledger.url.startswith(_REFERENCE):
+        yield ("ledger", "url"), config.ledger.url, False
     for name, deployment in config.deployments.items():
         if deployment.api_key is not None:
             yield ("deployments", name, "api_key"), deployment.api_key, False

@@ -63,7 +63,7 @@ def resolve(reference: str, environ: Mapping[str, str], read: Callable[[str], st
     else:
         raise SecretError("a secret is written env:NAME or file:PATH")
     if not (value.isascii() and value.isprintable()):
-        raise SecretError(f"what {reference} holds cannot be sent in a header: it must be one line of ASCII")
+        raise SecretError(f"what {reference} holds must be one line of printable ASCII")
     return Secret(value)
 
 

@@ -93,7 +93,7 @@ def account(served: Served, tokens: Tokens, report: ProviderReport | None, secon
 
 
 def reported(usage: Usage, input_tokens: int) -> Tokens:
-    """Tokens as the upstream reported them."""
+    """Tokens as the upstream reported them; a reader takes no impossible ones."""
     return Tokens(
         input=input_tokens,
         cached=usage.cached_tokens,

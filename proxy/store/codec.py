@@ -43,13 +43,6 @@ def text(value: Detail | Inputs) -> str:
     return _json.encode(value).decode()
 
 
-def without_tokens(row: Row) -> Row:
-    """The row of an upstream that claims more tokens than an integer of 64 bits can say: nobody knows how many they were."""
-    return msgspec.structs.replace(
-        row, input_tokens=None, cached_tokens=None, cache_write_tokens=None, output_tokens=None, reasoning_tokens=None
-    )
-
-
 def identified(context: Context) -> Context:
     """The context with the id that its content makes: whoever has the same gives it the same, in any process."""
     digest = blake2b(_encoder.encode(msgspec.structs.replace(context, id=0)), digest_size=8).digest()

@@ -1,19 +1,18 @@
-"""One database engine for the store: SQLite with a write-ahead log, or PostgreSQL, by URL."""
+"""What both databases have in common: which one a URL names, how long it is waited for, what its errors are called."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from sqlalchemy import URL, event, make_url
+from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 BUSY_TIMEOUT_S = 5.0
 """How long SQLite waits for another process's write before it says so."""
 COMMAND_TIMEOUT_S = 30.0
+"""How long PostgreSQL may take for one statement."""
 CONNECTIONS = 4
 """One writes; the rest read. Whoever finds none waits 30 s, then is told that the store is unavailable."""
-_ASYNC_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
+_DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
+_PARAMETERS = {"sslmode": "ssl", "ssl": "ssl", "host": "host", "port": "port"}
 
 
 class StoreUrlError(Exception):
@@ -25,48 +24,21 @@ def store_url(url: str) -> URL:
     try:
         parsed = make_url(url)
     except ArgumentError as error:
-        raise StoreUrlError("ledger url: expected sqlite+aiosqlite:///FILE or postgresql+asyncpg://USER@HOST/NAME") from error
-    drivername = _ASYNC_DRIVERS.get(parsed.get_backend_name())
+        raise StoreUrlError("expected sqlite:///FILE or postgresql://USER@HOST/NAME") from error
+    drivername = _DRIVERS.get(parsed.get_backend_name())
     if drivername is None:
-        raise StoreUrlError(f"ledger url: {parsed.get_backend_name()} is not supported; expected sqlite or postgresql")
+        raise StoreUrlError(f"{parsed.get_backend_name()} is not supported; expected sqlite or postgresql")
     if drivername.startswith("sqlite") and parsed.database in {None, "", ":memory:"}:
-        raise StoreUrlError("ledger url: expected a file, as in sqlite+aiosqlite:///greenlane.db")
-    return parsed.set(drivername=drivername)
+        raise StoreUrlError("expected a file, as in sqlite:///greenlane.db")
+    return parsed.set(drivername=drivername) if drivername == "sqlite" else _with_known_parameters(parsed.set(drivername=drivername))
 
 
-def create_store_engine(url: str) -> AsyncEngine:
-    """An engine that shows no parameters in errors or logs. The caller disposes of it. Raises StoreUrlError."""
-    parsed = store_url(url)
-    # SQLite's own wait for a lock; elsewhere deadlines, and a look whether a pooled connection still lives.
-    local = parsed.get_backend_name() == "sqlite"
-    arguments = {"timeout": BUSY_TIMEOUT_S} if local else {"timeout": BUSY_TIMEOUT_S, "command_timeout": COMMAND_TIMEOUT_S}
-    try:
-        engine = create_async_engine(
-            parsed, connect_args=arguments, hide_parameters=True, pool_size=CONNECTIONS, max_overflow=0, pool_pre_ping=not local
-        )
-    except ModuleNotFoundError as error:
-        raise StoreUrlError(f"ledger url: {parsed.drivername} needs the package {error.name}: install greenlane[postgres]") from error
-    if local:
-        event.listen(engine.sync_engine, "connect", prepare_sqlite)
-    return engine
-
-
-_PRAGMAS = (
-    # A row is 0.25 KB. A commit writes whole pages: twenty rows cost 8 us each with pages of 4 KiB, 14 with 16 KiB. At most 8 MiB of log.
-    "page_size=4096",
-    "wal_autocheckpoint=2000",
-    # The log lets readers and the one writer pass each other; NORMAL syncs at checkpoints: a crash of the process loses nothing.
-    "journal_mode=WAL",
-    "synchronous=NORMAL",
-)
-
-
-def prepare_sqlite(connection: Any, _record: object) -> None:
-    """For every new connection, of the asynchronous driver or the other."""
-    cursor = connection.cursor()
-    for pragma in _PRAGMAS:
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
+def _with_known_parameters(url: URL) -> URL:
+    """PostgreSQL's own tools write `sslmode`, the driver `ssl`, for the same. What the driver would not take is refused here."""
+    parameters = {_PARAMETERS.get(name, name): value for name, value in url.query.items()}
+    if unknown := sorted(set(parameters) - set(_PARAMETERS.values())):
+        raise StoreUrlError(f"the parameter {unknown[0]!r} is not known; known are {', '.join(_PARAMETERS)}")
+    return url.set(query=parameters)
 
 
 def kind_of(error: BaseException) -> str:

@@ -15,20 +15,21 @@ from typing import Any, Self
 
 from sqlalchemy import Select, select
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from proxy.records import Context, Entry, Row
 from proxy.store.codec import UndecodableError, joined
-from proxy.store.engine import create_store_engine, kind_of
+from proxy.store.database import Database, database_of
+from proxy.store.engine import kind_of
 from proxy.store.migration import migrate_in_thread
 from proxy.store.tables import contexts, exchanges, ledger
 from proxy.store.usage import UsageQuery, usage_row, usage_statement
-from proxy.store.writer import writer_of
 
 _WHOLE = select(ledger, *(column.label(f"context_{column.name}") for column in contexts.columns)).outerjoin(
     contexts, contexts.c.id == ledger.c.context
 )
 _OWN = len(ledger.columns)
+_NEVER = ("22", "54")
+"""Classes of SQLSTATE: a value PostgreSQL cannot hold; one too large for it (a text that is indexed has 2.7 KB at most)."""
 
 
 class StoreUnavailableError(Exception):
@@ -46,10 +47,9 @@ class _RefusedError(Exception):
 class Ledger:
     """All entries. Made by `open` or `later`, closed by its owner; usable from one event loop, by any number of tasks."""
 
-    def __init__(self, url: str, engine: AsyncEngine) -> None:
+    def __init__(self, url: str, database: Database) -> None:
         self._url = url
-        self._engine = engine
-        self._writer = writer_of(url, engine)
+        self._database = database
         self._migrated = False
 
     @classmethod
@@ -58,7 +58,7 @@ class Ledger:
 
         Raises StoreUrlError.
         """
-        return cls(url, create_store_engine(url))
+        return cls(url, database_of(url))
 
     @classmethod
     async def open(cls, url: str) -> Self:
@@ -73,8 +73,7 @@ class Ledger:
         return opened
 
     async def close(self) -> None:
-        await self._writer.close()
-        await self._engine.dispose()
+        await self._database.close()
 
     async def insert_records(self, records: Sequence[bytes]) -> None:
         """All these rows and contexts are in the store on return, in one transaction; those already there stay as they are.
@@ -86,7 +85,7 @@ class Ledger:
             if records:
                 with _translated():
                     await self._migrate()
-                    await self._writer.insert(records)
+                    await self._database.insert(records)
         except _RefusedError as error:
             if len(records) == 1:
                 await self._set_aside(records[0], str(error))
@@ -122,7 +121,7 @@ class Ledger:
 
     async def _set_aside(self, record: bytes, kind: str) -> None:
         with _translated():
-            await self._writer.set_aside(hashlib.sha256(record).hexdigest(), kind, record)
+            await self._database.set_aside(hashlib.sha256(record).hexdigest(), kind, record)
 
     async def _entries(self, statement: Select[Any], team: str | None) -> list[Entry]:
         found = await self._rows(statement if team is None else statement.where(ledger.c.team == team))
@@ -132,8 +131,7 @@ class Ledger:
         try:
             with _translated():
                 await self._migrate()
-                async with self._engine.connect() as connection:
-                    return tuple((await connection.execute(statement)).all())
+                return await self._database.rows(statement)
         except _RefusedError:
             # Asked for a value that the database cannot hold (a NUL character): no row has it.
             return ()
@@ -148,7 +146,6 @@ def _translated() -> Iterator[None]:
         raise _RefusedError(kind_of(error)) from error
     except DBAPIError as error:
         kind = kind_of(error)
-        # SQLSTATE class 22: a value PostgreSQL cannot hold.
-        raise (_RefusedError(kind) if kind.startswith("22") else StoreUnavailableError(kind)) from error
+        raise (_RefusedError(kind) if kind.startswith(_NEVER) else StoreUnavailableError(kind)) from error
     except (SQLAlchemyError, OSError) as error:
         raise StoreUnavailableError(kind_of(error)) from error

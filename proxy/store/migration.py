@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import Connection, create_engine, event, inspect, text
+from sqlalchemy import Connection, event, inspect, text
 from sqlalchemy.exc import OperationalError
 
-from proxy.store.engine import BUSY_TIMEOUT_S, create_store_engine, kind_of, prepare_sqlite, store_url
+from proxy.store.engine import kind_of, store_url
+from proxy.store.sqlite import sqlite_engine
 
 HEAD = "0001"
 """The newest revision under migrations/versions."""
@@ -45,7 +46,6 @@ def downgrade(url: str, revision: str) -> None:
 
 def _with_store(url: str, work: Callable[[Connection], None]) -> None:
     if store_url(url).get_backend_name() == "sqlite":
-        # Without the asynchronous driver: it would leave a thread behind that answers to an event loop that is gone.
         _with_sqlite(url, work)
     else:
         asyncio.run(_with_postgresql(url, work))
@@ -53,8 +53,7 @@ def _with_store(url: str, work: Callable[[Connection], None]) -> None:
 
 def _with_sqlite(url: str, work: Callable[[Connection], None]) -> None:
     """In one write transaction. Tried again while SQLite is busy: it does not wait while it changes a new file to its write-ahead log."""
-    engine = create_engine(store_url(url).set(drivername="sqlite"), connect_args={"timeout": BUSY_TIMEOUT_S}, hide_parameters=True)
-    event.listen(engine, "connect", prepare_sqlite)
+    engine = sqlite_engine(url)
     event.listen(engine, "connect", _leave_transactions_to_us)
     try:
         for last in (*[False] * _BUSY_TRIES, True):
@@ -77,7 +76,9 @@ def _with_sqlite(url: str, work: Callable[[Connection], None]) -> None:
 
 
 async def _with_postgresql(url: str, work: Callable[[Connection], None]) -> None:
-    engine = create_store_engine(url)
+    from proxy.store.postgresql import postgresql_engine
+
+    engine = postgresql_engine(url)
     try:
         async with engine.begin() as connection:
             await connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK_NUMBER})

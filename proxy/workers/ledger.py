@@ -91,7 +91,8 @@ class LedgerWorker:
 
     async def _run(self) -> None:
         clock = asyncio.get_running_loop().time
-        failures = 0
+        tries = failures = 0
+        asked = False
         adopt_at_s = clock()
         while True:
             if clock() >= adopt_at_s:
@@ -100,17 +101,19 @@ class LedgerWorker:
             try:
                 await self._drain_all()
             except StoreUnavailableError as error:
-                failures += 1
+                tries += 1
+                # a try that a reader asked for says nothing of how long the store has been away
+                failures += not (asked and failures)
                 if error.kind != self.last_error_kind:
                     _log.warning("ledger: %s; %d entries wait in the spool", error.kind, self.pending)
                 self.last_error_kind = error.kind
                 pause_s = self._backoff.pause_s(failures)
             else:
-                if failures:
-                    _log.info("ledger: the store is back after %d tries", failures)
-                failures, self.last_error_kind, pause_s = 0, None, self._settings.interval_s
+                if tries:
+                    _log.info("ledger: the store is back after %d tries", tries)
+                tries, failures, self.last_error_kind, pause_s = 0, 0, None, self._settings.interval_s
             self._end_round()
-            await self._pause(pause_s)
+            asked = await self._pause(pause_s)
 
     async def _drain_all(self) -> None:
         await self._drain(self._spool)
@@ -146,12 +149,13 @@ class LedgerWorker:
             _log.info("ledger: took over %d entries from %d processes that ended", sum(spool.pending for spool in found), len(found))
         self._adopted += found
 
-    async def _pause(self, pause_s: float) -> None:
+    async def _pause(self, pause_s: float) -> bool:
+        """True where a flush cut it short."""
         try:
             async with asyncio.timeout(pause_s):
-                await self._wake.wait()
+                return await self._wake.wait()
         except TimeoutError:
-            return
+            return False
         finally:
             self._wake.clear()
 

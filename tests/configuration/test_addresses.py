@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.config import Deployment
-from proxy.configuration.addresses import check
+from proxy.configuration.addresses import check, check_ledger
 
 
 def found(**settings: object) -> list[tuple[str, bool]]:
@@ -111,3 +111,24 @@ def test_a_forward_proxy_has_an_address_and_no_credentials(url, problems):
 )
 def test_headers_are_headers_and_carry_no_secret(name, value, good):
     assert found(headers={name: value}) == ([] if good else [(name, False)])
+
+
+LEDGER_FORM = ("is written sqlite:///FILE or postgresql://USER@HOST/NAME", False)
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("sqlite:///greenlane.db", []),
+        ("sqlite+aiosqlite:////var/greenlane.db", []),
+        ("postgresql://ledger@db.internal:5432/greenlane?sslmode=require", []),
+        ("env:LEDGER_URL", []),
+        ("file:/run/secrets/ledger", []),
+        ("postgres://u:hunter2@h/db", [("has a password in it: write env:NAME or file:PATH, and the URL there", True)]),
+        ("mysql://root:hunter2@h/db", [LEDGER_FORM]),
+        ("postgresql://u:hunter2@[h/db", [LEDGER_FORM]),
+        ("greenlane.db", [LEDGER_FORM]),
+    ],
+)
+def test_a_ledger_url_is_of_a_database_we_know_and_its_password_is_not_in_the_file(url, told):
+    assert [(finding.message, finding.warning) for finding in check_ledger(url)] == told

@@ -33,7 +33,7 @@ CHAT = ("vllm", "transformers", "mlx")
 MACHINE = "hardware: {gpu: H100}, parameters_b: 8"
 CONFIGURATION = """
 logs: {{requests: false}}
-ledger: {{url: "sqlite+aiosqlite:///{folder}/ledger.db", spool_file: "{folder}/spool", interval_s: 0.05}}
+ledger: {{url: "sqlite:///{folder}/ledger.db", spool_file: "{folder}/spool", interval_s: 0.05}}
 models:
   anywhere: {{policy: green}}
   priced: {{policy: green}}

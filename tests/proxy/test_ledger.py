@@ -6,7 +6,9 @@ import contextlib
 import json
 import sqlite3
 
-from tests.harness import ask, completion
+import pytest
+
+from tests.harness import DONE, USAGE, ask, completion
 
 CHAT = {"model": "small", "messages": [{"role": "user", "content": "Hi"}]}
 TWINS = """
@@ -114,10 +116,23 @@ def test_ids_rise_in_the_order_of_the_requests(proxy, upstream):
     assert stored(served, "SELECT id FROM ledger ORDER BY at_s") == [(each,) for each in ids]
 
 
-def test_an_upstream_that_claims_absurd_tokens_still_gets_its_answer_through_and_its_entry(proxy, upstream):
-    said = json.dumps({"id": "c1", "choices": [], "usage": {"prompt_tokens": 2**64, "completion_tokens": 1}})
-    served = proxy(TWINS.format(url=upstream(lambda _, handler: handler.reply(200, said.encode())).url, policy="green"))
-    answer, entry = entry_of(served)
-    assert answer.status_code == 200
-    assert (entry["outcome"], entry["deployment"], entry["tokens"]["estimated"]) == ("completed", "one", True)
-    assert 0 < entry["tokens"]["input"] < 100
+NO_COUNT = (-5, 2**63, 2**64 - 1, 2**64, 10**30)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("member", ["prompt_tokens", "completion_tokens"])
+def test_what_an_upstream_says_that_is_no_count_is_counted_instead(proxy, upstream, member, stream):
+    host = upstream(lambda _, handler: handler.events([b"data: %b\n\n" % said(), DONE]) if stream else handler.reply(200, said()))
+    served = proxy(TWINS.format(url=host.url, policy="green"))
+    for count in NO_COUNT:
+
+        def said(count=count):
+            choices = [{"index": 0, "delta" if stream else "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}]
+            return json.dumps({"id": "c1", "object": "x", "choices": choices, "usage": {**USAGE, member: count}}).encode()
+
+        answer, entry = entry_of(served, {**CHAT, "stream": stream, "stream_options": {"include_usage": True}} if stream else CHAT)
+        assert answer.status_code == 200
+        assert (entry["outcome"], entry["deployment"], entry["tokens"]["estimated"]) == ("completed", "one", True)
+        assert 0 < entry["tokens"]["input"] < 100
+        assert 0 < entry["tokens"]["output"] < 100
+    assert stored(served, "SELECT * FROM ledger_quarantine") == []

@@ -196,7 +196,7 @@ def test_the_event_loop_goes_on_while_the_store_waits_for_its_lock(url, entry, t
 
 def test_a_store_that_is_not_there_says_so(tmp_path):
     with pytest.raises(StoreUnavailableError, match="SQLITE_CANTOPEN"):
-        asyncio.run(Ledger.open(f"sqlite+aiosqlite:///{tmp_path}/none/greenlane.db"))
+        asyncio.run(Ledger.open(f"sqlite:///{tmp_path}/none/greenlane.db"))
 
 
 def test_a_url_that_is_none_of_ours_is_refused():
@@ -209,7 +209,7 @@ def test_a_ledger_for_later_speaks_to_its_store_at_the_first_use(tmp_path, entry
     folder = tmp_path / "mounted-later"
 
     async def session():
-        ledger = Ledger.later(f"sqlite+aiosqlite:///{folder}/greenlane.db")
+        ledger = Ledger.later(f"sqlite:///{folder}/greenlane.db")
         with pytest.raises(StoreUnavailableError):
             await ledger.insert_records(written(entry()))
         folder.mkdir()

@@ -16,21 +16,18 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
 
 from proxy.store import migrations
-from proxy.store.engine import create_store_engine
 from proxy.store.migration import HEAD, StoreVersionError, downgrade, migrate, migrate_in_thread
+from proxy.store.sqlite import sqlite_engine
 from proxy.store.tables import metadata
 
 
 def looked_at(url, look):
-    async def run():
-        engine = create_store_engine(url)
-        try:
-            async with engine.connect() as connection:
-                return await connection.run_sync(look)
-        finally:
-            await engine.dispose()
-
-    return asyncio.run(run())
+    engine = sqlite_engine(url)
+    try:
+        with engine.connect() as connection:
+            return look(connection)
+    finally:
+        engine.dispose()
 
 
 def tables(url):

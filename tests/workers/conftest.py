@@ -67,4 +67,4 @@ def entry_with():
 
 @pytest.fixture(name="url")
 def sqlite_url(tmp_path):
-    return f"sqlite+aiosqlite:///{tmp_path}/greenlane.db"
+    return f"sqlite:///{tmp_path}/greenlane.db"

@@ -101,6 +101,31 @@ def test_a_flush_that_cannot_end_in_time_says_so_and_loses_nothing(settings):
     assert asyncio.run(main()) == (False, "SQLITE_BUSY", [b"a"])
 
 
+def test_readers_that_ask_while_the_store_is_down_make_no_pause_longer(settings):
+    """Each asks the worker to try at once, twenty times a second; the next try of its own comes no later for that."""
+    store = Transcript(failures=10**9)
+    counts = []
+
+    class Noted(Backoff):
+        def pause_s(self, failures):
+            counts.append(failures)
+            return 60.0
+
+    async def main():
+        spool = claim(settings.spool_file, SMALL)
+        worker = LedgerWorker(spool, store, settings, Noted())
+        supervisor = Supervisor()
+        spool.append(b"a")
+        supervisor.start("ledger", worker.run)
+        while len(counts) < 4:
+            await worker.flush(0.1)
+        await supervisor.stop()
+        spool.close()
+
+    asyncio.run(main())
+    assert set(counts) == {1}
+
+
 def test_a_store_that_fails_in_a_way_nobody_foresaw_ends_no_flush_early_and_loses_nothing(settings):
     class Broken:
         calls = 0
