@@ -154,7 +154,7 @@ class ChatStream:
             raise self._fault
         if self.ended:
             return b""
-        if data.endswith(b"\n\n") and data.startswith(b"data: {") and self._events.idle and b"\r" not in data:
+        if data.endswith(b"\n\n") and data.startswith(b"data: {") and not self._events.held and b"\r" not in data:
             if data.find(b"\n") == len(data) - 2:
                 return data if self._plain(data[6:-2]) else self._special(data[6:-2], data)
             if (whole := self._run(data)) is not None:

@@ -30,27 +30,23 @@ class Event(NamedTuple):
 class Events:
     """Blocks completed by each piece. Raises GarbledError when one grows beyond `event_bytes`."""
 
-    __slots__ = ("_first", "_held", "_searched", "comment_bytes", "comments", "event_bytes")
+    __slots__ = ("_first", "_searched", "comment_bytes", "comments", "event_bytes", "held")
 
     def __init__(self, event_bytes: int = EVENT_BYTES) -> None:
-        self._held = b""
+        self.held = b""
+        """Nothing: what comes next begins an event."""
         self._searched = 0
         self._first = True
         self.event_bytes = event_bytes
         self.comments: list[bytes] = []
         self.comment_bytes = 0
 
-    @property
-    def idle(self) -> bool:
-        """Nothing is held: what comes next begins an event."""
-        return not self._held
-
     def feed(self, data: bytes) -> list[Event]:
-        if self._held:
-            data = self._held + data
+        if self.held:
+            data = self.held + data
         if self._first and data:
             if len(data) < len(_BOM) and _BOM.startswith(data):
-                self._held = data
+                self.held = data
                 return []
             data = data.removeprefix(_BOM)
             self._first = False
@@ -63,16 +59,16 @@ class Events:
                 break
             events.append(self._event(data[start : match.end()]))
             start = search = match.end()
-        self._held = data[start:]
-        self._searched = len(self._held)
-        if len(self._held) > self.event_bytes:
+        self.held = data[start:]
+        self._searched = len(self.held)
+        if len(self.held) > self.event_bytes:
             msg = f"an event of the stream is larger than {self.event_bytes} bytes"
             raise GarbledError(msg)
         return events
 
     def finish(self) -> list[Event]:
         """The block that the end of the body cut short of its blank line, if any."""
-        held, self._held, self._searched = self._held, b"", 0
+        held, self.held, self._searched = self.held, b"", 0
         return [self._event(held)] if held.strip() else []
 
     def _event(self, raw: bytes) -> Event:

@@ -40,7 +40,6 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     """`ok`, `status`, or an error kind."""
     first_s: float | None = None
     """When the first content came (perf_counter)."""
-    sent_bytes: int = 0
 
     def __repr__(self) -> str:
         return f"<Result {self.ending} {self.status} {self.kind}>"
@@ -116,38 +115,59 @@ class Relay:
             self._broken(Fault(message="The upstream answered a stream with a whole answer.", code="upstream_error"), "garbled")
 
     def on_data(self, data: bytes) -> None:
+        stream = self._stream
+        if stream is None or not self._committed or self._done:
+            self._on_early_data(data)
+            return
+        try:
+            out = stream.feed(data)
+        except Exception as error:  # noqa: BLE001 - whatever a reader fails at, the client is told
+            self._unreadable(error)
+            return
+        if out:
+            self.events += out.count(b"\n\n")
+            self._exchange.send(out)
+        if stream.ended and not self._done:
+            self._at_the_end(stream)
+
+    def _on_early_data(self, data: bytes) -> None:
+        """Data of an answer that is whole or forwarded unread, and of a stream of which nothing has gone to the client yet."""
         if self._done:
             return
-        if self._stream is None and not self._raw:
+        stream = self._stream
+        if stream is None and not self._raw:
             self._collect(data)
             return
         if self._first_s is None:
             self._first_s = self._clock()
-        if self._stream is None:
+        if stream is None:
             self._forward(data)
             return
         try:
-            out = self._stream.feed(data)
-        except FaultError as error:
+            out = stream.feed(data)
+        except Exception as error:  # noqa: BLE001 - whatever a reader fails at, the client is told
+            self._unreadable(error)
+            return
+        if out:
+            self._forward_events(out)
+        if stream.ended and not self._done:
+            self._at_the_end(stream)
+
+    def _unreadable(self, error: Exception) -> None:
+        """A reader's error: what an upstream said of itself, garbage, or what no reader thought of."""
+        if isinstance(error, FaultError):
             self._broken(error.fault, "in_band")
-        except GarbledError as error:
-            self._broken(Fault(message=f"The upstream's stream could not be read: {error}.", code="upstream_error"), "garbled")
-        except Exception:
-            log.exception("a stream reader failed")
-            self._broken(Fault(message="The upstream's stream could not be read.", code="upstream_error"), "garbled")
-        else:
-            if out:
-                if self._committed:
-                    # what `_forward_events` comes to from the second chunk on, without its calls: 0.4 µs a chunk
-                    self.events += out.count(b"\n\n")
-                    self._size += len(out)
-                    self._exchange.send(out)
-                else:
-                    self._forward_events(out)
-            if self._stream.ended and not self._done:
-                if self._sending is not None:
-                    self._sending.leave()
-                self._ended(self._stream)
+            return
+        told = f": {error}" if isinstance(error, GarbledError) else ""
+        if not told:
+            log.error("a stream reader failed", exc_info=error)
+        self._broken(Fault(message=f"The upstream's stream could not be read{told}.", code="upstream_error"), "garbled")
+
+    def _at_the_end(self, stream: Stream) -> None:
+        """The dialect's end has come before the body's."""
+        if self._sending is not None:
+            self._sending.leave()
+        self._ended(stream)
 
     def on_end(self) -> None:
         if self._done:
@@ -214,7 +234,6 @@ class Relay:
         self._forward(out)
 
     def _forward(self, out: bytes) -> None:
-        self._size += len(out)
         if self._committed:
             self._exchange.send(out)
             return
