@@ -103,7 +103,8 @@ def completion_of(body: bytes) -> Completion:
     if answer.type != "message" or answer.content is None:
         raise GarbledError("the answer is not a message")
     message = _message_of(answer)
-    reason = reason_of(answer.stop_reason, called=bool(message.get("tool_calls")))
+    # a message that is whole has ended, whether or not its host says how
+    reason = reason_of(answer.stop_reason or "end_turn", called=bool(message.get("tool_calls")))
     whole: Json = {
         "id": completion_id(answer.id),
         "object": "chat.completion",

@@ -26,6 +26,7 @@ _REASONS = {
     "tool_use": "tool_calls",
     "refusal": "content_filter",
 }
+_STOP = b'{"type":"message_stop"}'
 _STATUS = {
     "invalid_request_error": 400,
     "authentication_error": 401,
@@ -137,7 +138,12 @@ class MessagesStream:
 
     def finish(self) -> bytes:
         self._raise_broken()
-        return b"".join([self._pass(event) for event in closed(self._events)])
+        out = b"".join([self._pass(event) for event in closed(self._events)])
+        if self.finish_reason is not None and not self.ended:
+            # a clean end of the body after the reason: the event that other clients wait for is ours to add
+            self.ended = True
+            self._held.append(Event(b"message_stop", _STOP, block(_STOP, b"message_stop")))
+        return out
 
     def close(self, account: bytes | None) -> bytes:
         held, self._held = self._held, []

@@ -61,7 +61,7 @@ _decode = msgspec.json.Decoder(_Wire).decode
 
 
 class MessagesReader:
-    """A `Reader` of the Messages API. The reason to stop goes out when it comes; `ended` only at message_stop."""
+    """A `Reader` of the Messages API. The reason to stop goes out when it comes; `ended` only at message_stop, or with the body."""
 
     def __init__(self, event_bytes: int = EVENT_BYTES) -> None:
         self._events = Events(event_bytes)
@@ -109,6 +109,8 @@ class MessagesReader:
                 except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                     continue
                 self._take(wire, found)
+        # a clean end of the body after the reason lacks no more than its last event, as other hosts' streams lack [DONE]
+        self.ended = self.ended or self.finish_reason is not None
         return found
 
     def _take(self, wire: _Wire, found: list[Json]) -> None:
@@ -190,11 +192,14 @@ class MessagesReader:
                 pass  # citations, and the inputs of the vendor's own tools
 
     def _close(self, wire: _Wire, found: list[Json]) -> None:
-        block = self._blocks.get(-1 if wire.index is None else wire.index)
-        if block is None:
+        if wire.index is None or wire.index not in self._blocks:
             raise GarbledError("a content block ends that has not begun")
+        self._close_block(wire.index, found)
+
+    def _close_block(self, index: int, found: list[Json]) -> None:
+        block = self._blocks[index]
         # the index stays taken; what the block held is not needed any more
-        self._blocks[wire.index or 0] = _Block("closed", {})
+        self._blocks[index] = _Block("closed", {})
         match block.kind:
             case "tool_use" if block.empty:
                 found.append(self._argument(block, arguments_of(block.start.get("input"))))
@@ -219,6 +224,8 @@ class MessagesReader:
         if reason is None:
             return
         self._begin(found)
+        for index in self._blocks:
+            self._close_block(index, found)
         self.finish_reason = reason
         refusal = delta.stop_details.explanation if reason == "content_filter" and delta.stop_details is not None else None
         found.append(self._chunk({} if refusal is None else {"refusal": refusal}, reason))

@@ -50,9 +50,10 @@ def _candidate(candidate: Candidate, ids: Ids) -> Json:
             said.setdefault(piece.kind, []).append(piece.value)
         else:
             said[piece.kind] = said.get(piece.kind, "") + piece.value
-    if candidate.finish_reason is None:
-        raise GarbledError("a candidate has no finishReason")
-    reason = finish_of(candidate.finish_reason, calls="tool_calls" in said)
+    if candidate.finish_reason is None and not said:
+        raise GarbledError("a candidate has neither content nor finishReason")
+    # an answer that is whole has ended, whether or not its host says how
+    reason = finish_of(candidate.finish_reason or "STOP", calls="tool_calls" in said)
     if reason in ("stop", "length") and "content" not in said:
         said["content"] = ""
     return _choice(candidate.index, _message(said), reason, logprobs_of(candidate.logprobs_result))

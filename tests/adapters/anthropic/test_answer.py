@@ -102,10 +102,11 @@ def test_blocks_of_the_vendor_s_own_tools_are_passed_over() -> None:
         ("pause_turn", CALL, "stop"),
         ("a_reason_of_tomorrow", TEXT, "stop"),
         ("a_reason_of_tomorrow", CALL, "tool_calls"),
-        (None, TEXT, None),
+        (None, TEXT, "stop"),
+        (None, CALL, "tool_calls"),
     ],
 )
-def test_reasons_to_stop(stop_reason: str | None, content: Json, expected: str | None) -> None:
+def test_reasons_to_stop(stop_reason: str | None, content: Json, expected: str) -> None:
     """https://platform.claude.com/docs/en/build-with-claude/handling-stop-reasons"""
     found = ADAPTER.completion(message(content, stop_reason=stop_reason))
     assert (found.finish_reason, found.body["choices"][0]["finish_reason"]) == (expected, expected)

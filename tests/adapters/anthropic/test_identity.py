@@ -137,6 +137,16 @@ def test_words_and_an_error_in_one_read_go_out_as_in_two() -> None:
     assert MessagesStream().feed(START + CONTENT + ERROR) == START + CONTENT + ERROR
 
 
+def test_the_last_event_is_added_where_the_body_ends_after_the_reason() -> None:
+    stream = MessagesStream()
+    sent = stream.feed(WHOLE[: WHOLE.index(b"event: message_stop")]) + stream.finish()
+    assert stream.ended
+    assert (
+        sent + stream.close(None)
+        == WHOLE[: WHOLE.index(b"event: message_stop")] + b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+    )
+
+
 def test_an_error_after_content_goes_through_and_is_told_once() -> None:
     stream = MessagesStream()
     assert stream.feed(START + CONTENT) + stream.feed(ERROR) == START + CONTENT + ERROR

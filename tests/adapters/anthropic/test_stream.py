@@ -201,9 +201,29 @@ def test_a_last_event_without_its_blank_line_counts() -> None:
 
 
 @pytest.mark.parametrize("at", range(1, 400, 7))
-def test_a_stream_cut_short_has_not_ended(at: int) -> None:
+def test_a_stream_cut_before_its_reason_has_not_ended(at: int) -> None:
     stream = stream_of("text")
-    assert not read(stream[: len(stream) - 2 - at])[1].ended
+    before = stream[: stream.index(b"event: message_delta")]
+    assert not read(before[: len(before) - at])[1].ended
+
+
+def test_a_body_that_ends_after_the_reason_is_whole_as_one_without_done_is() -> None:
+    stream = stream_of("text")
+    chunks, reader = read(stream[: stream.index(b"event: message_stop")])
+    assert reader.ended
+    assert chunks == read(stream)[0]
+
+
+def test_a_call_whose_block_does_not_end_has_its_input_all_the_same() -> None:
+    chunks, reader = read(
+        START,
+        event("content_block_start", index=0, content_block={"type": "tool_use", "id": "t1", "name": "f", "input": {"a": 1}}),
+        event("message_delta", delta={"stop_reason": "tool_use"}, usage={"output_tokens": 3}),
+        STOP,
+    )
+    told = [call for chunk in chunks for call in chunk["choices"][0]["delta"].get("tool_calls") or ()]
+    assert "".join(call["function"].get("arguments", "") for call in told) == '{"a":1}'
+    assert (reader.ended, reader.finish_reason) == (True, "tool_calls")
 
 
 def test_a_cut_before_the_reason_has_none() -> None:

@@ -165,6 +165,10 @@ def test_counts_that_google_leaves_out_come_from_the_total_or_stay_unknown(count
     assert ("usage" in told.body) is (usage is not None and None not in (usage.input_tokens, usage.output_tokens))
 
 
+def test_a_whole_answer_without_a_reason_has_ended():
+    assert completion(answer([{"text": "a"}], None)).finish_reason == "stop"
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -175,7 +179,7 @@ def test_counts_that_google_leaves_out_come_from_the_total_or_stay_unknown(count
         b'{"candidates":[]}',
         b'{"candidates":5}',
         b"\xff",
-        answer([{"text": "a"}], None),
+        answer([], None),
         answer([{"text": 5}]),
     ],
 )
