@@ -77,6 +77,8 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """False: the host never reports usage in streams; it is counted."""
     call_id_characters: int | None = None
     """Most characters the host takes in the id of a tool call; a longer one (Gemini's carry a signature) is sent as a digest of it."""
+    nine_character_call_ids: bool = False
+    """True: the host takes ids of tool calls of exactly nine letters and digits; any other is sent as a digest of it."""
     refuses: tuple[str, ...] = ()
     """Top-level members the host answers with an error: requests that carry them are not sent there."""
     drops: tuple[str, ...] = ()

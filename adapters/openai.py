@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 import msgspec
@@ -39,7 +40,14 @@ HOSTS: dict[str, Quirks] = {
     # 400 "string too long. Expected a string with maximum length 40" for `messages[1].tool_calls[0].id` (vercel/ai#5171)
     "api.openai.com": Quirks(reasoning_content=False, call_id_characters=40, refuses=("top_k", "min_p", "repetition_penalty")),
     # api reference of chat completions has neither member; 422 `extra_forbidden` was answered to both
-    "api.mistral.ai": Quirks(stream_options=False, max_completion_tokens=False, developer_role=False, drops=("user", "store", "metadata")),
+    # 400 "Tool call id was … but must be a-z, A-Z, 0-9, with a length of 9." (anomalyco/opencode#1680, nearai/ironclaw#1241)
+    "api.mistral.ai": Quirks(
+        stream_options=False,
+        max_completion_tokens=False,
+        developer_role=False,
+        nine_character_call_ids=True,
+        drops=("user", "store", "metadata"),
+    ),
 }
 """What well-known hosts do otherwise; a deployment's own `quirks` replaces its row."""
 
@@ -84,7 +92,9 @@ class OpenAI:
         if not quirks.developer_role and api == "chat" and b'"developer"' in body:
             edits["messages"] = encode([_as_system(message) for message in msgspec.json.decode(members["messages"])])
         most = self.call_id_characters(target)
-        if most is not None:
+        if quirks.nine_character_call_ids:
+            edits |= _nine_character_ids(api, body, {**members, **edits})
+        elif most is not None:
             edits |= _short_ids(api, body, {**members, **edits}, most)
         return Outbound(path=self.path(api, target), body=edited(body, members, edits), ignored=ignored)
 
@@ -98,8 +108,10 @@ class OpenAI:
         body = {name: value for name, value in chat.items() if name not in dropped and name != "greenlane"}
         body["model"] = target.upstream_model
         body["messages"] = _texts_in_results([_plain_message(message, quirks) for message in chat["messages"]])
-        if most is not None:
-            body["messages"] = _call_ids.in_messages(body["messages"], most)
+        if quirks.nine_character_call_ids:
+            body["messages"] = _call_ids.in_messages(body["messages"], _call_ids.nine)
+        elif most is not None:
+            body["messages"] = _call_ids.in_messages(body["messages"], partial(_call_ids.shortened, most=most))
         if "tools" in body:
             body["tools"] = [{name: value for name, value in tool.items() if name != "cache_control"} for tool in body["tools"]]
         if isinstance(body.get("user"), str) and len(body["user"]) > USER_CHARACTERS:
@@ -215,7 +227,17 @@ def _short_ids(api: str, body: bytes, members: Mapping[str, bytes | msgspec.Raw 
     else:
         return {}
     given = members.get(name)
-    return {} if given is None else {name: encode(shorten(msgspec.json.decode(given), most))}
+    return {} if given is None else {name: encode(shorten(msgspec.json.decode(given), partial(_call_ids.shortened, most=most)))}
+
+
+def _nine_character_ids(api: str, body: bytes, members: Mapping[str, bytes | msgspec.Raw | None]) -> dict[str, bytes | None]:
+    """The messages with ids of calls as Mistral takes them; nothing where all are so. Told from the results' ids."""
+    given = members.get("messages")
+    if api != "chat" or given is None or b'"tool_call_id"' not in body:
+        return {}
+    messages = msgspec.json.decode(given)
+    fitting = _call_ids.in_messages(messages, _call_ids.nine)
+    return {} if fitting is messages else {"messages": encode(fitting)}
 
 
 def _as_system(message: Any) -> Any:

@@ -73,7 +73,10 @@ Where a dialect has another way, or none, to say the same.
   and at earlier Geminis they follow in a user's message.
 - **Thought signatures** of Gemini travel in the id of the call they belong to, and in its `extra_content`, so that they come back from
   clients that know nothing of them. Where the history goes to a host that takes no long ids (OpenAI's: 40 characters, 64 for responses),
-  a long id is sent as a digest of it, the same one in the call and in its result. vLLM's ids are long for OpenAI too.
+  a long id is sent as a digest of it, the same one in the call and in its result. vLLM's ids are long for OpenAI too. Mistral takes
+  nine letters and digits: every other id is sent there as a digest of that form.
+- **A participant's `name`** on a message (which of several users said it) exists in OpenAI's dialect only; elsewhere it is left out and
+  listed as `messages.name` among the entry's `ignored`.
 - **Signed thinking** of Anthropic must come back as it was, where it was. Chat clients get it as `thinking_blocks` of the message (a
   block that did not come first says in `after` what did) and send them back; responses clients get reasoning items with
   `encrypted_content` in their places; messages clients the blocks themselves. What bears no signature of Anthropic's is left out.
