@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from adapters._base import AdapterError, Json, Outbound, Support, Target
+from adapters._chat import names_participants
 from adapters._json import encode
 from adapters._json_mode import WORDS
 from adapters.gemini.contents import conversation
@@ -100,6 +101,8 @@ def _ignored(chat: Json) -> tuple[str, ...]:
         dropped.append("parallel_tool_calls")
     if chat.get("service_tier") not in (None, "auto", "default", *_TIERS):
         dropped.append("service_tier")
+    if names_participants(chat.get("messages")):
+        dropped.append("messages.name")
     return tuple(dropped)
 
 
