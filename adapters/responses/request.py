@@ -136,6 +136,8 @@ def _sampling(asked: _Request) -> Json:
         "user": asked.user,
         "safety_identifier": asked.safety_identifier,
         "prompt_cache_key": asked.prompt_cache_key,
+        "prompt_cache_retention": asked.prompt_cache_retention,
+        "prompt_cache_options": asked.prompt_cache_options,
     }
     if asked.top_logprobs or "message.output_text.logprobs" in (asked.include or ()):
         chosen |= {"logprobs": True, "top_logprobs": asked.top_logprobs or None}
