@@ -195,7 +195,8 @@ def fault_of_body(status: int, body: bytes) -> Fault:
             return fault_from(encode(found))
         if found.get("detail"):
             return _validation_fault(found["detail"])
-    return Fault(message=f"The upstream answered with status {status}.", status=status)
+    kind = "invalid_request_error" if 400 <= status < 500 and status != 429 else "upstream_error"
+    return Fault(message=f"The upstream answered with status {status}.", type=kind, status=status)
 
 
 def _validation_fault(detail: Any) -> Fault:

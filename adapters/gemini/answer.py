@@ -53,7 +53,7 @@ def _candidate(candidate: Candidate, ids: Ids) -> Json:
     if candidate.finish_reason is None:
         raise GarbledError("a candidate has no finishReason")
     reason = finish_of(candidate.finish_reason, calls="tool_calls" in said)
-    if reason in ("stop", "length") and "content" not in said:
+    if reason in ("stop", "length") and "content" not in said and "tool_calls" not in said:
         said["content"] = ""
     return _choice(candidate.index, _message(said), reason, logprobs_of(candidate.logprobs_result))
 

@@ -15,7 +15,7 @@ from adapters.gemini.contents import conversation
 from adapters.gemini.models import Model, model_of, path_of
 from adapters.gemini.schema import subset
 from adapters.gemini.thinking import thinking_of
-from adapters.gemini.tools import tools_of
+from adapters.gemini.tools import functions_of, tools_of
 
 _TRANSLATED = (
     "model",
@@ -101,6 +101,9 @@ def _ignored(chat: Json) -> tuple[str, ...]:
         dropped.append("parallel_tool_calls")
     if chat.get("service_tier") not in (None, "auto", "default", *_TIERS):
         dropped.append("service_tier")
+    if any(function.get("strict") is True for _, function in functions_of(chat)):
+        # its functions' arguments are not held to their schemas
+        dropped.append("tools.strict")
     if names_participants(chat.get("messages")):
         dropped.append("messages.name")
     return tuple(dropped)
