@@ -75,6 +75,10 @@ Where a dialect has another way, or none, to say the same.
   clients that know nothing of them. Where the history goes to a host that takes no long ids (OpenAI's: 40 characters, 64 for responses),
   a long id is sent as a digest of it, the same one in the call and in its result. vLLM's ids are long for OpenAI too. Mistral takes
   nine letters and digits: every other id is sent there as a digest of that form.
+- **Schemas with optional members** are strict at Anthropic and a 400 at OpenAI, whose strict mode demands all: a messages client's such
+  schema, of an answer or of a tool, goes to hosts of OpenAI's dialect without `strict`.
+- **Marks of a prompt cache** keep their place where the other vendor has marks: OpenAI's breakpoints become Anthropic's `cache_control`,
+  without their lifetime. Anthropic's are left out elsewhere, for they only save.
 - **A participant's `name`** on a message (which of several users said it) exists in OpenAI's dialect only; elsewhere it is left out and
   listed as `messages.name` among the entry's `ignored`.
 - **Signed thinking** of Anthropic must come back as it was, where it was. Chat clients get it as `thinking_blocks` of the message (a

@@ -20,12 +20,14 @@ from msgspec import Struct
 from adapters import adapters
 from adapters._base import Fault, FaultError, Stream, Target, Worded
 from adapters._chat import DOOR as CHAT
+from adapters._json import view
 from adapters._json_mode import JsonReader
 from adapters._passthrough import ChatStream
 from adapters._translated import TranslatedStream
 from adapters.anthropic.door import DOOR as MESSAGES
 from adapters.anthropic.door_request import _Request as MessagesRequest
 from adapters.anthropic.identity import MessagesStream
+from adapters.openai import ADAPTER as OPENAI
 from adapters.responses import DOOR as RESPONSES
 from adapters.responses.request import _Request as ResponsesRequest
 from tests.adapters import golden_streams
@@ -256,6 +258,14 @@ def test_a_short_stream_may_be_cut_at_every_byte(client: str, upstream: str) -> 
 
 
 @pytest.mark.parametrize(("client", "upstream"), PAIRS)
+def test_every_stream_may_come_byte_by_byte(client: str, upstream: str) -> None:
+    for case in _streamed(client, upstream):
+        sent = golden_streams.wire(upstream, case.events(upstream))
+        told = _cut(case, client, upstream, sent, list(range(1, len(sent))))
+        assert told == _cut(case, client, upstream, sent, []), case.name
+
+
+@pytest.mark.parametrize(("client", "upstream"), PAIRS)
 @given(data=st.data())
 @settings(max_examples=60)
 def test_any_stream_may_be_cut_at_any_bytes(client: str, upstream: str, data: Any) -> None:
@@ -263,6 +273,16 @@ def test_any_stream_may_be_cut_at_any_bytes(client: str, upstream: str, data: An
     sent = golden_streams.wire(upstream, case.events(upstream))
     cuts = data.draw(st.lists(st.integers(1, len(sent) - 1), min_size=1, max_size=12, unique=True), label="cuts")
     assert _cut(case, client, upstream, sent, cuts) == _cut(case, client, upstream, sent, [])
+
+
+@pytest.mark.parametrize("case", CASES, ids=_named)
+def test_where_a_host_has_the_responses_api_what_the_client_sent_goes_there(case: Case) -> None:
+    ask = case.asks("responses", "openai", stream=True)
+    if ask is not None:
+        body = json.dumps(ask).encode()
+        told = OPENAI.identity("responses", body, view(body), Target(upstream_model="up"))
+        assert json.loads(told.body) == {**ask, "model": "up"}
+        assert (told.path, told.ignored) == ("/responses", ())
 
 
 # completeness
