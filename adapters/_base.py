@@ -289,7 +289,10 @@ class Door(Protocol):
         ...
 
     def hub(self, body: Json) -> Json:
-        """The hub request of a client's request. Raises AdapterError naming the member."""
+        """The hub request of a client's request. Raises AdapterError naming the member.
+
+        Hints that have no place in it are named under `greenlane.ignored`.
+        """
         ...
 
     def reply(self, completion: Json, usage: Usage | None, account: bytes | None, request: Json) -> bytes:

@@ -122,7 +122,15 @@ def hub_of(body: Json) -> Json:
         if _all_required(wanted.schema):
             schema["strict"] = True
         chat["response_format"] = {"type": "json_schema", "json_schema": schema}
-    return chat
+    ignored = _ignored(asked)
+    return chat | {"greenlane": {"ignored": ignored}} if ignored else chat
+
+
+def _ignored(asked: _Request) -> list[str]:
+    """Hints for Anthropic's own service."""
+    named = [name for name in ("context_management", "diagnostics") if getattr(asked, name)]
+    tools = [name for name in ("defer_loading", "input_examples") if any(tool.get(name) for tool in asked.tools or ())]
+    return [*named, *(f"tools.{name}" for name in tools)]
 
 
 def _refuse_private(asked: _Request) -> None:

@@ -121,7 +121,14 @@ def hub_of(body: Json) -> Json:
     chat |= _reasoning(asked.reasoning)
     chat |= _text(asked.text)
     chat |= _tools(asked)
-    return chat
+    ignored = _ignored(asked)
+    return chat | {"greenlane": {"ignored": ignored}} if ignored else chat
+
+
+def _ignored(asked: _Request) -> list[str]:
+    """Hints for OpenAI's own service: what it may cut, how its own tools are bounded, how its images are made."""
+    named = [name for name in ("image", "max_tool_calls") if getattr(asked, name) is not None]
+    return [*named, "truncation"] if asked.truncation == "auto" else named
 
 
 def _sampling(asked: _Request) -> Json:

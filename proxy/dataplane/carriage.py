@@ -46,10 +46,12 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Hub:
     """The hub form of a call, made once and only if a candidate needs it."""
 
-    __slots__ = ("_call", "_request", "_tree")
+    __slots__ = ("_call", "_request", "_tree", "ignored")
 
     def __init__(self, call: Call) -> None:
         self._call = call
+        self.ignored: tuple[str, ...] = ()
+        """Hints of the client's dialect that have no place in the hub form; known once `request` was called."""
         self._tree: Json | None = None
         self._request: Json | None = None
 
@@ -64,7 +66,7 @@ class Hub:
         """The hub request. Raises AdapterError naming what is wrong with the client's."""
         if self._request is None:
             hub = self._call.operation.door.hub(self.tree)
-            hub.pop("greenlane", None)
+            self.ignored = tuple(hub.pop("greenlane", {}).get("ignored", ()))
             if self._call.ask.stream:
                 hub["stream"] = True
             self._request = hub
@@ -81,7 +83,8 @@ def outbound(call: Call, served: Served, hub: Hub) -> Outbound:
         return served.transparent.identity(api, call.body, call.members, target)
     if api == "embeddings":
         return _embeds(adapter).embeddings_outbound(hub.tree, target)
-    return adapter.outbound(hub.request(), target)
+    out = adapter.outbound(hub.request(), target)
+    return out if not hub.ignored else msgspec.structs.replace(out, ignored=(*out.ignored, *hub.ignored))
 
 
 def request(call: Call, served: Served, out: Outbound, headers: Mapping[bytes, bytes], request_id: str) -> Request:

@@ -37,8 +37,8 @@ def hub_messages(*blocks: dict[str, Any], role: str = "user") -> list[dict[str, 
         ({"service_tier": "standard_only"}, {"service_tier": "default"}),
         ({"speed": "standard"}, {}),
         ({"greenlane": {"policy": "green"}}, {}),
-        ({"diagnostics": {"previous_message_id": None}}, {}),
-        ({"context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]}}, {}),
+        ({"diagnostics": {"previous_message_id": None}}, {"greenlane": {"ignored": ["diagnostics"]}}),
+        ({"context_management": {"edits": [{"type": "clear_x"}]}}, {"greenlane": {"ignored": ["context_management"]}}),
     ],
 )
 def test_top_level_members_have_their_hub_form(sent: dict[str, Any], hub: dict[str, Any]) -> None:

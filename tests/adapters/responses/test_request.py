@@ -26,7 +26,10 @@ HUB = {"model": "qwen3-32b", "messages": [{"role": "user", "content": "Hi"}]}
             {"prompt_cache_key": "k", "service_tier": "flex", "store": False},
         ),
         ({"stream": True, "stream_options": {"include_obfuscation": False}}, {"stream": True}),
-        ({"truncation": "auto", "max_tool_calls": 3, "background": False, "context_management": []}, {}),
+        (
+            {"truncation": "auto", "max_tool_calls": 3, "background": False, "context_management": []},
+            {"greenlane": {"ignored": ["max_tool_calls", "truncation"]}},
+        ),
         ({"include": ["reasoning.encrypted_content"]}, {}),
         ({"include": ["message.output_text.logprobs"]}, {"logprobs": True}),
         ({"top_logprobs": 3}, {"logprobs": True, "top_logprobs": 3}),
