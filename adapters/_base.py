@@ -280,6 +280,15 @@ class Worded(Protocol):
         ...
 
 
+@runtime_checkable
+class Parallel(Protocol):
+    """An adapter whose models cannot be kept from calling several tools at once."""
+
+    def one_call(self, chat: Json) -> bool:
+        """Whether this hub request allows one call only. `adapters._one_call` reads the answer then."""
+        ...
+
+
 class Door(Protocol):
     """Inbound: a client's dialect to the hub and back."""
 

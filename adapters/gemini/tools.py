@@ -23,8 +23,6 @@ def tools_of(chat: Json) -> Json:
         declared = {name: function for name, function in declared.items() if name in names}
     if not declared:
         return {}
-    if chat.get("parallel_tool_calls") is False and choice != "NONE" and (len(names) if names else len(declared)) > 1:
-        raise AdapterError("Gemini cannot be kept from calling several tools at once.", "parallel_tool_calls")
     said: Json = {"tools": [{"functionDeclarations": list(declared.values())}]}
     if choice in ("ANY", "NONE"):
         config: Json = {"mode": choice}

@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 
 from adapters import _multipart
-from adapters._base import Adapter, AdapterError, Embeds, GarbledError, Json, Outbound, Stream, Usage, Worded
+from adapters._base import Adapter, AdapterError, Embeds, GarbledError, Json, Outbound, Parallel, Stream, Usage, Worded
 from adapters._json import encode, with_account
 from adapters._json_mode import JsonReader, only_object
+from adapters._one_call import FirstCallReader, first_call
 from adapters._passthrough import ChatStream, answer_facts, whole
 from adapters._translated import TranslatedStream
 from adapters.anthropic.identity import MessagesStream, messages_reply
@@ -110,6 +111,8 @@ def stream(call: Call, served: Served, hub: Hub, event_bytes: int, *, capture: b
         reader = served.adapter.reader(served.target)
         if _by_words(served, hub):
             reader = JsonReader(reader)
+        if _one_call(served, hub):
+            reader = FirstCallReader(reader)
         return TranslatedStream(reader, call.operation.door.writer(hub.tree), capture=capture, created_s=int(time()))
     if api == "messages":
         return MessagesStream(capture=capture, event_bytes=event_bytes)
@@ -145,6 +148,8 @@ def reply(call: Call, served: Served, hub: Hub, body: bytes, facts: Facts, accou
         completion = facts.hub if facts.hub.get("created") else {**facts.hub, "created": int(time())}
         if _by_words(served, hub):
             completion = only_object(completion)
+        if _one_call(served, hub):
+            completion = first_call(completion)
         return call.operation.door.reply(completion, facts.usage, account, hub.tree)
     if api in served.identity:
         if api == "messages":
@@ -162,6 +167,11 @@ def _by_words(served: Served, hub: Hub) -> bool:
     """Whether the answer must be cut to its JSON object, because its model has no JSON mode and was only told to answer so."""
     adapter = served.adapter
     return isinstance(adapter, Worded) and adapter.json_by_words(hub.request(), served.target)
+
+
+def _one_call(served: Served, hub: Hub) -> bool:
+    """Whether of several calls the first alone is told."""
+    return isinstance(served.adapter, Parallel) and served.adapter.one_call(hub.request())
 
 
 def _embeds(adapter: Adapter) -> Embeds:

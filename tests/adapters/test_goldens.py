@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from adapters import adapters
-from adapters._base import Fault, FaultError, Stream, Target, Worded
+from adapters._base import Fault, FaultError, Parallel, Stream, Target, Worded
 from adapters._chat import DOOR as CHAT
 from adapters._json import view
 from adapters._json_mode import JsonReader
+from adapters._one_call import FirstCallReader
 from adapters._passthrough import ChatStream
 from adapters._translated import TranslatedStream
 from adapters.anthropic.door import DOOR as MESSAGES
@@ -208,6 +209,8 @@ def _stream_of(case: Case, client: str, upstream: str) -> Stream:
     reader = adapter.reader(target)
     if isinstance(adapter, Worded) and adapter.json_by_words(DOORS[client].hub(ask), target):
         reader = JsonReader(reader)
+    if isinstance(adapter, Parallel) and adapter.one_call(DOORS[client].hub(ask)):
+        reader = FirstCallReader(reader)
     return TranslatedStream(reader, DOORS[client].writer(ask), capture=False, created_s=CREATED_S)
 
 
