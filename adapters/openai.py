@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from adapters import _call_ids
-from adapters._base import Completion, Fault, GarbledError, Headers, Json, Outbound, Quirks, Reader, Support, Target, Usage
+from adapters._base import AdapterError, Completion, Fault, GarbledError, Headers, Json, Outbound, Quirks, Reader, Support, Target, Usage
 from adapters._json import View, edited, encode, tree
 from adapters._passthrough import ChatStream, answer_facts, fault_from
 from adapters._sse import Events
@@ -107,6 +107,7 @@ class OpenAI:
         dropped = [name for name in (*quirks.drops, "thinking") if name in chat]
         body = {name: value for name, value in chat.items() if name not in dropped and name != "greenlane"}
         body["model"] = target.upstream_model
+        _refuse_links(chat["messages"])
         body["messages"] = _texts_in_results([_plain_message(message, quirks) for message in chat["messages"]])
         if quirks.nine_character_call_ids:
             body["messages"] = _call_ids.in_messages(body["messages"], _call_ids.nine)
@@ -258,6 +259,16 @@ def _plain_message(message: Json, quirks: Quirks) -> Json:
     if kept.get("tool_calls"):
         kept["tool_calls"] = [{name: value for name, value in call.items() if name != "extra_content"} for call in kept["tool_calls"]]
     return kept
+
+
+def _refuse_links(messages: list[Json]) -> None:
+    """Files by URL exist in the Responses API alone (openai/openai-go#588): chat completions take data or an id."""
+    for number, message in enumerate(messages):
+        content = message.get("content")
+        for place, part in enumerate(content if isinstance(content, list) else ()):
+            if part.get("type") == "file" and "file_url" in part.get("file", ()) and "file_data" not in part["file"]:
+                param = f"messages[{number}].content[{place}].file.file_url"
+                raise AdapterError("Chat completions take no file by its URL; send its data.", param)
 
 
 BESIDE = "(What this tool gave beside text is in the user's message that follows.)"

@@ -71,6 +71,8 @@ Where a dialect has another way, or none, to say the same.
   reason. The form has room for one call: at Anthropic no more is asked for, of Gemini's the first is told.
 - **One call at a time** (`parallel_tool_calls: false`) cannot be asked of Gemini: of several calls the first is told, and the model
   asks again in its next turn.
+- **Documents by URL** go to Anthropic, to Gemini and to hosts of the Responses API. Chat completions take data alone: for a translated
+  request the answer is 400 there.
 - **Images and files in results of tools** stay there at Anthropic and at Gemini 3; at hosts of OpenAI's dialect, whose results are text,
   and at earlier Geminis they follow in a user's message.
 - **Thought signatures** of Gemini travel in the id of the call they belong to, and in its `extra_content`, so that they come back from
