@@ -91,6 +91,8 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """False: the host never reports usage in streams; it is counted."""
     call_id_characters: int | None = None
     """Most characters the host takes in the id of a tool call; a longer one (Gemini's carry a signature) is sent as a digest of it."""
+    nine_character_call_ids: bool = False
+    """True: the host takes ids of tool calls of exactly nine letters and digits; any other is sent as a digest of it."""
     refuses: tuple[str, ...] = ()
     """Top-level members the host answers with an error: requests that carry them are not sent there."""
     drops: tuple[str, ...] = ()
@@ -296,6 +298,15 @@ class Worded(Protocol):
         ...
 
 
+@runtime_checkable
+class Parallel(Protocol):
+    """An adapter whose models cannot be kept from calling several tools at once."""
+
+    def one_call(self, chat: Json) -> bool:
+        """Whether this hub request allows one call only. `adapters._one_call` reads the answer then."""
+        ...
+
+
 class Door(Protocol):
     """Inbound: a client's dialect to the hub and back."""
 
@@ -305,7 +316,10 @@ class Door(Protocol):
         ...
 
     def hub(self, body: Json) -> Json:
-        """The hub request of a client's request. Raises AdapterError naming the member."""
+        """The hub request of a client's request. Raises AdapterError naming the member.
+
+        Hints that have no place in it are named under `greenlane.ignored`.
+        """
         ...
 
     def reply(self, completion: Json, usage: Usage | None, account: bytes | None, request: Json) -> bytes:

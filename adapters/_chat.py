@@ -106,6 +106,14 @@ def _legacy_choice(choice: Json, holder: str) -> Json:
     return {**choice, "finish_reason": "function_call"} if choice.get("finish_reason") == "tool_calls" else choice
 
 
+def names_participants(messages: Any) -> bool:
+    """Whether a message says by `name` which of several of its role it is from, which OpenAI's dialect alone can express."""
+    return isinstance(messages, list) and any(
+        isinstance(message, dict) and message.get("name") is not None and message.get("role") not in ("tool", "function")
+        for message in messages
+    )
+
+
 def error_body(fault: Fault) -> bytes:
     """OpenAI's error object."""
     return encode({"error": {"message": fault.message, "type": fault.type, "param": fault.param, "code": fault.code}})

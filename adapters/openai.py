@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any, ClassVar
 
 import msgspec
 
 from adapters import _call_ids
-from adapters._base import Completion, Fault, GarbledError, Headers, Json, Outbound, Quirks, Reader, Support, Target, Usage
+from adapters._base import AdapterError, Completion, Fault, GarbledError, Headers, Json, Outbound, Quirks, Reader, Support, Target, Usage
 from adapters._json import View, edited, encode, tree
 from adapters._passthrough import ChatStream, answer_facts, fault_told
 from adapters._sse import Events
@@ -39,7 +40,14 @@ HOSTS: dict[str, Quirks] = {
     # 400 "string too long. Expected a string with maximum length 40" for `messages[1].tool_calls[0].id` (vercel/ai#5171)
     "api.openai.com": Quirks(reasoning_content=False, call_id_characters=40, refuses=("top_k", "min_p", "repetition_penalty")),
     # api reference of chat completions has neither member; 422 `extra_forbidden` was answered to both
-    "api.mistral.ai": Quirks(stream_options=False, max_completion_tokens=False, developer_role=False, drops=("user", "store", "metadata")),
+    # 400 "Tool call id was … but must be a-z, A-Z, 0-9, with a length of 9." (anomalyco/opencode#1680, nearai/ironclaw#1241)
+    "api.mistral.ai": Quirks(
+        stream_options=False,
+        max_completion_tokens=False,
+        developer_role=False,
+        nine_character_call_ids=True,
+        drops=("user", "store", "metadata"),
+    ),
 }
 """What well-known hosts do otherwise; a deployment's own `quirks` replaces its row."""
 
@@ -121,7 +129,9 @@ class OpenAI:
         if not quirks.developer_role and api == "chat" and b'"developer"' in body:
             edits["messages"] = encode([_as_system(message) for message in msgspec.json.decode(members["messages"])])
         most = self.call_id_characters(target)
-        if most is not None:
+        if quirks.nine_character_call_ids:
+            edits |= _nine_character_ids(api, body, {**members, **edits})
+        elif most is not None:
             edits |= _short_ids(api, body, {**members, **edits}, most)
         return Outbound(path=self.path(api, target), body=edited(body, members, edits), ignored=ignored)
 
@@ -134,9 +144,12 @@ class OpenAI:
         dropped = [name for name in (*quirks.drops, "thinking") if name in chat]
         body = {name: value for name, value in chat.items() if name not in dropped and name != "greenlane"}
         body["model"] = target.upstream_model
+        _refuse_links(chat["messages"])
         body["messages"] = _texts_in_results([_plain_message(message, quirks) for message in chat["messages"]])
-        if most is not None:
-            body["messages"] = _call_ids.in_messages(body["messages"], most)
+        if quirks.nine_character_call_ids:
+            body["messages"] = _call_ids.in_messages(body["messages"], _call_ids.nine)
+        elif most is not None:
+            body["messages"] = _call_ids.in_messages(body["messages"], partial(_call_ids.shortened, most=most))
         if "tools" in body:
             body["tools"] = [{name: value for name, value in tool.items() if name != "cache_control"} for tool in body["tools"]]
         if isinstance(body.get("user"), str) and len(body["user"]) > USER_CHARACTERS:
@@ -239,7 +252,8 @@ def _fault_told(status: int, body: bytes) -> Fault:
             return fault_told(found)
         if found.get("detail"):
             return _validation_fault(found["detail"])
-    return Fault(message=f"The upstream answered with status {status}.", status=status)
+    kind = "invalid_request_error" if 400 <= status < 500 and status != 429 else "upstream_error"
+    return Fault(message=f"The upstream answered with status {status}.", type=kind, status=status)
 
 
 def _validation_fault(detail: Any) -> Fault:
@@ -273,7 +287,17 @@ def _short_ids(api: str, body: bytes, members: Mapping[str, bytes | msgspec.Raw 
     else:
         return {}
     given = members.get(name)
-    return {} if given is None else {name: encode(shorten(msgspec.json.decode(given), most))}
+    return {} if given is None else {name: encode(shorten(msgspec.json.decode(given), partial(_call_ids.shortened, most=most)))}
+
+
+def _nine_character_ids(api: str, body: bytes, members: Mapping[str, bytes | msgspec.Raw | None]) -> dict[str, bytes | None]:
+    """The messages with ids of calls as Mistral takes them; nothing where all are so. Told from the results' ids."""
+    given = members.get("messages")
+    if api != "chat" or given is None or b'"tool_call_id"' not in body:
+        return {}
+    messages = msgspec.json.decode(given)
+    fitting = _call_ids.in_messages(messages, _call_ids.nine)
+    return {} if fitting is messages else {"messages": encode(fitting)}
 
 
 def _as_system(message: Any) -> Any:
@@ -293,6 +317,16 @@ def _plain_message(message: Json, quirks: Quirks) -> Json:
     if kept.get("tool_calls"):
         kept["tool_calls"] = [{name: value for name, value in call.items() if name != "extra_content"} for call in kept["tool_calls"]]
     return kept
+
+
+def _refuse_links(messages: list[Json]) -> None:
+    """Files by URL exist in the Responses API alone (openai/openai-go#588): chat completions take data or an id."""
+    for number, message in enumerate(messages):
+        content = message.get("content")
+        for place, part in enumerate(content if isinstance(content, list) else ()):
+            if part.get("type") == "file" and "file_url" in part.get("file", ()) and "file_data" not in part["file"]:
+                param = f"messages[{number}].content[{place}].file.file_url"
+                raise AdapterError("Chat completions take no file by its URL; send its data.", param)
 
 
 BESIDE = "(What this tool gave beside text is in the user's message that follows.)"

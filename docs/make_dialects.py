@@ -69,11 +69,22 @@ Where a dialect has another way, or none, to say the same.
   it at Anthropic, and at Gemini where that message holds calls. A system prompt alone is sent as what is asked.
 - **`functions`**, the older form of tools, are tools to every vendor; their clients are answered with `function_call` and that finish
   reason. The form has room for one call: at Anthropic no more is asked for, of Gemini's the first is told.
+- **One call at a time** (`parallel_tool_calls: false`) cannot be asked of Gemini: of several calls the first is told, and the model
+  asks again in its next turn.
+- **Documents by URL** go to Anthropic, to Gemini and to hosts of the Responses API. Chat completions take data alone: for a translated
+  request the answer is 400 there.
 - **Images and files in results of tools** stay there at Anthropic and at Gemini 3; at hosts of OpenAI's dialect, whose results are text,
   and at earlier Geminis they follow in a user's message.
 - **Thought signatures** of Gemini travel in the id of the call they belong to, and in its `extra_content`, so that they come back from
   clients that know nothing of them. Where the history goes to a host that takes no long ids (OpenAI's: 40 characters, 64 for responses),
-  a long id is sent as a digest of it, the same one in the call and in its result. vLLM's ids are long for OpenAI too.
+  a long id is sent as a digest of it, the same one in the call and in its result. vLLM's ids are long for OpenAI too. Mistral takes
+  nine letters and digits: every other id is sent there as a digest of that form.
+- **Schemas with optional members** are strict at Anthropic and a 400 at OpenAI, whose strict mode demands all: a messages client's such
+  schema, of an answer or of a tool, goes to hosts of OpenAI's dialect without `strict`.
+- **Marks of a prompt cache** keep their place where the other vendor has marks: OpenAI's breakpoints become Anthropic's `cache_control`,
+  without their lifetime. Anthropic's are left out elsewhere, for they only save.
+- **A participant's `name`** on a message (which of several users said it) exists in OpenAI's dialect only; elsewhere it is left out and
+  listed as `messages.name` among the entry's `ignored`.
 - **Signed thinking** of Anthropic must come back as it was, where it was. Chat clients get it as `thinking_blocks` of the message (a
   block that did not come first says in `after` what did) and send them back; responses clients get reasoning items with
   `encrypted_content` in their places; messages clients the blocks themselves. What bears no signature of Anthropic's is left out.

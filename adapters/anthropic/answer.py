@@ -26,7 +26,7 @@ REASONS = {
     "model_context_window_exceeded": "length",
     "refusal": "content_filter",
 }
-_TIERS = {"standard": "default", "priority": "priority"}
+TIERS = {"standard": "default", "priority": "priority"}
 
 
 class _Meaning(msgspec.Struct, frozen=True):
@@ -116,8 +116,8 @@ def completion_of(body: bytes) -> Completion:
     told = hub_usage(usage)
     if told is not None:
         whole["usage"] = told
-    if answer.usage is not None and answer.usage.service_tier in _TIERS:
-        whole["service_tier"] = _TIERS[answer.usage.service_tier]
+    if answer.usage is not None and answer.usage.service_tier in TIERS:
+        whole["service_tier"] = TIERS[answer.usage.service_tier]
     return Completion(body=whole, usage=usage, finish_reason=reason)
 
 

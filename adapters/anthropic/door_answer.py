@@ -34,6 +34,20 @@ _ERRORS = {
     504: "timeout_error",
     529: "overloaded_error",
 }
+_STATUSES = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "insufficient_quota": 429,
+    "overloaded": 529,
+    "overloaded_error": 529,
+    "timeout": 504,
+    "timeout_error": 504,
+}
+"""Codes and types of errors that tell no status, as those in OpenAI's streams do."""
 _INDEX = re.compile(r"\[(\d+)\]")
 _ODD = re.compile(r"[^A-Za-z0-9_-]")
 
@@ -131,6 +145,11 @@ def usage_of(usage: Usage | None, account: bytes | None) -> Json:
     if account is not None:
         told["greenlane"] = msgspec.Raw(account)
     return told
+
+
+def status_of(fault: Fault) -> int:
+    """The status that an error in a stream stands for."""
+    return fault.status or _STATUSES.get(fault.code or "") or _STATUSES.get(fault.type) or 500
 
 
 def error_of(fault: Fault, status: int, request_id: str | None = None) -> bytes:

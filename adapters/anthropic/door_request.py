@@ -15,6 +15,8 @@ from adapters.anthropic.door_blocks import Block, CacheControl, Text, marked, me
 
 _LOW_TOKENS, _MEDIUM_TOKENS = 1024, 8192
 """Budgets that Google documents as equal to `low` and `medium` (https://ai.google.dev/gemini-api/docs/openai#thinking)."""
+_NO_SCHEMAS = frozenset({"properties", "required", "enum", "const", "default", "examples"})
+"""Keywords of JSON Schema whose value holds no schema, or is looked at by name."""
 
 
 class _Message(msgspec.Struct, forbid_unknown_fields=True):
@@ -116,9 +118,19 @@ def hub_of(body: Json) -> Json:
     chat |= _tools(asked)
     wanted = asked.output_format if asked.output_config is None else asked.output_config.format or asked.output_format
     if wanted is not None:
-        schema = {"name": "output", "schema": wanted.schema, "strict": True}
+        schema: Json = {"name": "output", "schema": wanted.schema}
+        if _all_required(wanted.schema):
+            schema["strict"] = True
         chat["response_format"] = {"type": "json_schema", "json_schema": schema}
-    return chat
+    ignored = _ignored(asked)
+    return chat | {"greenlane": {"ignored": ignored}} if ignored else chat
+
+
+def _ignored(asked: _Request) -> list[str]:
+    """Hints for Anthropic's own service."""
+    named = [name for name in ("context_management", "diagnostics") if getattr(asked, name)]
+    tools = [name for name in ("defer_loading", "input_examples") if any(tool.get(name) for tool in asked.tools or ())]
+    return [*named, *(f"tools.{name}" for name in tools)]
 
 
 def _refuse_private(asked: _Request) -> None:
@@ -197,9 +209,29 @@ def _tool(body: Json, path: str) -> Json:
     function: Json = {"name": tool.name, "parameters": tool.input_schema}
     if tool.description is not None:
         function["description"] = tool.description
-    if tool.strict is not None:
+    if tool.strict is not None and (not tool.strict or _all_required(tool.input_schema)):
         function["strict"] = tool.strict
     return marked({"type": "function", "function": function}, tool.cache_control)
+
+
+def _all_required(schema: Any) -> bool:
+    """Whether every object of a schema lists its members, and requires them all: OpenAI answers 400 to a strict schema that does not.
+
+    Anthropic takes optional members. Reference: https://platform.openai.com/docs/guides/structured-outputs#all-fields-must-be-required
+    """
+    todo = [schema]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, list):
+            todo += node
+        elif isinstance(node, dict):
+            members = node.get("properties")
+            named = members if isinstance(members, dict) else {}
+            is_object = node.get("type") == "object" or bool(named)
+            if is_object and (node.get("additionalProperties") is not False or set(named) - set(node.get("required") or ())):
+                return False
+            todo += [*named.values(), *(value for name, value in node.items() if name not in _NO_SCHEMAS)]
+    return True
 
 
 def _mark_last(messages: list[Json], control: CacheControl) -> None:

@@ -15,7 +15,7 @@ import msgspec
 from adapters._base import Fault, Json, Usage
 from adapters._json import encode
 from adapters._sse import block
-from adapters.anthropic.door_answer import base_id, call_id, error_of, stop_of, usage_of
+from adapters.anthropic.door_answer import base_id, call_id, error_of, status_of, stop_of, usage_of
 
 Kind = Literal["text", "thinking", "redacted_thinking", "tool_use"]
 
@@ -89,7 +89,7 @@ class MessagesWriter:
         return b"".join(out)
 
     def fail(self, fault: Fault) -> bytes:
-        return block(error_of(fault, fault.status or 500), b"error")
+        return block(error_of(fault, status_of(fault)), b"error")
 
     def _start(self, chunk: Json) -> bytes:
         self._started = True

@@ -12,7 +12,7 @@ import msgspec
 from adapters._base import FaultError, GarbledError, Json, Usage
 from adapters._order import placed
 from adapters._sse import EVENT_BYTES, Event, Events
-from adapters.anthropic.answer import Counts, StopDetails, arguments_of, completion_id, fault_of, reason_of, usage_of
+from adapters.anthropic.answer import TIERS, Counts, StopDetails, arguments_of, completion_id, fault_of, reason_of, usage_of
 
 
 class _Delta(msgspec.Struct):
@@ -139,6 +139,8 @@ class MessagesReader:
         message = wire.message
         self._head = {"id": completion_id(message.id), "object": "chat.completion.chunk", "created": 0, "model": message.model}
         if message.usage is not None:
+            if message.usage.service_tier in TIERS:
+                self._head["service_tier"] = TIERS[message.usage.service_tier]
             # output_tokens is provisional here: the vendor's examples begin with 1
             message.usage.output_tokens = None
             self._count(message.usage)

@@ -38,6 +38,9 @@ class Gemini:
     def json_by_words(self, chat: Json, target: Target) -> bool:
         return json_by_words(chat, target)
 
+    def one_call(self, chat: Json) -> bool:
+        return chat.get("parallel_tool_calls") is False
+
     def fault(self, status: int, body: bytes) -> Fault:
         return fault_of(status, body)
 

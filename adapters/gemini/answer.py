@@ -54,7 +54,7 @@ def _candidate(candidate: Candidate, ids: Ids) -> Json:
         raise GarbledError("a candidate has neither content nor finishReason")
     # an answer that is whole has ended, whether or not its host says how
     reason = finish_of(candidate.finish_reason or "STOP", calls="tool_calls" in said)
-    if reason in ("stop", "length") and "content" not in said:
+    if reason in ("stop", "length") and "content" not in said and "tool_calls" not in said:
         said["content"] = ""
     return _choice(candidate.index, _message(said), reason, logprobs_of(candidate.logprobs_result))
 

@@ -55,7 +55,7 @@ def fault_of(status: int, body: bytes) -> Fault:
     details = (
         [detail for detail in error.get("details") or () if isinstance(detail, dict)] if isinstance(error.get("details"), list) else []
     )
-    if any(detail.get("reason") in _KEY_REASONS for detail in details):
+    if any(str(detail.get("reason")) in _KEY_REASONS for detail in details):
         code = 401  # told as 400 INVALID_ARGUMENT, but it is our key that is wrong and not the request
     message = error.get("message")
     text = message if isinstance(message, str) and message else f"The upstream answered with status {status}."

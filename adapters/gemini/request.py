@@ -8,13 +8,14 @@ from __future__ import annotations
 from typing import Any
 
 from adapters._base import AdapterError, Json, Outbound, Support, Target
+from adapters._chat import names_participants
 from adapters._json import encode
 from adapters._json_mode import WORDS
 from adapters.gemini.contents import conversation
 from adapters.gemini.models import Model, model_of, path_of
 from adapters.gemini.schema import subset
 from adapters.gemini.thinking import thinking_of
-from adapters.gemini.tools import tools_of
+from adapters.gemini.tools import functions_of, tools_of
 
 _TRANSLATED = (
     "model",
@@ -96,10 +97,13 @@ def json_by_words(chat: Json, target: Target) -> bool:
 
 def _ignored(chat: Json) -> tuple[str, ...]:
     dropped = [name for name in _DROPPED if chat.get(name) is not None]
-    if chat.get("parallel_tool_calls") is False:
-        dropped.append("parallel_tool_calls")
     if chat.get("service_tier") not in (None, "auto", "default", *_TIERS):
         dropped.append("service_tier")
+    if any(function.get("strict") is True for _, function in functions_of(chat)):
+        # its functions' arguments are not held to their schemas
+        dropped.append("tools.strict")
+    if names_participants(chat.get("messages")):
+        dropped.append("messages.name")
     return tuple(dropped)
 
 

@@ -10,6 +10,7 @@ from adapters._base import FaultError, GarbledError, Json, Target, Usage
 from adapters._sse import Event, Events
 from adapters.gemini.models import bare
 from adapters.gemini.wire import (
+    FAILURES,
     Candidate,
     Ids,
     Response,
@@ -117,7 +118,7 @@ class GeminiReader:
             else:
                 delta[piece.kind] = [piece.value] if piece.kind == "images" else piece.value
             found.append(self._chunk(candidate.index, delta, None))
-        if candidate.finish_reason is not None and not choice.spoken:
+        if candidate.finish_reason is not None and candidate.finish_reason not in FAILURES and not choice.spoken:
             found.append(self._first(candidate.index, choice))
         logprobs = logprobs_of(candidate.logprobs_result)
         if logprobs is not None:

@@ -23,8 +23,6 @@ def tools_of(chat: Json) -> Json:
         declared = {name: function for name, function in declared.items() if name in names}
     if not declared:
         return {}
-    if chat.get("parallel_tool_calls") is False and choice != "NONE" and (len(names) if names else len(declared)) > 1:
-        raise AdapterError("Gemini cannot be kept from calling several tools at once.", "parallel_tool_calls")
     said: Json = {"tools": [{"functionDeclarations": list(declared.values())}]}
     if choice in ("ANY", "NONE"):
         config: Json = {"mode": choice}
@@ -36,7 +34,7 @@ def tools_of(chat: Json) -> Json:
 
 def _declared(chat: Json) -> dict[str, Json]:
     declared: dict[str, Json] = {}
-    for path, function in _functions(chat):
+    for path, function in functions_of(chat):
         declaration = _declaration(function, path)
         if declaration["name"] in declared:
             raise AdapterError("Two functions have the same name.", f"{path}.name")
@@ -44,7 +42,7 @@ def _declared(chat: Json) -> dict[str, Json]:
     return declared
 
 
-def _functions(chat: Json) -> list[tuple[str, Json]]:
+def functions_of(chat: Json) -> list[tuple[str, Json]]:
     """Where each function stands, and the function; `functions` is the older form of `tools`."""
     found: list[tuple[str, Json]] = []
     for name in ("tools", "functions"):

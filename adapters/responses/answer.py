@@ -126,6 +126,7 @@ def _sequence(said: Json, choice: Json) -> list[Json]:
     messages = [item for item in found if item["type"] == "message"]
     if len(messages) == 1:
         messages[0]["parts"][0]["logprobs"] = logprobs_of(choice)
+        messages[0]["parts"][0]["annotations"] = annotations_of(said)
     if said.get("refusal"):
         part = {"type": "refusal", "refusal": said["refusal"]}
         if messages:
@@ -157,8 +158,17 @@ def message_item(item_id: str, status: Status, parts: list[Json]) -> Json:
     return {"id": item_id, "type": "message", "status": status, "role": "assistant", "content": parts}
 
 
-def text_part(text: str, logprobs: list[Json]) -> Json:
-    return {"type": "output_text", "text": text, "annotations": [], "logprobs": logprobs}
+def text_part(text: str, logprobs: list[Json], annotations: list[Json] | None = None) -> Json:
+    return {"type": "output_text", "text": text, "annotations": annotations or [], "logprobs": logprobs}
+
+
+def annotations_of(said: Json) -> list[Json]:
+    """Where a text has its facts from: what chat completions put into a member named after its type stands beside the type here."""
+    return [
+        {"type": "url_citation", **each["url_citation"]}
+        for each in said.get("annotations") or ()
+        if isinstance(each, dict) and each.get("type") == "url_citation" and isinstance(each.get("url_citation"), dict)
+    ]
 
 
 def call_item(number: int, base: str, call: tuple[str, str, str], status: Status, *, custom: bool) -> Json:

@@ -230,7 +230,8 @@ def _part(part: Json, path: str) -> Json:
 
 def _image(image: _Image, path: str) -> Json:
     if image.image_url is None:
-        raise AdapterError("Expected image_url; a file stored at OpenAI cannot be passed on.", f"{path}.image_url", code=_UNSUPPORTED)
+        at = f"{path}.{'image_url' if image.file_id is None else 'file_id'}"
+        raise AdapterError("Expected image_url; a file stored at OpenAI cannot be passed on.", at, code=_UNSUPPORTED)
     told: Json = {"url": image.image_url}
     if image.detail is not None:
         told["detail"] = image.detail
@@ -240,10 +241,12 @@ def _image(image: _Image, path: str) -> Json:
 def _file(file: _File, path: str) -> Json:
     told = {name: value for name in ("file_data", "file_url", "filename") if (value := getattr(file, name)) is not None}
     if "file_data" not in told and "file_url" not in told:
-        raise AdapterError("Expected file_data or file_url; a file stored at OpenAI cannot be passed on.", path, code=_UNSUPPORTED)
+        at = path if file.file_id is None else f"{path}.file_id"
+        raise AdapterError("Expected file_data or file_url; a file stored at OpenAI cannot be passed on.", at, code=_UNSUPPORTED)
     return _marked({"type": "file", "file": told}, file.prompt_cache_breakpoint)
 
 
 def _marked(part: Json, mark: _Breakpoint | None) -> Json:
-    # the lifetimes of the vendors' caches differ: only the place of the mark carries over
-    return part if mark is None else {**part, "cache_control": {"type": "ephemeral"}}
+    # chat completions have the same mark (guides/prompt-caching), and `anthropic/content.py` knows it
+    told = {} if mark is None else {name: value for name in ("mode", "ttl") if (value := getattr(mark, name)) is not None}
+    return part if mark is None else {**part, "prompt_cache_breakpoint": told}

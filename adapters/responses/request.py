@@ -121,7 +121,14 @@ def hub_of(body: Json) -> Json:
     chat |= _reasoning(asked.reasoning)
     chat |= _text(asked.text)
     chat |= _tools(asked)
-    return chat
+    ignored = _ignored(asked)
+    return chat | {"greenlane": {"ignored": ignored}} if ignored else chat
+
+
+def _ignored(asked: _Request) -> list[str]:
+    """Hints for OpenAI's own service: what it may cut, how its own tools are bounded, how its images are made."""
+    named = [name for name in ("image", "max_tool_calls") if getattr(asked, name) is not None]
+    return [*named, "truncation"] if asked.truncation == "auto" else named
 
 
 def _sampling(asked: _Request) -> Json:
@@ -136,6 +143,8 @@ def _sampling(asked: _Request) -> Json:
         "user": asked.user,
         "safety_identifier": asked.safety_identifier,
         "prompt_cache_key": asked.prompt_cache_key,
+        "prompt_cache_retention": asked.prompt_cache_retention,
+        "prompt_cache_options": asked.prompt_cache_options,
     }
     if asked.top_logprobs or "message.output_text.logprobs" in (asked.include or ()):
         chosen |= {"logprobs": True, "top_logprobs": asked.top_logprobs or None}

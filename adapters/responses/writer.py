@@ -17,6 +17,7 @@ from adapters._order import bare
 from adapters._sse import block
 from adapters.responses.answer import (
     Status,
+    annotations_of,
     base_id,
     call_item,
     ended,
@@ -69,10 +70,11 @@ class _Item(Protocol):
 
 
 class _Message:
-    __slots__ = ("_id", "_logprobs", "_parts", "_text", "_type", "index")
+    __slots__ = ("_annotations", "_id", "_logprobs", "_parts", "_text", "_type", "index")
 
     def __init__(self, index: int, base: str, log: _Log) -> None:
         self.index = index
+        self._annotations: list[Json] = []
         self._id = f"msg_{base}_{index}"
         self._parts: list[Json] = []
         self._type = ""
@@ -97,6 +99,17 @@ class _Message:
         else:
             log.add("response.refusal.delta", **self._place(), delta=text)
 
+    def annotate(self, annotation: Json, log: _Log) -> None:
+        if self._type == "output_text":
+            number = len(self._annotations)
+            self._annotations.append(annotation)
+            log.add("response.output_text.annotation.added", **self._place(), annotation_index=number, annotation=annotation)
+
+    def weigh(self, logprobs: list[Json]) -> None:
+        """Logprobs of text that has been told already."""
+        if self._type == "output_text":
+            self._logprobs += logprobs
+
     def done(self, log: _Log, status: Status) -> Json:
         self._end_part(log)
         item = message_item(self._id, status, self._parts)
@@ -111,14 +124,14 @@ class _Message:
             return
         text = "".join(self._text)
         if self._type == "output_text":
-            part = text_part(text, self._logprobs)
+            part = text_part(text, self._logprobs, self._annotations)
             log.add("response.output_text.done", **self._place(), text=text, logprobs=self._logprobs)
         else:
             part = {"type": "refusal", "refusal": text}
             log.add("response.refusal.done", **self._place(), refusal=text)
         log.add("response.content_part.done", **self._place(), part=part)
         self._parts.append(part)
-        self._type, self._text, self._logprobs = "", [], []
+        self._type, self._text, self._logprobs, self._annotations = "", [], [], []
 
 
 class _Reasoning:
@@ -298,6 +311,10 @@ class ResponsesWriter:
             self._reasoning().sign(thought, self._log)
         if delta.get("content"):
             self._message().take("output_text", delta["content"], logprobs_of(choice), self._log)
+        elif choice.get("logprobs") and self._open and isinstance(self._open[-1], _Message):
+            self._open[-1].weigh(logprobs_of(choice))
+        for annotation in annotations_of(delta):
+            self._message().annotate(annotation, self._log)
         if delta.get("refusal"):
             self._message().take("refusal", delta["refusal"], [], self._log)
         for call in delta.get("tool_calls") or ():

@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 
 from adapters import _multipart
-from adapters._base import Adapter, AdapterError, Embeds, GarbledError, Json, Outbound, Stream, Usage, Worded
+from adapters._base import Adapter, AdapterError, Embeds, GarbledError, Json, Outbound, Parallel, Stream, Usage, Worded
 from adapters._json import encode, with_account
 from adapters._json_mode import JsonReader, only_object
+from adapters._one_call import FirstCallReader, first_call
 from adapters._passthrough import ChatStream, answer_facts, whole
 from adapters._translated import TranslatedStream
 from adapters.anthropic.identity import MessagesStream, messages_reply
@@ -46,10 +47,12 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Hub:
     """The hub form of a call, made once and only if a candidate needs it."""
 
-    __slots__ = ("_call", "_request", "_tree")
+    __slots__ = ("_call", "_request", "_tree", "ignored")
 
     def __init__(self, call: Call) -> None:
         self._call = call
+        self.ignored: tuple[str, ...] = ()
+        """Hints of the client's dialect that have no place in the hub form; known once `request` was called."""
         self._tree: Json | None = None
         self._request: Json | None = None
 
@@ -64,7 +67,7 @@ class Hub:
         """The hub request. Raises AdapterError naming what is wrong with the client's."""
         if self._request is None:
             hub = self._call.operation.door.hub(self.tree)
-            hub.pop("greenlane", None)
+            self.ignored = tuple(hub.pop("greenlane", {}).get("ignored", ()))
             if self._call.ask.stream:
                 hub["stream"] = True
             self._request = hub
@@ -81,7 +84,8 @@ def outbound(call: Call, served: Served, hub: Hub) -> Outbound:
         return served.transparent.identity(api, call.body, call.members, target)
     if api == "embeddings":
         return _embeds(adapter).embeddings_outbound(hub.tree, target)
-    return adapter.outbound(hub.request(), target)
+    out = adapter.outbound(hub.request(), target)
+    return out if not hub.ignored else msgspec.structs.replace(out, ignored=(*out.ignored, *hub.ignored))
 
 
 def request(call: Call, served: Served, out: Outbound, headers: Mapping[bytes, bytes], request_id: str) -> Request:
@@ -108,6 +112,8 @@ def stream(call: Call, served: Served, hub: Hub, *, capture: bool) -> Stream:
         reader = served.adapter.reader(served.target)
         if _by_words(served, hub):
             reader = JsonReader(reader)
+        if _one_call(served, hub):
+            reader = FirstCallReader(reader)
         return TranslatedStream(reader, call.operation.door.writer(hub.tree), capture=capture, created_s=int(time()))
     if api == "messages":
         return MessagesStream(capture=capture, event_bytes=event_bytes)
@@ -146,6 +152,8 @@ def reply(call: Call, served: Served, hub: Hub, body: bytes, facts: Facts, accou
             completion = {**completion, "model": served.target.upstream_model}
         if _by_words(served, hub):
             completion = only_object(completion)
+        if _one_call(served, hub):
+            completion = first_call(completion)
         return call.operation.door.reply(completion, facts.usage, account, hub.tree)
     if api in served.identity:
         if api == "messages":
@@ -163,6 +171,11 @@ def _by_words(served: Served, hub: Hub) -> bool:
     """Whether the answer must be cut to its JSON object, because its model has no JSON mode and was only told to answer so."""
     adapter = served.adapter
     return isinstance(adapter, Worded) and adapter.json_by_words(hub.request(), served.target)
+
+
+def _one_call(served: Served, hub: Hub) -> bool:
+    """Whether of several calls the first alone is told."""
+    return isinstance(served.adapter, Parallel) and served.adapter.one_call(hub.request())
 
 
 def _embeds(adapter: Adapter) -> Embeds:

@@ -78,8 +78,10 @@ def no_candidate(call: Call, plan: Plan, decision: Decision, admission: Admissio
         header = f"retry-after: {max(1, round(wait_s))}\r\n".encode()
         return Refusal(503, "unavailable", f"Every deployment of `{name}` that may serve this is down or full.", headers=header)
     if why is not None and why.kind == "member":
-        named = ", ".join(f"`{_MEMBER.get(each, each)}` ({each})" if each in _MEMBER else f"`{each}`" for each in why.names)
-        param = _MEMBER.get(why.names[0], why.names[0])
+        # `audio` is a member too, for an answer that is spoken
+        by = {each: _MEMBER[each] for each in why.names if each in _MEMBER and (each in call.ask.needs or each not in call.ask.members)}
+        named = ", ".join(f"`{by[each]}` ({each})" if each in by else f"`{each}`" for each in why.names)
+        param = by.get(why.names[0], why.names[0])
         return Refusal(400, "unsupported_parameter", f"No deployment of `{name}` can express {named}.", param=param)
     if why is not None and why.kind == "context":
         message = f"The request is too long for every deployment of `{name}` that may serve it."

@@ -1,4 +1,5 @@
-"""Ids of calls that OpenAI refuses for their length: 400 "string too long. Expected a string with maximum length 40"."""
+"""Ids of calls that hosts refuse: OpenAI for their length (400 "string too long. Expected a string with maximum length 40"), Mistral
+for any but nine letters and digits (400 "Tool call id was … but must be a-z, A-Z, 0-9, with a length of 9.")."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 
 from adapters._base import Quirks, Target
-from adapters._call_ids import any_long, shortened
+from adapters._call_ids import any_long, nine, shortened
 from adapters._json import view
 from adapters.azure import ADAPTER as AZURE
 from adapters.gemini.signatures import call_id
@@ -96,3 +97,32 @@ def test_a_deployment_may_have_a_limit_of_its_own() -> None:
     target = Target(upstream_model="up", quirks=Quirks(call_id_characters=9))
     sent = json.loads(ADAPTER.outbound({"model": "m", "messages": history(VLLM)}, target).body)["messages"]
     assert ids(sent) == [shortened(VLLM, 9), shortened("call_short", 9)] * 2
+
+
+MISTRAL = Target(upstream_model="up", quirks=HOSTS["api.mistral.ai"])
+
+
+@pytest.mark.parametrize("identifier", [SIGNED, VLLM, "call_1", "turn1_0", "abc", ""])
+def test_mistral_gets_nine_letters_and_digits_the_same_in_call_and_result(identifier: str) -> None:
+    body = json.dumps({"model": "m", "messages": history(identifier)}).encode()
+    sent = json.loads(passed(ADAPTER, "chat", body, MISTRAL))["messages"]
+    made = nine(identifier)
+    assert len(made) == 9
+    assert made.isascii()
+    assert made.isalnum()
+    assert ids(sent) == [made, nine("call_short")] * 2
+    assert sent[0] == history(identifier)[0]
+    assert json.loads(ADAPTER.outbound({"model": "m", "messages": history(identifier)}, MISTRAL).body)["messages"] == sent
+
+
+def test_mistral_s_own_ids_go_back_as_they_came() -> None:
+    messages = [{**message} for message in history("D681PevKs")]
+    messages[1]["tool_calls"] = messages[1]["tool_calls"][:1]
+    body = json.dumps({"model": "up", "messages": messages[:3]}).encode()
+    assert passed(ADAPTER, "chat", body, MISTRAL) == body
+    assert json.loads(ADAPTER.outbound({"model": "m", "messages": messages[:3]}, MISTRAL).body)["messages"] == messages[:3]
+
+
+def test_different_ids_stay_different_at_mistral() -> None:
+    assert len({nine(f"call_{number}") for number in range(2000)}) == 2000
+    assert nine(None) is None

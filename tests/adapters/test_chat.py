@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
-from adapters._base import AdapterError, Fault, Usage
+from adapters import adapters
+from adapters._base import AdapterError, Fault, Target, Usage
 from adapters._chat import DOOR
 
 HEAD = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
@@ -140,3 +142,21 @@ def test_a_spoken_answer_that_openai_stores_is_refused_by_name():
         DOOR.hub({"messages": [{"role": "user", "content": "Hi"}, said]})
     assert caught.value.param == "messages[1].audio"
     assert DOOR.hub({"messages": [{**said, "content": "Hello."}]})
+
+
+@pytest.mark.parametrize(("role", "told"), [("user", True), ("system", True), ("assistant", True), ("tool", False)])
+def test_a_participant_s_name_is_told_as_ignored_where_it_cannot_be_said(role: str, told: bool) -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    messages: list[dict[str, Any]] = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c", "content": "1"},
+    ]
+    for message in messages:
+        if message["role"] == role:
+            message["name"] = "Ada"
+    for name, model in (("anthropic", "claude-sonnet-4-6"), ("gemini", "gemini-3-flash-preview")):
+        out = adapters()[name].outbound({"model": "m", "messages": messages}, Target(upstream_model=model))
+        assert out.ignored == (("messages.name",) if told else ())
+        assert b"Ada" not in out.body

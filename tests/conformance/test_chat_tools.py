@@ -110,7 +110,7 @@ def test_two_tools_are_called_at_once_in_a_stream(client, route):
 
 
 def test_parallel_tool_calls_off_is_kept(client):
-    for model in ("openai", "anthropic-parallel_tools"):
+    for model in ("openai", "anthropic-parallel_tools", "gemini-parallel"):
         answer = client.chat.completions.create(model=model, messages=ASK_BOTH, tools=[WEATHER, TIME], parallel_tool_calls=False)
         assert len(answer.choices[0].message.tool_calls) == 1
 

@@ -37,8 +37,8 @@ def hub_messages(*blocks: dict[str, Any], role: str = "user") -> list[dict[str, 
         ({"service_tier": "standard_only"}, {"service_tier": "default"}),
         ({"speed": "standard"}, {}),
         ({"greenlane": {"policy": "green"}}, {}),
-        ({"diagnostics": {"previous_message_id": None}}, {}),
-        ({"context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]}}, {}),
+        ({"diagnostics": {"previous_message_id": None}}, {"greenlane": {"ignored": ["diagnostics"]}}),
+        ({"context_management": {"edits": [{"type": "clear_x"}]}}, {"greenlane": {"ignored": ["context_management"]}}),
     ],
 )
 def test_top_level_members_have_their_hub_form(sent: dict[str, Any], hub: dict[str, Any]) -> None:
@@ -75,7 +75,7 @@ def test_thinking_is_passed_and_told_as_effort(sent: dict[str, Any], hub: dict[s
 
 def test_a_json_schema_becomes_a_strict_response_format() -> None:
     """`output_format` is where clients of the beta put it."""
-    schema = {"type": "object", "properties": {"a": {"type": "string"}}}
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": False}
     wanted = {"type": "json_schema", "schema": schema}
     for sent in (
         {"output_config": {"format": wanted}},
@@ -262,8 +262,21 @@ def test_cache_control_of_the_request_marks_the_last_block(last: dict[str, Any],
     assert DOOR.hub(BASE | {"messages": [last], "cache_control": {"type": "ephemeral"}})["messages"] == [told]
 
 
+def test_what_openai_s_strict_mode_refuses_is_not_asked_for_strictly() -> None:
+    optional = {"type": "object", "properties": {"a": {"type": "string"}}, "required": [], "additionalProperties": False}
+    closed = {"type": "object", "required": ["a"], "additionalProperties": False}
+    for schema in (
+        optional,
+        {"type": "object"},
+        {**closed, "properties": {"a": optional}},
+        {**closed, "properties": {"a": {"anyOf": [optional]}}},
+    ):
+        hub = DOOR.hub(BASE | {"tools": [{"name": "a", "input_schema": schema, "strict": True}]})
+        assert hub["tools"][0]["function"] == {"name": "a", "parameters": schema}
+
+
 def test_tools_become_functions() -> None:
-    schema = {"type": "object", "properties": {}}
+    schema = {"type": "object", "properties": {}, "additionalProperties": False}
     sent = BASE | {
         "tools": [
             {

@@ -84,3 +84,7 @@ def test_an_unreadable_body_is_told_by_its_status(body):
 )
 def test_no_body_makes_it_fail(body):
     fault_of(400, json.dumps(body).encode())
+
+
+def test_a_reason_that_is_no_text_is_not_about_our_key():
+    assert fault_of(400, b'{"error": {"code": 400, "message": "No.", "details": [{"reason": []}]}}').status == 400

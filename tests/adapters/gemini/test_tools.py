@@ -83,15 +83,6 @@ def test_without_functions_nothing_is_said(chat):
     assert tools_of(chat) == {}
 
 
-def test_one_call_at_a_time_can_be_promised_only_where_there_is_one_function_to_call():
-    chat = {"tools": [tool("f"), tool("g")], "parallel_tool_calls": False}
-    with pytest.raises(AdapterError) as refused:
-        tools_of(chat)
-    assert refused.value.param == "parallel_tool_calls"
-    assert tools_of({**chat, "tool_choice": {"type": "function", "function": {"name": "f"}}})
-    assert tools_of({"tools": [tool("f")], "parallel_tool_calls": False})
-
-
 @pytest.mark.parametrize(
     ("chat", "param"),
     [

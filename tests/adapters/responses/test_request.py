@@ -26,7 +26,10 @@ HUB = {"model": "qwen3-32b", "messages": [{"role": "user", "content": "Hi"}]}
             {"prompt_cache_key": "k", "service_tier": "flex", "store": False},
         ),
         ({"stream": True, "stream_options": {"include_obfuscation": False}}, {"stream": True}),
-        ({"truncation": "auto", "max_tool_calls": 3, "background": False, "context_management": []}, {}),
+        (
+            {"truncation": "auto", "max_tool_calls": 3, "background": False, "context_management": []},
+            {"greenlane": {"ignored": ["max_tool_calls", "truncation"]}},
+        ),
         ({"include": ["reasoning.encrypted_content"]}, {}),
         ({"include": ["message.output_text.logprobs"]}, {"logprobs": True}),
         ({"top_logprobs": 3}, {"logprobs": True, "top_logprobs": 3}),
@@ -76,7 +79,7 @@ def test_instructions_are_the_first_message() -> None:
                 {
                     "role": "user",
                     "content": [
-                        {"type": "text", "text": "Look", "cache_control": {"type": "ephemeral"}},
+                        {"type": "text", "text": "Look", "prompt_cache_breakpoint": {"mode": "explicit"}},
                         {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk=", "detail": "low"}},
                         {"type": "file", "file": {"file_data": "data:application/pdf;base64,JVBERg==", "filename": "a.pdf"}},
                         {"type": "file", "file": {"file_url": "https://a.example/b.pdf"}},
@@ -258,10 +261,14 @@ def test_tool_choice_has_its_hub_form(choice: Any, hub: Any) -> None:
         ({"input": [{"role": "user", "content": [{"text": "Hi"}]}]}, "input[0].content[0].type", "missing_required_parameter"),
         (
             {"input": [{"role": "user", "content": [{"type": "input_image", "file_id": "f"}]}]},
-            "input[0].content[0].image_url",
+            "input[0].content[0].file_id",
             "unsupported_value",
         ),
-        ({"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "f"}]}]}, "input[0].content[0]", "unsupported_value"),
+        (
+            {"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "f"}]}]},
+            "input[0].content[0].file_id",
+            "unsupported_value",
+        ),
         ({"input": [{"role": "user", "content": [{"type": "computer_screenshot"}]}]}, "input[0].content[0].type", "unsupported_value"),
         ({"input": [{"type": "function_call_output", "output": ""}]}, "input[0].call_id", "missing_required_parameter"),
         (
