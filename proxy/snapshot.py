@@ -183,6 +183,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, eq=False, weakref=True
 def plan_of(prepared: Prepared, served: Mapping[Place, Served], output_ceiling_tokens: int, translates: bool) -> Plan:
     """A prepared policy with what the data plane needs beside it."""
     limits = (prepared.policy.require, prepared.policy.prefer)
+    # a lone place comes first whatever it costs: what load and latency would say changes nothing
+    unmoved = len(prepared.places) == 1 or prepared.policy.objective.__class__.__name__ in _CONSTANT
     return Plan(
         policy=prepared.policy.name,
         prepared=prepared,
@@ -191,7 +193,7 @@ def plan_of(prepared: Prepared, served: Mapping[Place, Served], output_ceiling_t
         caps_cost=any(each.max_usd is not None for each in limits),
         output_ceiling_tokens=output_ceiling_tokens,
         translates=translates,
-        constant=prepared.policy.objective.__class__.__name__ in _CONSTANT and not any(each.max_ttft_s is not None for each in limits),
+        constant=unmoved and not any(each.max_ttft_s is not None for each in limits),
         standing={},
     )
 
