@@ -64,7 +64,7 @@ def credible(usage: Usage) -> Usage | None:
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
-    """An error as an upstream told it, in OpenAI's terms. Texts are already free of keys."""
+    """An error as an upstream told it, in OpenAI's terms. Its texts are the upstream's own and may quote a key."""
 
     message: str
     type: str = "upstream_error"
@@ -74,6 +74,9 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     """The HTTP status the fault stands for, where the dialect tells one (in-band errors of streams)."""
     retry_after_s: float | None = None
     """Seconds until a retry may do, where the body tells (Google's RetryInfo) what others put in a Retry-After header."""
+
+    def __repr__(self) -> str:
+        return f"<Fault {self.status}>"
 
 
 class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -168,10 +171,10 @@ class Reader(Protocol):
 
 
 class FaultError(Exception):
-    """An in-band error of a stream."""
+    """An in-band error of a stream. Its own text is not the upstream's, which may quote a key."""
 
     def __init__(self, fault: Fault) -> None:
-        super().__init__(fault.message)
+        super().__init__("the upstream reported an error")
         self.fault = fault
 
 

@@ -81,3 +81,11 @@ def test_wherever_it_is_cut_the_same_goes_out(cuts):
     out, error = read(ChatStream(wants_usage=False, capture=False), pieces)
     assert out == FIRST + SECOND
     assert isinstance(error, FaultError)
+
+
+def test_an_upstreams_words_are_in_no_repr():
+    """They may quote our key, and a repr goes where nobody looks: into logs and tracebacks."""
+    with pytest.raises(FaultError) as caught:
+        ChatStream(wants_usage=False, capture=False).feed(b'data: {"error":{"message":"no sk-upstream-1","type":"t","code":"c"}}\n\n')
+    assert caught.value.fault.message == "no sk-upstream-1"
+    assert "sk-upstream" not in f"{caught.value!r} {caught.value} {caught.value.fault!r}"
