@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from adapters._base import Json, Reader, Usage
+from adapters._base import Json
 
 WORDS = "Unless you call a tool, answer with one valid JSON object and nothing else: no text before or after it, no code fence."
 HELD_CHARACTERS = 4096
@@ -87,36 +87,13 @@ class ObjectOnly:
         return text[:at]
 
 
-class JsonReader:
-    """A `Reader` whose choices' texts are cut to their objects. Text that came before a tool call goes out with the call."""
+class ObjectsOnly:
+    """A stream's chunks with each choice's text cut to its object. Text that came before a tool call goes out with the call."""
 
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
+    def __init__(self) -> None:
         self._texts: dict[int, ObjectOnly] = {}
 
-    @property
-    def usage(self) -> Usage | None:
-        return self._reader.usage
-
-    @property
-    def finish_reason(self) -> str | None:
-        return self._reader.finish_reason
-
-    @property
-    def ended(self) -> bool:
-        return self._reader.ended
-
-    @property
-    def comments(self) -> list[bytes]:
-        return self._reader.comments
-
-    def feed(self, data: bytes) -> list[Json]:
-        return self._cut(self._reader.feed(data))
-
-    def finish(self) -> list[Json]:
-        return self._cut(self._reader.finish())
-
-    def _cut(self, chunks: list[Json]) -> list[Json]:
+    def __call__(self, chunks: list[Json]) -> list[Json]:
         kept = []
         for chunk in chunks:
             said = [self._said(choice) for choice in chunk.get("choices") or ()]

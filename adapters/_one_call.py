@@ -5,7 +5,7 @@ OpenAI promises at most one call then; a client that asks for it may have no way
 
 from __future__ import annotations
 
-from adapters._base import Json, Reader, Usage
+from adapters._base import Json
 
 
 def first_call(completion: Json) -> Json:
@@ -18,36 +18,8 @@ def first_call(completion: Json) -> Json:
     return {**completion, "choices": choices}
 
 
-class FirstCallReader:
-    """A `Reader` that tells no more than one call a choice."""
-
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
-
-    @property
-    def usage(self) -> Usage | None:
-        return self._reader.usage
-
-    @property
-    def finish_reason(self) -> str | None:
-        return self._reader.finish_reason
-
-    @property
-    def ended(self) -> bool:
-        return self._reader.ended
-
-    @property
-    def comments(self) -> list[bytes]:
-        return self._reader.comments
-
-    def feed(self, data: bytes) -> list[Json]:
-        return _first(self._reader.feed(data))
-
-    def finish(self) -> list[Json]:
-        return _first(self._reader.finish())
-
-
-def _first(chunks: list[Json]) -> list[Json]:
+def first_calls(chunks: list[Json]) -> list[Json]:
+    """A stream's chunks with no more than one call a choice."""
     kept = []
     for chunk in chunks:
         said = [_choice(choice) for choice in chunk.get("choices") or ()]

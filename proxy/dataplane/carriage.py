@@ -10,9 +10,10 @@ import msgspec
 
 from adapters import _multipart
 from adapters._base import Adapter, AdapterError, Embeds, GarbledError, Json, Outbound, Parallel, Stream, Usage, Worded
+from adapters._changed import ChangedReader
 from adapters._json import encode, with_account
-from adapters._json_mode import JsonReader, only_object
-from adapters._one_call import FirstCallReader, first_call
+from adapters._json_mode import ObjectsOnly, only_object
+from adapters._one_call import first_call, first_calls
 from adapters._passthrough import ChatStream, answer_facts, whole
 from adapters._translated import TranslatedStream
 from adapters.anthropic.identity import MessagesStream, messages_reply
@@ -111,9 +112,9 @@ def stream(call: Call, served: Served, hub: Hub, *, capture: bool) -> Stream:
     if api not in served.identity:
         reader = served.adapter.reader(served.target)
         if _by_words(served, hub):
-            reader = JsonReader(reader)
+            reader = ChangedReader(reader, ObjectsOnly())
         if _one_call(served, hub):
-            reader = FirstCallReader(reader)
+            reader = ChangedReader(reader, first_calls)
         return TranslatedStream(reader, call.operation.door.writer(hub.tree), capture=capture, created_s=int(time()))
     if api == "messages":
         return MessagesStream(capture=capture, event_bytes=event_bytes)

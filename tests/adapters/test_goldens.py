@@ -19,10 +19,11 @@ from msgspec import Struct
 
 from adapters import adapters
 from adapters._base import Fault, FaultError, Parallel, Stream, Target, Worded
+from adapters._changed import ChangedReader
 from adapters._chat import DOOR as CHAT
 from adapters._json import view
-from adapters._json_mode import JsonReader
-from adapters._one_call import FirstCallReader
+from adapters._json_mode import ObjectsOnly
+from adapters._one_call import first_calls
 from adapters._passthrough import ChatStream
 from adapters._translated import TranslatedStream
 from adapters.anthropic.door import DOOR as MESSAGES
@@ -208,9 +209,9 @@ def _stream_of(case: Case, client: str, upstream: str) -> Stream:
     adapter, target = adapters()[upstream], Target(upstream_model=case.model(upstream))
     reader = adapter.reader(target)
     if isinstance(adapter, Worded) and adapter.json_by_words(DOORS[client].hub(ask), target):
-        reader = JsonReader(reader)
+        reader = ChangedReader(reader, ObjectsOnly())
     if isinstance(adapter, Parallel) and adapter.one_call(DOORS[client].hub(ask)):
-        reader = FirstCallReader(reader)
+        reader = ChangedReader(reader, first_calls)
     return TranslatedStream(reader, DOORS[client].writer(ask), capture=False, created_s=CREATED_S)
 
 

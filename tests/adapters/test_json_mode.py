@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from adapters._base import FaultError, Target, Usage
-from adapters._json_mode import HELD_CHARACTERS, JsonReader, ObjectOnly, only_object
+from adapters._changed import ChangedReader
+from adapters._json_mode import HELD_CHARACTERS, ObjectOnly, ObjectsOnly, only_object
 from adapters.anthropic import ADAPTER
 from tests.imitations.anthropic_says import events, say
 
@@ -70,7 +71,7 @@ def test_a_stream_cut_at_every_byte_says_what_it_says_whole(scenario: str) -> No
 
 def _deltas(pieces: list[bytes]) -> tuple[str, str | None, list[str]]:
     """The text, the finish reason, and which members came in which order."""
-    reader = JsonReader(ADAPTER.reader(Target(upstream_model="m")))
+    reader = ChangedReader(ADAPTER.reader(Target(upstream_model="m")), ObjectsOnly())
     chunks = [chunk for piece in pieces for chunk in reader.feed(piece)] + reader.finish()
     assert reader.ended
     assert isinstance(reader.usage, Usage)
@@ -83,7 +84,7 @@ def _deltas(pieces: list[bytes]) -> tuple[str, str | None, list[str]]:
 
 def test_an_error_in_the_stream_is_raised_as_it_is() -> None:
     wire = b"".join(events(BODY, say(BODY, "overloaded_midstream", set()), "overloaded_midstream"))
-    reader = JsonReader(ADAPTER.reader(Target(upstream_model="m")))
+    reader = ChangedReader(ADAPTER.reader(Target(upstream_model="m")), ObjectsOnly())
     end = wire.index(b"event: error")
     assert reader.feed(wire[:end])
     with pytest.raises(FaultError):

@@ -6,7 +6,7 @@ from typing import Any
 
 from adapters import adapters
 from adapters._base import Parallel
-from adapters._one_call import _first, first_call
+from adapters._one_call import first_call, first_calls
 
 HEAD = {"id": "c", "created": 1, "model": "m"}
 
@@ -36,7 +36,7 @@ def test_later_calls_leave_a_stream_and_all_else_stays() -> None:
         chunk({"tool_calls": [call(1)]}, "tool_calls"),
         {**HEAD, "choices": []},
     )
-    assert _first([begun, first, chunk({"tool_calls": [call(1)]}), both, spoken, ended, usage]) == [
+    assert first_calls([begun, first, chunk({"tool_calls": [call(1)]}), both, spoken, ended, usage]) == [
         begun,
         first,
         first,
