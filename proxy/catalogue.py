@@ -125,7 +125,12 @@ def _served(name: str, order: int, config: Config, adapter: Adapter, facts: tupl
 
 
 def _operations(settings: Deployment, adapter: Adapter, host: str) -> tuple[frozenset[str], frozenset[str]]:
-    """What goes through as it is, and what is translated."""
+    """What goes through as it is, and what is translated. Whoever has Anthropic's messages may be asked to count their tokens as well."""
+    identity, translated = _stated(settings, adapter, host)
+    return (identity | {"count_tokens"} if "messages" in identity else identity), translated
+
+
+def _stated(settings: Deployment, adapter: Adapter, host: str) -> tuple[frozenset[str], frozenset[str]]:
     speaks_openai = adapter.open_members
     native = adapter.apis if speaks_openai else adapter.apis & {"messages"}
     if settings.apis is not None:

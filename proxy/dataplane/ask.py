@@ -202,6 +202,9 @@ def _ask(body: bytes, members: View, operation: Operation, told: tuple[Member, b
     expected = member.own[0].expected_output_tokens if member.own else bounds.expected_output_tokens
     if not operation.text:
         cap, expected = 0, 0
+        if operation.counts:
+            # the prompt is counted, not computed: whatever its length it costs nothing and fits into every window
+            body = b""
     total = None if cap is None else cap * choices
     parts = _has_parts(body, operation)
     return Ask(

@@ -94,7 +94,7 @@ def request(call: Call, served: Served, out: Outbound, headers: Mapping[bytes, b
     content_type = call.content_type if call.form_model is not None else b"application/json"
     lines: list[tuple[bytes, bytes]] = [(b"x-request-id", request_id.encode())]
     own = out.headers
-    if call.operation.api == "messages" and "messages" in served.identity:
+    if call.operation.claude and call.operation.api in served.identity:
         # a Messages client knows which version it speaks and which betas it uses
         said = [(name, headers[name]) for name in _FORWARDED_MESSAGES if name in headers]
         own = tuple(each for each in own if each[0] not in dict(said))

@@ -26,6 +26,10 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Generates text: counted in tokens, streamed as events we read. Others pass as they are."""
     creates: bool = False
     """A whole answer without `usage` gets one, so that the account has a place in it."""
+    claude: bool = False
+    """A route of Anthropic's API, whose clients look for ids, versions and betas in headers of its own."""
+    counts: bool = False
+    """Counts a request's tokens and generates nothing: done here where no deployment does it."""
     model: str | None = None
     """The model that the path names (Azure's do), whatever the body says."""
 
@@ -34,7 +38,8 @@ _ALL = (
     Operation(api="chat", path=b"/v1/chat/completions", creates=True),
     Operation(api="completions", path=b"/v1/completions", creates=True),
     Operation(api="responses", path=b"/v1/responses", door=RESPONSES),
-    Operation(api="messages", path=b"/v1/messages", door=MESSAGES),
+    Operation(api="messages", path=b"/v1/messages", door=MESSAGES, claude=True),
+    Operation(api="count_tokens", path=b"/v1/messages/count_tokens", door=MESSAGES, text=False, claude=True, counts=True),
     Operation(api="generate", path=b"/generate", door=GENERATE),
     Operation(api="embeddings", path=b"/v1/embeddings", text=False, creates=True),
     Operation(api="moderations", path=b"/v1/moderations", text=False),
