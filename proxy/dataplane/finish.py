@@ -15,7 +15,7 @@ from proxy.dataplane import answer, refusals
 from proxy.dataplane.admit import Admission
 from proxy.dataplane.ask import Call
 from proxy.dataplane.attempt import TO_THE_CLIENT, Journey, Tried, failure
-from proxy.dataplane.carriage import Facts, read_answer, reply
+from proxy.dataplane.carriage import Facts, read_answer, reply, retold
 from proxy.dataplane.counting import Counter, estimated
 from proxy.dataplane.peer import Peer
 from proxy.dataplane.relay import Result
@@ -173,6 +173,8 @@ class Finish:
             self.counted(journey.exchange, journey.admission, journey.call, journey.plan.policy, tried.attempts)
             return
         fault = refusals.scrubbed(fault, _secret(tried))
+        if fault.param is not None and tried.served is not None:
+            fault = retold(fault, journey.call, tried.served, journey.hub)
         kind = tried.result.kind
         worked = NOTHING if kind in _UNTOUCHED else Account(tokens=NO_TOKENS, footprint=Footprint(), cost_usd=None)
         self._settle(journey, tried, worked, Outcome(status, "failed", fault.code or "upstream_error"))
