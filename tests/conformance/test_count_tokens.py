@@ -136,11 +136,13 @@ def test_what_the_vendor_says_of_the_request_is_told(claude, scenario, status):
 # who may be asked
 
 FLEET = """
+models: {{alone: {{substitutes: [small]}}}}
 deployments:
   claude: {{model: small, upstream_model: claude-x, dialect: anthropic, base_url: "{url}", privacy: vendor, zone: US, api_key: env:COUNT_UP,
             usd_per_mtok: {{input: 1000, output: 1000}}, context_tokens: 10}}
   own: {{model: mixed, base_url: "sim://own?ttft_s=0", privacy: local, zone: SE, concurrency: 1}}
   far: {{model: mixed, dialect: anthropic, base_url: "{url}", privacy: vendor, zone: US, api_key: env:COUNT_UP}}
+  alone: {{model: alone, base_url: "sim://alone?ttft_s=0", privacy: local, zone: SE}}
   vllm: {{model: vllm, base_url: "{url}", privacy: local, apis: [chat, messages], zone: SE}}
 policies:
   local: {{require: {{privacy: local}}}}
@@ -191,6 +193,13 @@ def test_a_deployment_that_is_not_allowed_is_not_asked(served):
         assert (answer.status_code, answer.headers["x-greenlane-reason"]) == (200, "estimated")
     assert served.host.requests == []
     assert ask(served, hello("mixed"), PATH, **GOOD).headers["x-greenlane-deployment"] == "far"
+
+
+def test_a_substitute_is_not_asked(served):
+    """It would see a prompt that its model was not asked for, and count other tokens."""
+    answer = ask(served, hello("alone"), PATH, **GOOD)
+    assert (answer.status_code, answer.headers["x-greenlane-reason"]) == (200, "estimated")
+    assert served.host.requests == []
 
 
 def test_where_no_deployment_may_serve_the_message_nothing_is_counted(served):
