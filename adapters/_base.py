@@ -325,6 +325,10 @@ class Door(Protocol):
         """
         ...
 
+    def place(self, param: str, request: Json) -> str:
+        """Where the client wrote what `param` names in the hub request made of `request`; `param` itself where it stands there too."""
+        ...
+
     def reply(self, completion: Json, usage: Usage | None, account: bytes | None, request: Json) -> bytes:
         """The client's whole answer. `request` is the client's own request as decoded (echoed members)."""
         ...

@@ -6,6 +6,7 @@ from typing import Any
 
 from adapters._base import AdapterError, Fault, Json, Usage, Writer
 from adapters._json import encode
+from adapters._places import CALL, MESSAGE, TOOL, renamed
 from adapters._sse import block
 from adapters._usage import hub_usage
 
@@ -37,6 +38,17 @@ class ChatDoor:
             if value is not None and not isinstance(value, kind):
                 raise AdapterError(f"`{name}` must be {what}.", name)
         return {name: value for name, value in body.items() if name != "greenlane"}
+
+    def place(self, param: str, request: Json) -> str:
+        """The hub's places are this dialect's own, but for the older form of tools and calls, which adapters take for the newer."""
+        tool, message = TOOL.fullmatch(param), MESSAGE.fullmatch(param)
+        if tool is not None and is_legacy(request):
+            return f"functions[{tool[1]}]{tool[2]}"
+        call = None if message is None else CALL.fullmatch(message[2])
+        if message is not None and call is not None:
+            said = dict(enumerate(request["messages"])).get(int(message[1]), {})
+            return param if said.get("tool_calls") else f"messages[{message[1]}].function_call{call[2]}"
+        return renamed(param, {"tool_choice": "function_call"}) if is_legacy(request) else param
 
     def reply(self, completion: Json, usage: Usage | None, account: bytes | None, request: Json) -> bytes:
         answer = dict(completion)

@@ -63,6 +63,13 @@ def without(body: bytes, field: Field) -> bytes:
     return body[: field.part] + body[field.end + 2 :]
 
 
+def added(body: bytes, content_type: bytes, name: bytes, value: bytes) -> bytes:
+    """The body with one more text field, before the others. `content_type` is one that `fields` could read."""
+    found = _BOUNDARY.search(content_type)
+    mark = b"--" + (found[1] or found[2] if found else b"")
+    return b'%b\r\ncontent-disposition: form-data; name="%b"\r\n\r\n%b\r\n%b' % (mark, name, value, body[body.find(mark) :])
+
+
 def replaced(body: bytes, field: Field, value: bytes) -> bytes:
     """The body with one field's value replaced."""
     return body if body[field.start : field.end] == value else body[: field.start] + value + body[field.end :]

@@ -17,7 +17,7 @@ CALL_ID_CHARACTERS = 40
 
 class Azure(OpenAI):
     name = "azure"
-    apis = frozenset(PATHS) - {"messages", "moderations", "rerank"}
+    apis = frozenset(PATHS) - {"messages", "count_tokens", "moderations", "rerank"}
 
     def call_id_characters(self, target: Target) -> int | None:
         return target.quirks.call_id_characters or CALL_ID_CHARACTERS

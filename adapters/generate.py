@@ -36,6 +36,11 @@ class GenerateDoor:
         hub = {name: value for name, value in body.items() if name in _PASSED}
         return {**hub, "messages": [*messages, {"role": "user", "content": prompt}]}
 
+    def place(self, param: str, request: Json) -> str:
+        if not param.startswith("messages"):
+            return param
+        return "system" if request.get("system") and param.startswith("messages[0]") else "prompt"
+
     def reply(self, completion: Json, usage: Usage | None, account: bytes | None, request: Json) -> bytes:
         choice = (completion.get("choices") or [{}])[0]
         text = (choice.get("message") or {}).get("content") or ""

@@ -32,8 +32,9 @@ PATHS = {
     "images_variations": "/images/variations",
     "rerank": "/rerank",
     "messages": "/messages",
+    "count_tokens": "/messages/count_tokens",
 }
-"""Operation → path below the base_url. `messages` is Anthropic's API on hosts that have it beside OpenAI's (vLLM, llama.cpp)."""
+"""Operation → path below the base_url. The last two are Anthropic's API on hosts that have it beside OpenAI's (vLLM, llama.cpp)."""
 
 HOSTS: dict[str, Quirks] = {
     # api reference: unknown members are answered with 400 unknown_parameter
@@ -104,7 +105,7 @@ class OpenAI:
     members: ClassVar[dict[str, Support]] = {"thinking": "dropped"}
     open_members = True
     abilities = _ALL
-    apis = frozenset(PATHS) - {"messages"}
+    apis = frozenset(PATHS) - {"messages", "count_tokens"}
 
     def authorize(self, key: str) -> Headers:
         return ((b"authorization", b"Bearer " + key.encode()),)

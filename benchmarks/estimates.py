@@ -62,7 +62,7 @@ def _forecast_us() -> float:
     snapshot: Snapshot = compiled(load(str(HERE / "greenlane.yaml")))
     metrics = Metrics()
     by_name = peers(snapshot, {}, metrics, lambda *_: None)  # type: ignore[arg-type, return-value]  # nothing is sent
-    grant = snapshot.keyring.admit(b"Bearer " + KEY.encode(), None)
+    grant = snapshot.keyring.admit({b"authorization": b"Bearer " + KEY.encode()})
     admission = Admission(entry_id="", request_id="", headers={}, grant=grant, snapshot=snapshot)
     body = b'{"model":"mock","messages":[{"role":"user","content":"' + b"x" * 1500 + b'"}],"max_tokens":64}'
     operation = OPERATIONS[b"/v1/chat/completions"]

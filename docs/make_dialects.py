@@ -11,7 +11,7 @@ from adapters.openai import HOSTS
 from carbon.sources.static import Static
 from proxy.catalogue import Secrets, snapshot
 from proxy.config import Config, Deployment
-from proxy.dataplane.operations import OPERATIONS
+from proxy.dataplane.operations import OPERATIONS, Operation
 from proxy.snapshot import Served
 
 HEAD = """# Dialects
@@ -29,9 +29,9 @@ OPERATIONS_INTRO = """
 ## Operations
 
 What a deployment of each dialect serves when its `apis` setting is left out. *same* is the client's own bytes, *translated* goes
-through chat completions, - is not served: such a deployment is no candidate for that path. A server that speaks OpenAI's dialect may
-lack some of these; `apis` says which it has. At `api.openai.com` and at Azure, and wherever `apis` lists them, `responses` and
-`messages` (vLLM and llama.cpp have it) are passed on as they came.
+through chat completions, *counted here* needs no deployment, - is not served: such a deployment is no candidate for that path. A server
+that speaks OpenAI's dialect may lack some of these; `apis` says which it has. At `api.openai.com` and at Azure, and wherever `apis` lists
+them, `responses` and `messages` (vLLM and llama.cpp have it) are passed on as they came; whoever has `messages` is asked to count tokens.
 """
 
 ABILITIES_INTRO = """
@@ -127,10 +127,13 @@ def _served(dialect: str) -> Served:
 
 def _operations(served: Mapping[str, Served]) -> Iterable[tuple[str, ...]]:
     for path, operation in OPERATIONS.items():
-        cells = (
-            "same" if operation.api in each.identity else "translated" if each.serves(operation.api) else _NO for each in served.values()
-        )
-        yield (f"`{path.decode()}`", *cells)
+        yield (f"`{path.decode()}`", *(_way(operation, each) for each in served.values()))
+
+
+def _way(operation: Operation, served: Served) -> str:
+    if operation.api in served.identity:
+        return "same"
+    return "counted here" if operation.counts else "translated" if served.serves(operation.api) else _NO
 
 
 def _abilities(dialects: Mapping[str, Adapter]) -> Iterable[tuple[str, ...]]:

@@ -11,6 +11,9 @@ from policies._base import Limits
 from proxy.config import Budget
 from proxy.errors import Refusal
 
+KEY_HEADERS = (b"x-api-key", b"api-key", b"authorization")
+"""Where a key may stand: as Anthropic's clients send it, as Azure's, as all others. The first that is there counts."""
+
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """What a request may do, decided from its headers alone."""
@@ -40,16 +43,20 @@ class Keyring:
         self._grants = {bytes.fromhex(digest): grant for digest, grant in grants.items()}
         self.open = not grants
 
-    def admit(self, authorization: bytes | None, api_key: bytes | None) -> Grant:
-        """The grant of the key in `Authorization: Bearer` or `x-api-key`. Raises Refusal 401."""
+    def admit(self, headers: Mapping[bytes, bytes]) -> Grant:
+        """The grant of the key in `x-api-key`, `api-key` or `Authorization: Bearer`. Raises Refusal 401."""
         if self.open:
             return ANYONE
-        if api_key is None and authorization is not None:
+        api_key = headers.get(b"x-api-key")
+        if api_key is None:
+            api_key = headers.get(b"api-key")
+        if api_key is None and (authorization := headers.get(b"authorization")) is not None:
             scheme, _, api_key = authorization.partition(b" ")
             if scheme.lower() != b"bearer":
                 api_key = None
         if not api_key:
-            raise Refusal(401, "invalid_api_key", "No API key was given. Send it as `Authorization: Bearer KEY` or `x-api-key: KEY`.")
+            message = "No API key was given. Send it as `Authorization: Bearer KEY`, `x-api-key: KEY` or `api-key: KEY`."
+            raise Refusal(401, "invalid_api_key", message)
         grant = self._grants.get(hashlib.sha256(api_key.strip()).digest())
         if grant is None:
             raise Refusal(401, "invalid_api_key", "The API key is not known here.")

@@ -19,7 +19,7 @@ from policies.constraints import nearest, strictest
 from proxy.access import Grant, Keyring
 from proxy.config import Config, Constraints, Deployment, Model, Parameters
 from proxy.config import Policy as PolicySettings
-from proxy.snapshot import CHATS, Member, Price, Served, Snapshot
+from proxy.snapshot import CHATS, COUNT, Member, Price, Served, Snapshot
 
 LOOPBACK = frozenset({b"localhost", b"127.0.0.1", b"::1"})
 REFERENCE_INPUT_TOKENS, REFERENCE_OUTPUT_TOKENS = 1000, 500
@@ -125,7 +125,12 @@ def _served(name: str, order: int, config: Config, adapter: Adapter, facts: tupl
 
 
 def _operations(settings: Deployment, adapter: Adapter, host: str) -> tuple[frozenset[str], frozenset[str]]:
-    """What goes through as it is, and what is translated."""
+    """What goes through as it is, and what is translated. Whoever has Anthropic's messages may be asked to count their tokens as well."""
+    identity, translated = _stated(settings, adapter, host)
+    return (identity | {COUNT} if "messages" in identity else identity), translated
+
+
+def _stated(settings: Deployment, adapter: Adapter, host: str) -> tuple[frozenset[str], frozenset[str]]:
     speaks_openai = adapter.open_members
     native = adapter.apis if speaks_openai else adapter.apis & {"messages"}
     if settings.apis is not None:

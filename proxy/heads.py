@@ -13,6 +13,8 @@ from typing import Any
 
 import msgspec
 
+from proxy.access import KEY_HEADERS
+
 KEPT = 1024
 """Heads kept. Of a head only a digest is: it holds a key."""
 BYTES = 8192
@@ -20,7 +22,7 @@ BYTES = 8192
 _LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ?([0-9]{1,12})\r\n")
 _OWN = frozenset({b"x-request-id", b"traceparent", b"expect"})
 """Lines that are a request's own: a head with one of them will not come again."""
-_UNKEPT = frozenset({b"authorization", b"x-api-key", b"content-length"})
+_UNKEPT = frozenset({*KEY_HEADERS, b"content-length"})
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True, eq=False):

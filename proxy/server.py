@@ -21,6 +21,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 
+from proxy.access import KEY_HEADERS
 from proxy.config import Limits
 from proxy.errors import Refusal
 from proxy.exchange import Exchange
@@ -37,6 +38,8 @@ PIPELINED = 64
 """Requests a client may send ahead on one connection; beyond that its socket is not read."""
 
 log = logging.getLogger("greenlane.server")
+_ONCE = (b"content-length", b"transfer-encoding", b"host", b"content-type", *KEY_HEADERS)
+"""Headers of which two lines would leave open which one counts."""
 
 
 class Gateway(Protocol):
@@ -345,7 +348,7 @@ class Connection(asyncio.Protocol):
     def _once(self, exchange: Exchange) -> None:
         """Refuses a second line of what may stand only once."""
         names = [name for name, _ in exchange.headers]
-        for name in (b"content-length", b"transfer-encoding", b"host", b"authorization", b"x-api-key", b"content-type"):
+        for name in _ONCE:
             if names.count(name) > 1:
                 raise Refusal(400, None, f"The header {name.decode()} is given more than once.")
 

@@ -26,6 +26,8 @@ _CONSTANT = frozenset({"LowestCarbon", "Cheapest", "BestQuality"})
 """Objectives that look at nothing that changes from one moment to the next."""
 CHATS = frozenset({"chat", "responses", "messages", "generate"})
 """Operations that can be translated through the hub."""
+COUNT = "count_tokens"
+"""The operation that generates nothing."""
 DEFAULT_POLICY = "default"
 """What the headers call the choice where no policy applies: least loaded."""
 
@@ -172,7 +174,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, eq=False, weakref=True
             substitute=settings.substitute or "down",
         )
         served: dict[Place, Served] = {}
-        for stand_in, group in ((False, member.own), (True, member.substitutes)):
+        # another model's count would be of other tokens, and nobody lacks capacity who is not asked to generate
+        substitutes = () if api == COUNT else member.substitutes
+        for stand_in, group in ((False, member.own), (True, substitutes)):
             for each in group:
                 if each.serves(api):
                     served[place_for(each, api, stand_in=stand_in)] = each

@@ -30,8 +30,8 @@ class Anthropic:
     def authorize(self, key: str) -> Headers:
         return ((b"x-api-key", key.encode()),)
 
-    def path(self, api: str, target: Target) -> str:  # noqa: ARG002 - one path serves all
-        return "/messages"
+    def path(self, api: str, target: Target) -> str:  # noqa: ARG002 - Azure's needs it
+        return "/messages/count_tokens" if api == "count_tokens" else "/messages"
 
     def identity(self, api: str, body: bytes, members: View, target: Target) -> Outbound:
         """A Messages client's own body for this host: the model's name is changed and our member taken out, nothing else."""

@@ -6,6 +6,7 @@ from adapters._base import AdapterError, Fault, Json, Usage, Writer
 from adapters._json import encode
 from adapters._shape import MISSING, UNKNOWN
 from adapters.anthropic.door_answer import error_of, message_of
+from adapters.anthropic.door_places import place_of
 from adapters.anthropic.door_request import hub_of
 from adapters.anthropic.door_writer import MessagesWriter
 
@@ -24,6 +25,9 @@ class MessagesDoor:
             if wording is None:
                 raise
             raise AdapterError(wording, error.param, code=error.code) from None
+
+    def place(self, param: str, request: Json) -> str:
+        return place_of(param, request)
 
     def reply(self, completion: Json, usage: Usage | None, account: bytes | None, request: Json) -> bytes:
         return encode(message_of(completion, usage, account, request))

@@ -19,7 +19,7 @@ _NO_SCHEMAS = frozenset({"properties", "required", "enum", "const", "default", "
 """Keywords of JSON Schema whose value holds no schema, or is looked at by name."""
 
 
-class _Message(msgspec.Struct, forbid_unknown_fields=True):
+class Message(msgspec.Struct, forbid_unknown_fields=True):
     role: Literal["user", "assistant", "system"]
     content: str | list[Block]
 
@@ -76,7 +76,7 @@ class _Tool(msgspec.Struct, forbid_unknown_fields=True):
 class _Request(msgspec.Struct, forbid_unknown_fields=True):
     model: str
     max_tokens: Annotated[int, msgspec.Meta(ge=1)]
-    messages: Annotated[list[_Message], msgspec.Meta(min_length=1)]
+    messages: Annotated[list[Message], msgspec.Meta(min_length=1)]
     system: str | list[Text] | None = None
     temperature: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
     top_p: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None

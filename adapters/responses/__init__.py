@@ -5,6 +5,7 @@ from __future__ import annotations
 from adapters._base import Fault, Json, Usage, Writer
 from adapters._json import encode
 from adapters.responses.answer import error_of, response_of
+from adapters.responses.places import place_of
 from adapters.responses.request import hub_of
 from adapters.responses.writer import ResponsesWriter
 
@@ -14,6 +15,9 @@ class ResponsesDoor:
 
     def hub(self, body: Json) -> Json:
         return hub_of(body)
+
+    def place(self, param: str, request: Json) -> str:
+        return place_of(param, request)
 
     def reply(self, completion: Json, usage: Usage | None, account: bytes | None, request: Json) -> bytes:
         return encode(response_of(completion, usage, account, request))

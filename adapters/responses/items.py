@@ -117,7 +117,12 @@ def unsealed(text: str, path: str) -> list[Json]:
 
 def messages_of(items: list[Json]) -> list[Json]:
     """Hub messages. The items of one assistant turn (reasoning, text, calls) become one message."""
-    told: list[Json] = []
+    return [message for message, _ in turns_of(items)]
+
+
+def turns_of(items: list[Json]) -> list[tuple[Json, list[int]]]:
+    """Hub messages, each with the numbers of the items that it is made of."""
+    told: list[tuple[Json, list[int]]] = []
     draft: Json | None = None
     for number, item in enumerate(items):
         path = f"input[{number}]"
@@ -127,12 +132,13 @@ def messages_of(items: list[Json]) -> list[Json]:
                 draft = None
             if draft is None:
                 draft = {"role": "assistant", "content": None}
-                told.append(draft)
+                told.append((draft, []))
             _join(draft, kind, item, path)
+            told[-1][1].append(number)
             continue
         draft = None
-        told.append(_message(kind, item, path))
-    return [_finished(message) for message in told if len(message) > 2 or message.get("content") is not None]
+        told.append((_message(kind, item, path), [number]))
+    return [(_finished(message), numbers) for message, numbers in told if len(message) > 2 or message.get("content") is not None]
 
 
 def _begins_anew(draft: Json, kind: str) -> bool:

@@ -16,7 +16,7 @@ def grant_of(connection: ASGIConnection) -> Grant:  # type: ignore[type-arg]
     headers = dict(connection.scope["headers"])
     if snapshot.hosts is not None:
         check_origin(headers.get(b"host"), headers.get(b"origin"), snapshot.hosts, snapshot.config.server.cors.origins)
-    return snapshot.keyring.admit(headers.get(b"authorization"), headers.get(b"x-api-key"))
+    return snapshot.keyring.admit(headers)
 
 
 def needs_key(connection: ASGIConnection, handler: BaseRouteHandler) -> None:  # type: ignore[type-arg]  # noqa: ARG001 - Litestar's signature

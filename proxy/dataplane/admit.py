@@ -59,7 +59,7 @@ def admit(greeted: Admission) -> Admission:
     headers, snapshot = greeted.headers, greeted.snapshot
     if snapshot.hosts is not None:
         check_origin(headers.get(b"host"), headers.get(b"origin"), snapshot.hosts, snapshot.config.server.cors.origins)
-    grant = snapshot.keyring.admit(headers.get(b"authorization"), headers.get(b"x-api-key"))
+    grant = snapshot.keyring.admit(headers)
     ids = (greeted.entry_id, greeted.request_id)
     return Admission(entry_id=ids[0], request_id=ids[1], headers=headers, grant=grant, snapshot=snapshot, sent=sent_in(headers))
 

@@ -9,6 +9,7 @@ import msgspec
 from carbon.footprint import Footprint
 from carbon.format import plain
 from proxy.dataplane.admit import Admission
+from proxy.dataplane.operations import Operation
 from proxy.snapshot import Snapshot
 from proxy.telemetry.ages import age_s
 
@@ -51,9 +52,9 @@ def ids(admission: Admission) -> bytes:
     return f"x-request-id: {admission.request_id}\r\nx-greenlane-id: {admission.entry_id}\r\n".encode("ascii")
 
 
-def claude_id(api: str, admission: Admission) -> bytes:
-    """The request's id under the name that Anthropic's clients read, on their route."""
-    return f"request-id: {admission.request_id}\r\n".encode("ascii") if api == "messages" else b""
+def claude_id(operation: Operation | None, admission: Admission) -> bytes:
+    """The request's id under the name that Anthropic's clients read, on their routes."""
+    return f"request-id: {admission.request_id}\r\n".encode("ascii") if operation is not None and operation.claude else b""
 
 
 def cors(admission: Admission) -> bytes:
@@ -92,6 +93,11 @@ def refused(admission: Admission, policy: str = "", attempts: int = 0, *, worked
         + (b"" if worked else NO_WORK)
         + cors(admission)
     )
+
+
+def counted(admission: Admission, policy: str, attempts: int) -> bytes:
+    """Headers of a count that was made here, because no deployment made it."""
+    return refused(admission, policy, attempts).replace(b"x-greenlane-reason: refused", b"x-greenlane-reason: estimated")
 
 
 def answered(admission: Admission, served: Shown) -> bytes:

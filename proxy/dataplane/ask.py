@@ -14,7 +14,7 @@ import msgspec
 
 from adapters import _multipart
 from adapters._base import AdapterError, Json
-from adapters._json import View, depth_within, encode, has_duplicate, surely_once, tree, view
+from adapters._json import View, depth_within, edited, encode, has_duplicate, surely_once, tree, view
 from policies._base import Ask
 from proxy.config import Limits as Bounds
 from proxy.dataplane.operations import Operation
@@ -87,9 +87,12 @@ def read(body: bytes, content_type: bytes, operation: Operation, sent: Mapping[s
     """The call a body makes; `sent`: what our headers say. Raises Refusal (400, 404, 415) and AdapterError (400, naming the member)."""
     form_model = None
     if operation.multipart and content_type.lower().startswith(b"multipart/"):
-        body, members, form_model = _form(body, content_type)
+        body, members, form_model = _form(body, content_type, operation.model)
     else:
         members = _object(body, content_type, snapshot.config.limits)
+        if operation.model is not None:
+            body = edited(body, members, {"model": encode(operation.model)})
+            members = view(body)
     told = members.get("greenlane")
     wanted = wishes(sent, told)
     member, policy = _model(members, snapshot, operation)
@@ -146,9 +149,14 @@ def _is_json(content_type: bytes) -> bool:
     return known or not content_type or b"+json" in content_type
 
 
-def _form(body: bytes, content_type: bytes) -> tuple[bytes, View, _multipart.Field | None]:
-    """The form without our own field, what was in its text fields, and where the model's is."""
+def _form(body: bytes, content_type: bytes, model: str | None) -> tuple[bytes, View, _multipart.Field | None]:
+    """The form without our own field, what was in its text fields, and where the model's is. `model`: the one that the path names."""
     fields = _multipart.fields(body, content_type)
+    if model is not None:
+        told = model.encode("utf-8", "replace")
+        there = fields.get("model")
+        body = _multipart.added(body, content_type, b"model", told) if there is None else _multipart.replaced(body, there, told)
+        fields = _multipart.fields(body, content_type)
     members: View = {}
     for name in ("model", "stream", "greenlane"):
         if name in fields:
@@ -194,6 +202,9 @@ def _ask(body: bytes, members: View, operation: Operation, told: tuple[Member, b
     expected = member.own[0].expected_output_tokens if member.own else bounds.expected_output_tokens
     if not operation.text:
         cap, expected = 0, 0
+        if operation.counts:
+            # the prompt is counted, not computed: whatever its length it costs nothing and fits into every window
+            body = b""
     total = None if cap is None else cap * choices
     parts = _has_parts(body, operation)
     return Ask(

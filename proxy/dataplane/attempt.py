@@ -108,7 +108,7 @@ async def attempt(journey: Journey, way: Way) -> Tried:
             way.freed(peer)
         result, facts = _read(call, served, peer, result)
         attempts.append(Attempt(deployment=served.name, status=result.status, kind=result.kind, seconds_s=perf_counter() - now_s))
-        _judge(peer, result, way)
+        _judge(peer, result, way, call)
         if len(attempts) > 1:
             _absolve(attempts, way)
         if peer.troubled:
@@ -184,12 +184,15 @@ def _read(call: Call, served: Served, peer: Peer, result: Result) -> tuple[Resul
         return msgspec.structs.replace(result, ending="failed", kind="garbled", fault=fault), None
 
 
-def _judge(peer: Peer, result: Result, way: Way) -> None:
+def _judge(peer: Peer, result: Result, way: Way, call: Call) -> None:
     """What the breaker and the metrics learn."""
     if result.ending == "gone" or result.kind == "stopped":
         return
     if result.kind == "ok" or _told_status(result) in TO_THE_CLIENT | {429}:
         peer.breaker.succeeded()
+    elif call.operation.counts and result.kind == "status":
+        # it may have no such operation, and clients count a great deal: that says nothing of what else it does
+        peer.breaker.passed()
     else:
         peer.breaker.failed(perf_counter())
     if result.kind != "ok":

@@ -46,6 +46,10 @@ class Breaker:
         if self._failures >= self._limit or self._opened_at_s is not None:
             self._opened_at_s = now_s
 
+    def passed(self) -> None:
+        """The request told nothing of the deployment's health; if it was the probe, another may be."""
+        self._probing_since_s = None
+
     def absolved(self) -> None:
         """The last failure was not the deployment's: it counts no more."""
         self._failures = max(0, self._failures - 1)

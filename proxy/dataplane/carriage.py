@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from adapters import _multipart
-from adapters._base import Adapter, AdapterError, Embeds, GarbledError, Json, Outbound, Parallel, Stream, Usage, Worded
+from adapters._base import Adapter, AdapterError, Embeds, Fault, GarbledError, Json, Outbound, Parallel, Stream, Usage, Worded
 from adapters._changed import ChangedReader
 from adapters._json import encode, with_account
 from adapters._json_mode import ObjectsOnly, only_object
@@ -85,8 +85,30 @@ def outbound(call: Call, served: Served, hub: Hub) -> Outbound:
         return served.transparent.identity(api, call.body, call.members, target)
     if api == "embeddings":
         return _embeds(adapter).embeddings_outbound(hub.tree, target)
-    out = adapter.outbound(hub.request(), target)
+    chat = hub.request()
+    try:
+        out = adapter.outbound(chat, target)
+    except AdapterError as error:
+        raise placed(error, call, hub) from None
     return out if not hub.ignored else msgspec.structs.replace(out, ignored=(*out.ignored, *hub.ignored))
+
+
+def placed(error: AdapterError, call: Call, hub: Hub) -> AdapterError:
+    """An error about the hub request, told of the place where the client wrote what is wrong."""
+    if error.param is None:
+        return error
+    place = call.operation.door.place(error.param, hub.tree)
+    return AdapterError(error.message.replace(f"`{error.param}`", f"`{place}`"), place, code=error.code)
+
+
+def retold(fault: Fault, call: Call, served: Served, hub: Hub) -> Fault:
+    """What an upstream says of a request that it was sent in the hub's own dialect, told of the place where the client wrote it."""
+    if fault.param is None or call.operation.api not in served.translated or not served.adapter.open_members:
+        return fault
+    if any(message["role"] == "tool" and isinstance(message.get("content"), list) for message in hub.request()["messages"]):
+        return fault  # what they hold beside text went in messages of its own, so numbers say nothing
+    place = call.operation.door.place(fault.param, hub.tree)
+    return msgspec.structs.replace(fault, param=place, message=fault.message.replace(f"'{fault.param}'", f"'{place}'"))
 
 
 def request(call: Call, served: Served, out: Outbound, headers: Mapping[bytes, bytes], request_id: str) -> Request:
@@ -94,7 +116,7 @@ def request(call: Call, served: Served, out: Outbound, headers: Mapping[bytes, b
     content_type = call.content_type if call.form_model is not None else b"application/json"
     lines: list[tuple[bytes, bytes]] = [(b"x-request-id", request_id.encode())]
     own = out.headers
-    if call.operation.api == "messages" and "messages" in served.identity:
+    if call.operation.claude and call.operation.api in served.identity:
         # a Messages client knows which version it speaks and which betas it uses
         said = [(name, headers[name]) for name in _FORWARDED_MESSAGES if name in headers]
         own = tuple(each for each in own if each[0] not in dict(said))

@@ -49,6 +49,10 @@ QUEUE_S = 60.0
 """A request waits for a free place as long as it would wait for a first byte."""
 
 
+COUNTED_INSTEAD = frozenset({"model_not_found", "no_eligible_deployment", "unsupported_parameter", "unavailable"})
+"""Why no deployment counts a request's tokens: it is done here then."""
+
+
 class Around(NamedTuple):
     """What the data plane asks of the process around it."""
 
@@ -132,7 +136,7 @@ class DataPlane:
         admission = exchange.notes or greet(exchange, self.snapshot)
         operation = exchange.state if isinstance(exchange.state, Operation) else operation_of(exchange.path)
         self.metrics.add("greenlane_requests", ("", "", "", str(refusal.status)))
-        head = answer.refused(admission) + answer.claude_id("" if operation is None else operation.api, admission)
+        head = answer.refused(admission) + answer.claude_id(operation, admission)
         exchange.respond(
             refusal.status,
             head + refusal.headers + b"content-type: application/json\r\n",
@@ -317,13 +321,36 @@ class DataPlane:
 
     def _refused(self, exchange: Exchange, admission: Admission, call: Call | None, refusal: Refusal) -> None:
         """Answers an admitted request with an error of ours, and keeps its entry."""
+        if call is not None and call.operation.counts and refusal.code in COUNTED_INSTEAD:
+            try:
+                self._counted(exchange, admission, call)
+            except Refusal as other:
+                refusal = other
+            except AdapterError as error:
+                refusal = Refusal(400, error.code, error.message, param=error.param)
+            else:
+                return
         told = (refusal.policy, refusal.decision)
         ending = Ending(status=refusal.status, outcome="refused", reason="refused", policy=told[0], error=refusal.code, decision=told[1])
         self.settler.settle(admission, call, None, NOTHING, ending, exchange.arrived_s)
         operation = call.operation if call is not None else exchange.state
-        head = answer.refused(admission, refusal.policy or "") + answer.claude_id(operation.api, admission) + refusal.headers
+        head = answer.refused(admission, refusal.policy or "") + answer.claude_id(operation, admission) + refusal.headers
         body = body_of(operation, refusal, admission.request_id)
         exchange.respond(refusal.status, head + b"content-type: application/json\r\n", body)
+
+    def _counted(self, exchange: Exchange, admission: Admission, call: Call) -> None:
+        """Counts a request that no deployment may or can count.
+
+        Raises Refusal where none may serve its message either: then there is nothing to count for.
+        """
+        operation = msgspec.structs.replace(call.operation, api="messages")
+        plan = self._plan(msgspec.structs.replace(call, operation=operation), admission)
+        if not plan.prepared.places:
+            decision = plan.prepared.decide(call.ask, ())
+            refusal = no_candidate(call, plan, decision, admission, self.peers, perf_counter())
+            refusal.policy, refusal.decision = plan.policy, decision
+            raise refusal
+        self.finish.counted(exchange, admission, call, plan.policy)
 
     def _gone(self, exchange: Exchange, admission: Admission, call: Call, plan: Plan) -> None:
         ending = Ending(status=499, outcome="client_gone", reason="refused", policy=plan.policy)

@@ -12,13 +12,29 @@ import msgspec
 from adapters._base import Fault, Usage
 from carbon.footprint import Footprint, ProviderReport
 from proxy.dataplane import answer, refusals
-from proxy.dataplane.attempt import Journey, Tried, failure
-from proxy.dataplane.carriage import Facts, read_answer, reply
-from proxy.dataplane.counting import Counter
+from proxy.dataplane.admit import Admission
+from proxy.dataplane.ask import Call
+from proxy.dataplane.attempt import TO_THE_CLIENT, Journey, Tried, failure
+from proxy.dataplane.carriage import Facts, read_answer, reply, retold
+from proxy.dataplane.counting import Counter, estimated
 from proxy.dataplane.peer import Peer
 from proxy.dataplane.relay import Result
-from proxy.dataplane.settle import NO_TOKENS, NOTHING, Account, Ending, Settler, account, forecast, reason_of, report_in, reported, told
-from proxy.records import Tokens
+from proxy.dataplane.settle import (
+    COUNTED,
+    NO_TOKENS,
+    NOTHING,
+    Account,
+    Ending,
+    Settler,
+    account,
+    forecast,
+    reason_of,
+    report_in,
+    reported,
+    told,
+)
+from proxy.exchange import Exchange
+from proxy.records import Attempt, Tokens
 from proxy.snapshot import Served
 
 EVENTS = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
@@ -27,6 +43,10 @@ HEADER_BYTES = 1000
 JSON = b"content-type: application/json\r\n"
 _UNTOUCHED = frozenset({"connect", "dns", "tls", "timeout_connect", "status", "down", "unexpressed", "closed"})
 """Kinds of failure after which no work was done; after any other some was, and nobody knows how much."""
+
+
+THEIR_SAY = TO_THE_CLIENT - {404, 405}
+"""What an upstream says of a count that is asked of it. That it has no such operation, or is in trouble, is not the client's business."""
 
 
 class Outcome(NamedTuple):
@@ -149,7 +169,12 @@ class Finish:
 
     def _failed(self, journey: Journey, tried: Tried) -> None:
         status, fault = failure(tried)
+        if journey.call.operation.counts and status not in THEIR_SAY:
+            self.counted(journey.exchange, journey.admission, journey.call, journey.plan.policy, tried.attempts)
+            return
         fault = refusals.scrubbed(fault, _secret(tried))
+        if fault.param is not None and tried.served is not None:
+            fault = retold(fault, journey.call, tried.served, journey.hub)
         kind = tried.result.kind
         worked = NOTHING if kind in _UNTOUCHED else Account(tokens=NO_TOKENS, footprint=Footprint(), cost_usd=None)
         self._settle(journey, tried, worked, Outcome(status, "failed", fault.code or "upstream_error"))
@@ -157,10 +182,18 @@ class Finish:
         head = named + answer.refused(journey.admission, journey.plan.policy, len(tried.attempts), worked=kind not in _UNTOUCHED)
         operation, admission = journey.call.operation, journey.admission
         body = operation.door.error(fault, status, admission.request_id)
-        lines = answer.claude_id(operation.api, admission) + passed_on(tried.result.headers)
+        lines = answer.claude_id(operation, admission) + passed_on(tried.result.headers)
         if fault.retry_after_s is not None and b"retry-after:" not in lines:
             lines += b"retry-after: %d\r\n" % max(1, round(fault.retry_after_s))
         journey.exchange.respond(status, head + JSON + lines, body)
+
+    def counted(self, exchange: Exchange, admission: Admission, call: Call, policy: str, attempts: tuple[Attempt, ...] = ()) -> None:
+        """Answers a count with one of our own. Raises AdapterError for a request that is not what the API takes."""
+        body = estimated(call.tree(), self._counter)
+        ending = Ending(status=200, outcome="completed", reason="estimated", policy=policy, attempts=attempts)
+        self._settler.settle(admission, call, None, COUNTED, ending, exchange.arrived_s)
+        head = answer.counted(admission, policy, len(attempts)) + answer.claude_id(call.operation, admission)
+        exchange.respond(200, head + JSON, body)
 
     def _account(
         self, journey: Journey, tried: Tried, usage: Usage | None, text: bytes | bytearray, report: ProviderReport | None
@@ -168,7 +201,10 @@ class Finish:
         served = tried.served
         if served is None:
             return NOTHING
-        if usage is None and not journey.call.operation.text:
+        operation = journey.call.operation
+        if usage is None and not operation.text:
+            if operation.counts:
+                return COUNTED
             return Account(tokens=NO_TOKENS, footprint=Footprint(intensity=served.intensity), cost_usd=None)
         return account(served, self._told(journey, tried, usage, text), report, perf_counter() - tried.started_s)
 
@@ -205,8 +241,8 @@ class Finish:
             forecast=journey.call.ask.stream,
         )
         head = answer.answered(journey.admission, shown)
-        if journey.call.operation.api == "messages":
-            head += answer.claude_id("messages", journey.admission)
+        if journey.call.operation.claude:
+            head += answer.claude_id(journey.call.operation, journey.admission)
         if _verbose(journey):
             rejected = tuple(f"{each.deployment}={each.constraint}" for each in decision.rejected)
             room_bytes = HEADER_BYTES - len(head)

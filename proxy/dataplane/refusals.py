@@ -80,18 +80,27 @@ def no_candidate(call: Call, plan: Plan, decision: Decision, admission: Admissio
     if why is not None and why.kind == "member":
         # `audio` is a member too, for an answer that is spoken
         by = {each: _MEMBER[each] for each in why.names if each in _MEMBER and (each in call.ask.needs or each not in call.ask.members)}
-        named = ", ".join(f"`{by[each]}` ({each})" if each in by else f"`{each}`" for each in why.names)
-        param = by.get(why.names[0], why.names[0])
+        places = {each: _place(by.get(each, each), call, plan, hub=each in by) for each in why.names}
+        named = ", ".join(f"`{places[each]}` ({each})" if each in by else f"`{places[each]}`" for each in why.names)
+        param = places[why.names[0]]
         return Refusal(400, "unsupported_parameter", f"No deployment of `{name}` can express {named}.", param=param)
     if why is not None and why.kind == "context":
         message = f"The request is too long for every deployment of `{name}` that may serve it."
-        return Refusal(400, "context_length_exceeded", message, param="messages")
+        said = next((name for name in ("messages", "input", "prompt") if name in call.members), None)
+        return Refusal(400, "context_length_exceeded", message, param=said)
     detail = None
     if admission.grant is not None and admission.grant.explain:
         detail = [{"deployment": each.deployment, "constraint": each.constraint} for each in decision.rejected]
     constraints = ", ".join(sorted({each.constraint for each in decision.rejected}))
     message = f"No deployment of `{name}` meets what is required ({constraints})."
     return Refusal(422, "no_eligible_deployment", message, detail=detail)
+
+
+def _place(name: str, call: Call, plan: Plan, *, hub: bool) -> str:
+    """A member by the client's own name, where it is the hub's: always (`hub`), or because candidates were told apart by the hub form."""
+    if "[" in name or not (hub or plan.translates):
+        return name
+    return call.operation.door.place(name, call.tree())
 
 
 def preflight(admission: Admission, *, inference: bool) -> bytes:

@@ -44,6 +44,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
 
 NOTHING = Account(tokens=NO_TOKENS, footprint=NO_WORK, cost_usd=0.0)
 """Of a request that no upstream worked on."""
+COUNTED = Account(tokens=Tokens(input=0, cached=0, cache_write=0, output=0, reasoning=0), footprint=NO_WORK, cost_usd=0.0)
+"""Of a count of tokens, whoever made it: no model read or wrote any, and vendors charge nothing. Known, so that sums know it too."""
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):

@@ -1,6 +1,6 @@
 """A strict imitation of Anthropic's Messages API, for tests: it refuses what the API refuses and answers with the request's words.
 
-    async with ... uvicorn.Server(Config(imitation := create_app())) ...      # POST /v1/messages
+    async with ... uvicorn.Server(Config(imitation := create_app())) ...      # POST /v1/messages, /v1/messages/count_tokens
     imitation.received, imitation.last.body, imitation.last.headers
 
 A scenario is chosen by the header `x-imitate`, by the model's name (`claude-haiku-4-5--tools`) or by `imitation.scenario`.
@@ -15,13 +15,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.imitations import asgi
-from tests.imitations.anthropic_rules import VERSIONS, Json, RefusedError, check
+from tests.imitations.anthropic_rules import VERSIONS, Json, RefusedError, check, check_count
 from tests.imitations.anthropic_says import ANSWERING, events, say, whole
 from tests.imitations.asgi import Receive, Send
 
 KEY = "sk-ant-imitation-0123456789"
 LARGEST_BYTES = 32 * 1024 * 1024
 """Requests above 32 MB are answered with 413 (https://platform.claude.com/docs/en/api/overview#request-size-limits)."""
+
+COUNTING = "/count_tokens"
+COUNTED = 2095
+"""What every count comes to, as in the reference's example (https://platform.claude.com/docs/en/api/messages-count-tokens)."""
 
 FAILING: dict[str, tuple[int, str, str]] = {
     "overloaded": (529, "overloaded_error", "Overloaded"),
@@ -91,6 +95,9 @@ class Imitation:
         if scenario in FAILING:
             await self._refuse(send, number, FAILING[scenario])
             return
+        if request.path.endswith(COUNTING):
+            await asgi.answer(send, 200, asgi.encoded({"input_tokens": COUNTED}), self._headers(number))
+            return
         if scenario == "html_500":
             page = b"<html><body><h1>500 Internal Server Error</h1></body></html>"
             await asgi.answer(send, 500, page, [(b"content-type", b"text/html")])
@@ -104,7 +111,8 @@ class Imitation:
 
     def _admit(self, request: Received) -> str:
         """The scenario to play. Raises RefusedError for a request the API would refuse."""
-        if request.path not in ("/v1/messages", "//v1/messages"):
+        counting = request.path.endswith(COUNTING)
+        if request.path.removesuffix(COUNTING) not in ("/v1/messages", "//v1/messages"):
             raise RefusedError("Not found", 404, "not_found_error")
         if request.method != "POST":
             raise RefusedError("Method Not Allowed", 405)
@@ -122,7 +130,7 @@ class Imitation:
             request.body = json.loads(request.raw)
         except (ValueError, RecursionError):
             raise RefusedError("The request body is not valid JSON: unexpected character") from None
-        check(request.body, version)
+        (check_count if counting else check)(request.body, version)
         _check_thoughts(request.body, self.answered)
         named = str(request.body["model"]).partition("--")[2]
         scenario = request.headers.get("x-imitate") or named or self.scenario

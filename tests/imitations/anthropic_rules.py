@@ -27,6 +27,7 @@ _BODY = {
     *("model", "max_tokens", "messages", "system", "tools", "tool_choice", "thinking", "output_config", "stop_sequences", "stream"),
     *("metadata", "service_tier", "cache_control", "container", "diagnostics", "inference_geo", "speed"),
 }
+_COUNT = {"model", "messages", "system", "tools", "tool_choice", "thinking", "output_config", "cache_control", "speed"}
 _SAMPLING = ("temperature", "top_p", "top_k")
 _TOOL = {
     *("name", "description", "input_schema", "type", "cache_control", "strict", "eager_input_streaming", "defer_loading"),
@@ -106,6 +107,14 @@ def check(body: Any, version: str) -> None:
     _system(body)
     _messages(body, model, thinking, names)
     _marks(body)
+
+
+def check_count(body: Any, version: str) -> None:
+    """The same for a request whose tokens are to be counted (.../api/messages-count-tokens), which takes fewer members."""
+    if not isinstance(body, dict):
+        raise RefusedError("Input should be a valid dictionary")
+    _only(body, _COUNT, "")
+    check({**body, "max_tokens": model_of(body)[1].most}, version)
 
 
 def _only(value: Any, known: set[str], path: str) -> None:

@@ -76,7 +76,10 @@ GOOD = {
     "by hash": {"authorization": f"Bearer {HASHED_KEY}"},
     "lower case scheme": {"authorization": f"bearer {ENV_KEY}"},
     "x-api-key": {"x_api_key": HASHED_KEY},
+    "api-key": {"api_key": HASHED_KEY},
     "both": {"x_api_key": ENV_KEY, "authorization": f"Bearer {ENV_KEY}"},
+    "x-api-key before api-key": {"x_api_key": ENV_KEY, "api_key": "sk-wrong"},
+    "api-key before bearer": {"api_key": ENV_KEY, "authorization": "Bearer sk-wrong"},
 }
 
 
@@ -107,6 +110,10 @@ BAD = {
     "bare": {"authorization": ENV_KEY},
     "scheme alone": {"authorization": "Bearer"},
     "empty x-api-key": {"x_api_key": ""},
+    "empty api-key": {"api_key": "", "authorization": f"Bearer {ENV_KEY}"},
+    "wrong api-key": {"api_key": "sk-wrong", "authorization": f"Bearer {ENV_KEY}"},
+    "wrong x-api-key": {"x_api_key": "sk-wrong", "api_key": ENV_KEY},
+    "api-key with a scheme": {"api_key": f"Bearer {ENV_KEY}"},
     "injection": {"authorization": "Bearer ' OR '1'='1' --"},
     "union": {"authorization": "Bearer x') UNION SELECT key FROM keys; DROP TABLE ledger;--"},
     "template": {"authorization": "Bearer {{config}}${jndi:ldap://x}%n%s"},

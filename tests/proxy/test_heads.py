@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.heads import Heads, cut, plain
+from proxy.heads import Head, Heads, cut, plain
 from tests.harness import Served, Upstream
 
 KEYS = {"HEADS_ONE": "sk-heads-one-1a2b", "HEADS_TWO": "sk-heads-two-3c4d"}
@@ -131,6 +131,31 @@ def test_a_wrong_key_is_refused_behind_a_good_one_and_the_other_way_round(wire):
         wire.say(chat("Hi", key=key))
         found.append(wire.answer()[0])
     assert found == [200, 401, 200, 401, 200]
+
+
+@pytest.mark.parametrize("name", [b"api-key", b"x-api-key"])
+def test_a_key_of_azures_or_anthropics_header_is_part_of_the_head(served, wire, name):
+    found = []
+    for key in (KEYS["HEADS_ONE"], KEYS["HEADS_ONE"], "sk-heads-one-1a2c", KEYS["HEADS_TWO"], KEYS["HEADS_TWO"], ""):
+        wire.say(chat("Hi").replace(b"authorization: Bearer " + KEYS["HEADS_ONE"].encode(), name + b": " + key.encode()))
+        found.append(wire.answer()[0])
+    assert found == [200, 200, 401, 200, 200, 401]
+    assert {entry.team for entry in served.entries() if entry.status == 200} >= {"one", "two"}
+    kept = [value for value in gc.get_objects() if isinstance(value, Head)]
+    assert kept
+    assert not [head for head in kept if name in head.fields or b"authorization" in head.fields]
+
+
+def test_a_second_line_with_a_key_is_refused(wire):
+    wire.say(chat("Hi", b"api-key: " + KEYS["HEADS_ONE"].encode(), b"api-key: other"))
+    assert wire.answer()[0] == 400
+
+
+def test_azures_path_names_its_model_under_a_known_head_too(wire):
+    for _ in range(2):
+        for model, status in ((b"small", 200), (b"nothing", 404)):
+            wire.say(chat("Hi", path=b"/openai/deployments/" + model + b"/chat/completions?api-version=2024-10-21"))
+            assert wire.answer()[0] == status
 
 
 def test_a_key_taken_from_the_configuration_is_refused_at_once(tmp_path):
