@@ -47,7 +47,7 @@ def _openai(answer: Json) -> Iterator[Json]:
         logprobs = (choice.get("logprobs") or {}).get("content")
         for entry in logprobs or ():
             yield chunk(index, {"content": entry["token"]}, logprobs={"content": [entry], "refusal": None})
-        for piece in _pieces(message.get("content") or "") if not logprobs else ():
+        for piece in _content(message.get("content") or "") if not logprobs else ():
             yield chunk(index, {"content": piece})
         for piece in _pieces(message.get("refusal") or ""):
             yield chunk(index, {"refusal": piece})
@@ -66,6 +66,18 @@ def _openai(answer: Json) -> Iterator[Json]:
         yield chunk(index, {}, choice["finish_reason"], **rest)
     if answer.get("usage"):
         yield {**head, "choices": [], "usage": answer["usage"]}
+
+
+def _content(content: str | list[Json]) -> Iterator[Any]:
+    """Mistral streams the text of a content of parts as a plain string, and its other parts, thinking piece by piece, in lists."""
+    for part in [{"type": "text", "text": content}] if isinstance(content, str) else content:
+        match part["type"]:
+            case "text":
+                yield from _pieces(part["text"])
+            case "thinking":
+                yield from ([{**part, "thinking": [piece]}] for piece in part["thinking"])
+            case _:
+                yield [part]
 
 
 def _anthropic(answer: Json) -> Iterator[Json]:

@@ -1,0 +1,59 @@
+"""What hosts of OpenAI's dialect say otherwise than OpenAI does, in the hub's terms: reasoning by another name, content in parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from adapters._base import Json
+from adapters._json import encode
+
+
+def with_readable_reasoning(answer: Json) -> Json:
+    """A completion or chunk; newer vLLM (≥ 0.11) and OpenRouter say `reasoning`, the hub knows `reasoning_content`."""
+    for choice in answer.get("choices") or ():
+        said = choice.get("message") or choice.get("delta")
+        if isinstance(said, dict) and isinstance(said.get("reasoning"), str) and "reasoning_content" not in said:
+            said["reasoning_content"] = said.pop("reasoning")
+    return answer
+
+
+def with_plain_content(data: bytes) -> bytes | None:
+    """The same with content in parts, as Mistral's reasoning models answer it, written as a string; None where there is none.
+
+    What is neither text nor thinking (references to what was searched) is left out.
+    https://docs.mistral.ai/studio-api/conversations/reasoning
+    """
+    try:
+        answer: Any = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    choices = answer.get("choices") if isinstance(answer, dict) else None
+    found = False
+    for choice in choices if isinstance(choices, list) else ():
+        for name in ("message", "delta"):
+            said = choice.get(name) if isinstance(choice, dict) else None
+            if isinstance(said, dict) and isinstance(said.get("content"), list):
+                said |= _told(said["content"])
+                found = True
+    return encode(answer) if found else None
+
+
+def _told(parts: list[Any]) -> Json:
+    thoughts: list[str] = []
+    texts: list[str] = []
+    for part in parts:
+        kind = part.get("type") if isinstance(part, dict) else None
+        if kind == "text":
+            texts.append(_text(part))
+        elif kind == "thinking":
+            inner = part.get("thinking")
+            thoughts += [inner] if isinstance(inner, str) else map(_text, inner) if isinstance(inner, list) else []
+    told: Json = {"content": "".join(texts) or None}
+    return {**told, "reasoning_content": "".join(thoughts)} if any(thoughts) else told
+
+
+def _text(part: Any) -> str:
+    text = part.get("text") if isinstance(part, dict) else None
+    return text if isinstance(text, str) else ""
