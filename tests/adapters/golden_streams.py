@@ -2,6 +2,8 @@
 
 References: https://platform.openai.com/docs/api-reference/chat-streaming, https://platform.openai.com/docs/api-reference/responses-streaming,
 https://platform.claude.com/docs/en/build-with-claude/streaming, https://ai.google.dev/api/generate-content#method:-models.streamgeneratecontent
+
+The sequences were compared with streams that public projects keep as recorded (which: ../imitations/anthropic_says.py, gemini_says.py).
 """
 
 from __future__ import annotations
@@ -82,12 +84,15 @@ def _content(content: str | list[Json]) -> Iterator[Any]:
 
 def _anthropic(answer: Json) -> Iterator[Json]:
     usage = answer["usage"]
-    begun = {**answer, "content": [], "stop_reason": None, "stop_sequence": None, "usage": {**usage, "output_tokens": 1}}
-    yield {"type": "message_start", "message": {name: value for name, value in begun.items() if name != "stop_details"}}
-    yield {"type": "ping"}
+    empty = {"content": [], **{name: None for name in answer if name.startswith("stop_")}}
+    yield {"type": "message_start", "message": {**answer, **empty, "usage": {**usage, "output_tokens": 1}}}
+    if not answer["content"]:
+        yield {"type": "ping"}
     for index, block in enumerate(answer["content"]):
         start, deltas = _block(block)
         yield {"type": "content_block_start", "index": index, "content_block": start}
+        if index == 0:
+            yield {"type": "ping"}
         for delta in deltas:
             yield {"type": "content_block_delta", "index": index, "delta": delta}
         yield {"type": "content_block_stop", "index": index}
@@ -123,7 +128,12 @@ def _gemini(answer: Json) -> Iterator[Json]:
     for number, candidate in enumerate(answer["candidates"]):
         rest = {name: value for name, value in candidate.items() if name not in ("content", "finishReason", "index")}
         index = candidate["index"]
-        for part in (candidate.get("content") or {}).get("parts") or ():
+        parts = (candidate.get("content") or {}).get("parts") or []
+        if parts and all("id" not in part.get("functionCall", {"id"}) for part in parts):
+            # as Gemini 2.5 does, whose calls have no ids
+            yield {**head, "candidates": [candidate], **({"usageMetadata": usage} if number == last else {})}
+            continue
+        for part in parts:
             for piece in _parts(part):
                 told = {"content": {"role": "model", "parts": [piece]}, "index": index}
                 yield {**head, "candidates": [told], "usageMetadata": {**usage, "candidatesTokenCount": 1}}

@@ -333,7 +333,7 @@ def _messages(body: Json, model: Model, thinking: str, names: set[str]) -> None:
             turns[-1] = (str(role), turns[-1][1] + blocks)
         else:
             turns.append((str(role), blocks))
-    if turns[0][0] != "user":
+    if turns[0][0] != "user":  # the reference's rule; a recording of pydantic-ai shows claude-sonnet-4-5 take an assistant's turn first
         raise RefusedError('messages: first message must use the "user" role')
     _pairs(turns)
     _last(turns, model, thinking)
@@ -370,7 +370,7 @@ def _block(block: Json, role: str, path: str) -> None:
             _only(block, {"type", "data"}, path)
             _kind(block, "data", str, f"{path}.redacted_thinking.", required=True)
         case "tool_use":
-            _only(block, {"type", "id", "name", "input", "cache_control"}, path)
+            _only(block, {"type", "id", "name", "input", "caller", "cache_control"}, path)
             if not isinstance(block.get("id"), str) or not _ID.match(block["id"]):
                 raise RefusedError(f"{path}.tool_use.id: String should match pattern '{_ID.pattern}'")
             if not isinstance(block.get("name"), str) or not _NAME.match(block["name"]):
