@@ -10,13 +10,22 @@ from adapters._base import Json
 from adapters._json import encode
 
 
-def with_readable_reasoning(answer: Json) -> Json:
-    """A completion or chunk; newer vLLM (≥ 0.11) and OpenRouter say `reasoning`, the hub knows `reasoning_content`."""
+def in_hub_words(answer: Json) -> Json:
+    """A completion or chunk. Newer vLLM (≥ 0.11) and OpenRouter say `reasoning`, the hub knows `reasoning_content`."""
     for choice in answer.get("choices") or ():
-        said = choice.get("message") or choice.get("delta")
+        delta = choice.get("delta")
+        said = choice.get("message") if delta is None else delta
         if isinstance(said, dict) and isinstance(said.get("reasoning"), str) and "reasoning_content" not in said:
             said["reasoning_content"] = said.pop("reasoning")
+        for place, call in enumerate(delta.get("tool_calls") or () if delta else ()):
+            if call.get("index") is None:  # Mistral's, Moonshot's: what goes on stands at the same place
+                call["index"] = place
     return answer
+
+
+def holds_place(chunk: Json) -> bool:
+    """Whether a chunk says nothing, its answer's id least of all: Azure sends one first, with its filters' results."""
+    return not chunk.get("choices") and not chunk.get("id")
 
 
 def with_plain_content(data: bytes) -> bytes | None:

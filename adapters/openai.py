@@ -16,7 +16,7 @@ from adapters import _call_ids
 from adapters._base import AdapterError, Completion, Fault, GarbledError, Headers, Json, Outbound, Quirks, Reader, Support, Target, Usage
 from adapters._json import View, edited, encode, tree
 from adapters._passthrough import ChatStream, answer_facts, fault_told
-from adapters._spellings import with_plain_content, with_readable_reasoning
+from adapters._spellings import holds_place, in_hub_words, with_plain_content
 from adapters._sse import Events
 
 PATHS = {
@@ -209,7 +209,8 @@ class ChatReader:
         return self._chunks(self._stream.finish())
 
     def _chunks(self, forwarded: bytes) -> list[Json]:
-        return [_translatable(event.data) for event in self._events.feed(forwarded) if event.data is not None]
+        chunks = (_translatable(event.data) for event in self._events.feed(forwarded) if event.data is not None)
+        return [chunk for chunk in chunks if not holds_place(chunk)]
 
 
 def _translatable(data: bytes) -> Json:
@@ -222,7 +223,7 @@ def _translatable(data: bytes) -> Json:
             return _translatable(plain)
         where = str(error).rpartition(" - at ")[2] if isinstance(error, msgspec.ValidationError) else "the whole"
         raise GarbledError(f"not a chat completion at {where}") from None
-    return with_readable_reasoning(tree(data))
+    return in_hub_words(tree(data))
 
 
 def fault_of_body(status: int, body: bytes) -> Fault:
