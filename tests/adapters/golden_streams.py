@@ -42,7 +42,10 @@ def _openai(answer: Json) -> Iterator[Json]:
 
     for choice in answer["choices"]:
         message, index = choice["message"], choice["index"]
-        yield chunk(index, {"role": "assistant", "content": ""})
+        calls = message.get("tool_calls") or ()
+        silent = bool(calls) and not any(message.get(name) for name in ("content", "reasoning_content", "reasoning", "refusal"))
+        if not silent:
+            yield chunk(index, {"role": "assistant", "content": "", "refusal": None})
         for name in ("reasoning_content", "reasoning"):
             for piece in _pieces(message.get(name) or ""):
                 yield chunk(index, {name: piece})
@@ -60,8 +63,9 @@ def _openai(answer: Json) -> Iterator[Json]:
             yield chunk(index, {"function_call": {"arguments": piece}})
         for entry in message.get("annotations") or ():
             yield chunk(index, {"annotations": [entry]})
-        for number, call in enumerate(message.get("tool_calls") or ()):
-            yield chunk(index, {"tool_calls": [{"index": number, **call, "function": {**call["function"], "arguments": ""}}]})
+        for number, call in enumerate(calls):
+            begun = {"tool_calls": [{"index": number, **call, "function": {**call["function"], "arguments": ""}}]}
+            yield chunk(index, {"role": "assistant", "content": None, **begun, "refusal": None} if silent and number == 0 else begun)
             for piece in _pieces(call["function"]["arguments"]):
                 yield chunk(index, {"tool_calls": [{"index": number, "function": {"arguments": piece}}]})
         rest = {name: value for name, value in choice.items() if name not in ("index", "message", "logprobs", "finish_reason")}

@@ -4,6 +4,9 @@ References: https://platform.claude.com/docs/en/api/messages/create, .../api/err
 .../build-with-claude/thinking-troubleshooting (thinking per model), .../build-with-claude/effort,
 .../build-with-claude/structured-outputs#json-schema-limitations, .../build-with-claude/prompt-caching,
 .../build-with-claude/mid-conversation-system-messages, .../agents-and-tools/tool-use/handle-tool-calls
+
+Stricter than the API in what only a client of its own dialect sends, and no adapter makes: the vendor's own tools, MCP servers, context
+edits, search results, documents of blocks (all recorded as taken: langchain-anthropic 1.7.10, pydantic-ai 1.12.0).
 """
 
 from __future__ import annotations
