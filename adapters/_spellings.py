@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import msgspec
@@ -26,6 +27,11 @@ def in_hub_words(answer: Json) -> Json:
 def holds_place(chunk: Json) -> bool:
     """Whether a chunk says nothing, its answer's id least of all: Azure sends one first, with its filters' results."""
     return not chunk.get("choices") and not chunk.get("id")
+
+
+def made_id(data: bytes) -> str:
+    """An id for an answer whose host gives none, as Google's host of this dialect: another for other bytes."""
+    return f"chatcmpl-{hashlib.sha256(data).hexdigest()[:24]}"
 
 
 def with_plain_content(data: bytes) -> bytes | None:

@@ -16,7 +16,7 @@ from adapters import _call_ids
 from adapters._base import AdapterError, Completion, Fault, GarbledError, Headers, Json, Outbound, Quirks, Reader, Support, Target, Usage
 from adapters._json import View, edited, encode, tree
 from adapters._passthrough import ChatStream, answer_facts, fault_told
-from adapters._spellings import holds_place, in_hub_words, with_plain_content
+from adapters._spellings import holds_place, in_hub_words, made_id, with_plain_content
 from adapters._sse import Events
 
 PATHS = {
@@ -170,6 +170,7 @@ class OpenAI:
         answer = _translatable(body)
         if not isinstance(answer.get("choices"), list):
             raise GarbledError("the answer has no choices")
+        answer["id"] = answer.get("id") or made_id(body)
         return Completion(body=answer, usage=usage, finish_reason=reason)
 
     def reader(self, target: Target) -> Reader:
@@ -185,6 +186,8 @@ class ChatReader:
     def __init__(self, event_bytes: int) -> None:
         self._stream = ChatStream(wants_usage=False, capture=False, event_bytes=event_bytes)
         self._events = Events(event_bytes)
+        self._id = ""
+        """Of a stream whose host tells none."""
 
     @property
     def usage(self) -> Usage | None:
@@ -209,8 +212,14 @@ class ChatReader:
         return self._chunks(self._stream.finish())
 
     def _chunks(self, forwarded: bytes) -> list[Json]:
-        chunks = (_translatable(event.data) for event in self._events.feed(forwarded) if event.data is not None)
-        return [chunk for chunk in chunks if not holds_place(chunk)]
+        found = []
+        for event in self._events.feed(forwarded):
+            chunk = None if event.data is None else _translatable(event.data)
+            if chunk is not None and not holds_place(chunk):
+                if not chunk.get("id"):
+                    chunk["id"] = self._id = self._id or made_id(forwarded)
+                found.append(chunk)
+        return found
 
 
 def _translatable(data: bytes) -> Json:

@@ -136,3 +136,21 @@ def test_mistral_gets_no_thoughts_in_a_history() -> None:
     target = Target(upstream_model="up", quirks=HOSTS["api.mistral.ai"])
     body = json.loads(ADAPTER.outbound({"model": "m", "messages": [said, {"role": "user", "content": "Go on"}]}, target).body)
     assert body["messages"][0] == {"role": "assistant", "content": "Hi"}
+
+
+@pytest.mark.parametrize("told", [{}, {"id": ""}, {"id": None}])
+def test_answers_whose_host_gives_no_id_get_one_of_their_own(told: Json) -> None:
+    """Google's host of this dialect leaves it out: not every answer may be called the same by clients that tell answers by it."""
+
+    def ids(text: str) -> set[str]:
+        head = {**told, "created": 1, "model": "m"}
+        whole = {**head, "choices": [{"index": 0, "message": {"content": text}, "finish_reason": "stop"}]}
+        found = {ADAPTER.completion(json.dumps(whole).encode()).body["id"]}
+        pieces = [{**head, "choices": [{"index": 0, "delta": {"content": part}}]} for part in (text, "!")]
+        reader = ADAPTER.reader(TARGET)
+        streamed = {chunk["id"] for piece in pieces for chunk in reader.feed(b"data: " + json.dumps(piece).encode() + b"\n\n")}
+        assert len(streamed) == 1
+        return found | streamed
+
+    assert all(name.startswith("chatcmpl-") for name in ids("a"))
+    assert not ids("a") & ids("b")
