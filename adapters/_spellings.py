@@ -49,20 +49,23 @@ def with_plain_content(data: bytes) -> bytes | None:
     for choice in choices if isinstance(choices, list) else ():
         for name in ("message", "delta"):
             said = choice.get(name) if isinstance(choice, dict) else None
-            if isinstance(said, dict) and isinstance(said.get("content"), list):
+            if isinstance(said, dict) and _parts(said.get("content")):
                 said |= _told(said["content"])
                 found = True
     return encode(answer) if found else None
 
 
-def _told(parts: list[Any]) -> Json:
+def _parts(content: Any) -> bool:
+    return isinstance(content, list) and all(isinstance(part, dict) and isinstance(part.get("type"), str) for part in content)
+
+
+def _told(parts: list[Json]) -> Json:
     thoughts: list[str] = []
     texts: list[str] = []
     for part in parts:
-        kind = part.get("type") if isinstance(part, dict) else None
-        if kind == "text":
+        if part["type"] == "text":
             texts.append(_text(part))
-        elif kind == "thinking":
+        elif part["type"] == "thinking":
             inner = part.get("thinking")
             thoughts += [inner] if isinstance(inner, str) else map(_text, inner) if isinstance(inner, list) else []
     told: Json = {"content": "".join(texts) or None}

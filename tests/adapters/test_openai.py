@@ -111,7 +111,7 @@ def test_a_user_that_is_too_long_for_the_host_is_a_digest() -> None:
         ([{"type": "thinking", "thinking": [{"type": "text", "text": "Hm"}]}], None, "Hm"),
         ([{"type": "thinking", "thinking": "Hm"}, {"type": "text", "text": "Yes"}], "Yes", "Hm"),
         ([{"type": "thinking", "thinking": []}], None, None),
-        ([{"type": "thinking", "thinking": [None, {"type": "reference"}]}, {"type": "text", "text": None}, "odd", None], None, None),
+        ([{"type": "thinking", "thinking": [None, {"type": "reference"}]}, {"type": "text", "text": None}], None, None),
         ([], None, None),
     ],
 )
@@ -124,9 +124,18 @@ def test_content_in_parts_is_read_as_text_and_thought(content: list[Any], text: 
         assert (found["content"], found.get("reasoning_content")) == (text, thought)
 
 
-@pytest.mark.parametrize("rest", ['"tool_calls": 1', '"tool_calls": [', '"refusal": []'])
-def test_what_is_wrong_beside_content_in_parts_is_an_unreadable_answer(rest: str) -> None:
-    chunk = f'data: {{"choices": [{{"delta": {{"content": [], {rest}}}}}]}}\n\n'
+@pytest.mark.parametrize(
+    "said",
+    [
+        '"content": [], "tool_calls": 1',
+        '"content": [], "tool_calls": [',
+        '"content": [], "refusal": []',
+        '"content": ["x"]',
+        '"content": [{}]',
+    ],
+)
+def test_what_is_wrong_in_or_beside_content_in_parts_is_an_unreadable_answer(said: str) -> None:
+    chunk = f'data: {{"choices": [{{"delta": {{{said}}}}}]}}\n\n'
     with pytest.raises(GarbledError):
         ADAPTER.reader(TARGET).feed(chunk.encode())
 
