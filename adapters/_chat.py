@@ -37,7 +37,12 @@ class ChatDoor:
             value = body.get(name)
             if value is not None and not isinstance(value, kind):
                 raise AdapterError(f"`{name}` must be {what}.", name)
-        return {name: value for name, value in body.items() if name != "greenlane"}
+        asked = {name: value for name, value in body.items() if name != "greenlane"}
+        if asked.get("tool_choice") == "any":
+            asked["tool_choice"] = "required"  # Mistral's word for it
+        if any(_thinks(message) for message in messages):
+            asked["messages"] = [_without_thoughts(message) if _thinks(message) else message for message in messages]
+        return asked
 
     def place(self, param: str, request: Json) -> str:
         """The hub's places are this dialect's own, but for the older form of tools and calls, which adapters take for the newer."""
@@ -147,6 +152,17 @@ def _check_message(message: Any, where: str) -> None:
         raise AdapterError("What was spoken is stored at OpenAI only; send its transcript as content.", f"{where}.audio")
     if message.get("tool_calls") is not None and not isinstance(message["tool_calls"], list):
         raise AdapterError(f"`{where}.tool_calls` must be an array.", f"{where}.tool_calls")
+
+
+def _thinks(message: Json) -> bool:
+    """Whether an assistant's message came from one of Mistral's reasoning models, which answer with thinking among the content's parts."""
+    content = message.get("content")
+    return message["role"] == "assistant" and isinstance(content, list) and any(part["type"] == "thinking" for part in content)
+
+
+def _without_thoughts(message: Json) -> Json:
+    """Without what is unsigned, and says nothing to another vendor's model; null where nothing is left beside calls."""
+    return {**message, "content": [part for part in message["content"] if part["type"] != "thinking"] or None}
 
 
 DOOR = ChatDoor()

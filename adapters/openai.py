@@ -16,6 +16,7 @@ from adapters import _call_ids
 from adapters._base import AdapterError, Completion, Fault, GarbledError, Headers, Json, Outbound, Quirks, Reader, Support, Target, Usage
 from adapters._json import View, edited, encode, tree
 from adapters._passthrough import ChatStream, answer_facts, fault_told
+from adapters._spellings import holds_place, in_hub_words, made_id, with_plain_content
 from adapters._sse import Events
 
 PATHS = {
@@ -46,6 +47,8 @@ HOSTS: dict[str, Quirks] = {
         stream_options=False,
         max_completion_tokens=False,
         developer_role=False,
+        # 422 `extra_forbidden` at `messages[…].assistant.reasoning_content` (BerriAI/litellm#30835, charmbracelet/crush#1590)
+        reasoning_content=False,
         nine_character_call_ids=True,
         drops=("user", "store", "metadata"),
     ),
@@ -165,12 +168,10 @@ class OpenAI:
 
     def completion(self, body: bytes) -> Completion:
         usage, reason, _ = answer_facts(body, capture=False)
-        _translatable(body)
-        answer = tree(body)
+        answer = _translatable(body)
         if not isinstance(answer.get("choices"), list):
             raise GarbledError("the answer has no choices")
-        for choice in answer["choices"]:
-            _readable_reasoning(choice.get("message"))
+        answer["id"] = answer.get("id") or made_id(body)
         return Completion(body=answer, usage=usage, finish_reason=reason)
 
     def reader(self, target: Target) -> Reader:
@@ -186,6 +187,8 @@ class ChatReader:
     def __init__(self, event_bytes: int) -> None:
         self._stream = ChatStream(wants_usage=False, capture=False, event_bytes=event_bytes)
         self._events = Events(event_bytes)
+        self._id = ""
+        """Of a stream whose host tells none."""
 
     @property
     def usage(self) -> Usage | None:
@@ -212,22 +215,25 @@ class ChatReader:
     def _chunks(self, forwarded: bytes) -> list[Json]:
         found = []
         for event in self._events.feed(forwarded):
-            if event.data is not None:
-                _translatable(event.data)
-                chunk = msgspec.json.decode(event.data)
-                for choice in chunk.get("choices") or ():
-                    _readable_reasoning(choice.get("delta"))
+            chunk = None if event.data is None else _translatable(event.data)
+            if chunk is not None and not holds_place(chunk):
+                if not chunk.get("id"):
+                    chunk["id"] = self._id = self._id or made_id(forwarded)
                 found.append(chunk)
         return found
 
 
-def _translatable(data: bytes) -> None:
-    """Raises GarbledError where a member that translators read has another type than the dialect gives it."""
+def _translatable(data: bytes) -> Json:
+    """The hub form. Raises GarbledError where a member that translators read has another type than the dialect gives it."""
     try:
         _check(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        plain = with_plain_content(data)
+        if plain is not None:
+            return _translatable(plain)
         where = str(error).rpartition(" - at ")[2] if isinstance(error, msgspec.ValidationError) else "the whole"
         raise GarbledError(f"not a chat completion at {where}") from None
+    return in_hub_words(tree(data))
 
 
 def fault_of_body(status: int, body: bytes) -> Fault:
@@ -352,12 +358,6 @@ def _texts_in_results(messages: list[Json]) -> list[Json]:
             aside += media
         told.append(message)
     return [*told, {"role": "user", "content": aside}] if aside else told
-
-
-def _readable_reasoning(message: Any) -> None:
-    """Newer vLLM (≥ 0.11) and OpenRouter call it `reasoning`; the hub knows `reasoning_content`."""
-    if isinstance(message, dict) and isinstance(message.get("reasoning"), str) and "reasoning_content" not in message:
-        message["reasoning_content"] = message.pop("reasoning")
 
 
 ADAPTER = OpenAI()

@@ -88,6 +88,9 @@ Where a dialect has another way, or none, to say the same.
 - **Signed thinking** of Anthropic must come back as it was, where it was. Chat clients get it as `thinking_blocks` of the message (a
   block that did not come first says in `after` what did) and send them back; responses clients get reasoning items with
   `encrypted_content` in their places; messages clients the blocks themselves. What bears no signature of Anthropic's is left out.
+- **Mistral's words**: its reasoning models answer with thinking among the content's parts, which responses and messages clients get as
+  reasoning; a chat client gets the parts as they are, and where it sends them on to another vendor they are left out.
+  `tool_choice: any` is `required`.
 """
 
 HOSTS_INTRO = """

@@ -134,9 +134,10 @@ class MessagesReader:
                 pass  # ping, and what may come to be: the vendor adds events within a version
 
     def _start(self, wire: _Wire) -> None:
-        if self._head or wire.message is None:
-            raise GarbledError("the stream does not begin with one message_start")
         message = wire.message
+        # gateways tell the same start twice (BerriAI/litellm#32478, maximhq/bifrost#4556)
+        if message is None or (self._head and (self._blocks or completion_id(message.id) != self._head["id"])):
+            raise GarbledError("the stream does not begin with one message_start")
         self._head = {"id": completion_id(message.id), "object": "chat.completion.chunk", "created": 0, "model": message.model}
         if message.usage is not None:
             if message.usage.service_tier in TIERS:

@@ -2,6 +2,8 @@
 
 References: https://platform.openai.com/docs/api-reference/chat-streaming, https://platform.openai.com/docs/api-reference/responses-streaming,
 https://platform.claude.com/docs/en/build-with-claude/streaming, https://ai.google.dev/api/generate-content#method:-models.streamgeneratecontent
+
+The sequences were compared with streams that public projects keep as recorded (which: ../imitations/anthropic_says.py, gemini_says.py).
 """
 
 from __future__ import annotations
@@ -40,14 +42,17 @@ def _openai(answer: Json) -> Iterator[Json]:
 
     for choice in answer["choices"]:
         message, index = choice["message"], choice["index"]
-        yield chunk(index, {"role": "assistant", "content": ""})
+        calls = message.get("tool_calls") or ()
+        silent = bool(calls) and not any(message.get(name) for name in ("content", "reasoning_content", "reasoning", "refusal"))
+        if not silent:
+            yield chunk(index, {"role": "assistant", "content": "", "refusal": None})
         for name in ("reasoning_content", "reasoning"):
             for piece in _pieces(message.get(name) or ""):
                 yield chunk(index, {name: piece})
         logprobs = (choice.get("logprobs") or {}).get("content")
         for entry in logprobs or ():
             yield chunk(index, {"content": entry["token"]}, logprobs={"content": [entry], "refusal": None})
-        for piece in _pieces(message.get("content") or "") if not logprobs else ():
+        for piece in _content(message.get("content") or "") if not logprobs else ():
             yield chunk(index, {"content": piece})
         for piece in _pieces(message.get("refusal") or ""):
             yield chunk(index, {"refusal": piece})
@@ -58,8 +63,9 @@ def _openai(answer: Json) -> Iterator[Json]:
             yield chunk(index, {"function_call": {"arguments": piece}})
         for entry in message.get("annotations") or ():
             yield chunk(index, {"annotations": [entry]})
-        for number, call in enumerate(message.get("tool_calls") or ()):
-            yield chunk(index, {"tool_calls": [{"index": number, **call, "function": {**call["function"], "arguments": ""}}]})
+        for number, call in enumerate(calls):
+            begun = {"tool_calls": [{"index": number, **call, "function": {**call["function"], "arguments": ""}}]}
+            yield chunk(index, {"role": "assistant", "content": None, **begun, "refusal": None} if silent and number == 0 else begun)
             for piece in _pieces(call["function"]["arguments"]):
                 yield chunk(index, {"tool_calls": [{"index": number, "function": {"arguments": piece}}]})
         rest = {name: value for name, value in choice.items() if name not in ("index", "message", "logprobs", "finish_reason")}
@@ -68,14 +74,29 @@ def _openai(answer: Json) -> Iterator[Json]:
         yield {**head, "choices": [], "usage": answer["usage"]}
 
 
+def _content(content: str | list[Json]) -> Iterator[Any]:
+    """Mistral streams the text of a content of parts as a plain string, and its other parts, thinking piece by piece, in lists."""
+    for part in [{"type": "text", "text": content}] if isinstance(content, str) else content:
+        match part["type"]:
+            case "text":
+                yield from _pieces(part["text"])
+            case "thinking":
+                yield from ([{**part, "thinking": [piece]}] for piece in part["thinking"])
+            case _:
+                yield [part]
+
+
 def _anthropic(answer: Json) -> Iterator[Json]:
     usage = answer["usage"]
-    begun = {**answer, "content": [], "stop_reason": None, "stop_sequence": None, "usage": {**usage, "output_tokens": 1}}
-    yield {"type": "message_start", "message": {name: value for name, value in begun.items() if name != "stop_details"}}
-    yield {"type": "ping"}
+    empty = {"content": [], **{name: None for name in answer if name.startswith("stop_")}}
+    yield {"type": "message_start", "message": {**answer, **empty, "usage": {**usage, "output_tokens": 1}}}
+    if not answer["content"]:
+        yield {"type": "ping"}
     for index, block in enumerate(answer["content"]):
         start, deltas = _block(block)
         yield {"type": "content_block_start", "index": index, "content_block": start}
+        if index == 0:
+            yield {"type": "ping"}
         for delta in deltas:
             yield {"type": "content_block_delta", "index": index, "delta": delta}
         yield {"type": "content_block_stop", "index": index}
@@ -111,7 +132,12 @@ def _gemini(answer: Json) -> Iterator[Json]:
     for number, candidate in enumerate(answer["candidates"]):
         rest = {name: value for name, value in candidate.items() if name not in ("content", "finishReason", "index")}
         index = candidate["index"]
-        for part in (candidate.get("content") or {}).get("parts") or ():
+        parts = (candidate.get("content") or {}).get("parts") or []
+        if parts and all("id" not in part.get("functionCall", {"id"}) for part in parts):
+            # as Gemini 2.5 does, whose calls have no ids
+            yield {**head, "candidates": [candidate], **({"usageMetadata": usage} if number == last else {})}
+            continue
+        for part in parts:
             for piece in _parts(part):
                 told = {"content": {"role": "model", "parts": [piece]}, "index": index}
                 yield {**head, "candidates": [told], "usageMetadata": {**usage, "candidatesTokenCount": 1}}

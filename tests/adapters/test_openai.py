@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from adapters._base import Quirks, Target
+from adapters._base import GarbledError, Quirks, Target
 from adapters.anthropic.door import DOOR as MESSAGES
-from adapters.openai import ADAPTER, BESIDE
+from adapters.openai import ADAPTER, BESIDE, HOSTS
 from adapters.responses import DOOR as RESPONSES
 
 Json = dict[str, Any]
@@ -103,3 +103,63 @@ def test_a_user_that_is_too_long_for_the_host_is_a_digest() -> None:
     assert told[0] == told[1]
     assert len(told[0]) == 64
     assert sent(MESSAGES.hub({**long, "metadata": {"user_id": "u-1"}}))["user"] == "u-1"
+
+
+@pytest.mark.parametrize(
+    ("content", "text", "thought"),
+    [
+        ([{"type": "thinking", "thinking": [{"type": "text", "text": "Hm"}]}], None, "Hm"),
+        ([{"type": "thinking", "thinking": "Hm"}, {"type": "text", "text": "Yes"}], "Yes", "Hm"),
+        ([{"type": "thinking", "thinking": []}], None, None),
+        ([{"type": "thinking", "thinking": [None, {"type": "reference"}]}, {"type": "text", "text": None}], None, None),
+        ([], None, None),
+    ],
+)
+def test_content_in_parts_is_read_as_text_and_thought(content: list[Any], text: str | None, thought: str | None) -> None:
+    whole = {"choices": [{"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"}]}
+    said = ADAPTER.completion(json.dumps(whole).encode()).body["choices"][0]["message"]
+    chunk = {"choices": [{"index": 0, "delta": {"content": content}}]}
+    (told,) = ADAPTER.reader(TARGET).feed(b"data: " + json.dumps(chunk).encode() + b"\n\n")
+    for found in (said, told["choices"][0]["delta"]):
+        assert (found["content"], found.get("reasoning_content")) == (text, thought)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        '"content": [], "tool_calls": 1',
+        '"content": [], "tool_calls": [',
+        '"content": [], "refusal": []',
+        '"content": ["x"]',
+        '"content": [{}]',
+    ],
+)
+def test_what_is_wrong_in_or_beside_content_in_parts_is_an_unreadable_answer(said: str) -> None:
+    chunk = f'data: {{"choices": [{{"delta": {{{said}}}}}]}}\n\n'
+    with pytest.raises(GarbledError):
+        ADAPTER.reader(TARGET).feed(chunk.encode())
+
+
+def test_mistral_gets_no_thoughts_in_a_history() -> None:
+    said = {"role": "assistant", "content": "Hi", "reasoning_content": "Hm."}
+    target = Target(upstream_model="up", quirks=HOSTS["api.mistral.ai"])
+    body = json.loads(ADAPTER.outbound({"model": "m", "messages": [said, {"role": "user", "content": "Go on"}]}, target).body)
+    assert body["messages"][0] == {"role": "assistant", "content": "Hi"}
+
+
+@pytest.mark.parametrize("told", [{}, {"id": ""}, {"id": None}])
+def test_answers_whose_host_gives_no_id_get_one_of_their_own(told: Json) -> None:
+    """Google's host of this dialect leaves it out: not every answer may be called the same by clients that tell answers by it."""
+
+    def ids(text: str) -> set[str]:
+        head = {**told, "created": 1, "model": "m"}
+        whole = {**head, "choices": [{"index": 0, "message": {"content": text}, "finish_reason": "stop"}]}
+        found = {ADAPTER.completion(json.dumps(whole).encode()).body["id"]}
+        pieces = [{**head, "choices": [{"index": 0, "delta": {"content": part}}]} for part in (text, "!")]
+        reader = ADAPTER.reader(TARGET)
+        streamed = {chunk["id"] for piece in pieces for chunk in reader.feed(b"data: " + json.dumps(piece).encode() + b"\n\n")}
+        assert len(streamed) == 1
+        return found | streamed
+
+    assert all(name.startswith("chatcmpl-") for name in ids("a"))
+    assert not ids("a") & ids("b")

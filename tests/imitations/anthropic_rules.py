@@ -4,6 +4,9 @@ References: https://platform.claude.com/docs/en/api/messages/create, .../api/err
 .../build-with-claude/thinking-troubleshooting (thinking per model), .../build-with-claude/effort,
 .../build-with-claude/structured-outputs#json-schema-limitations, .../build-with-claude/prompt-caching,
 .../build-with-claude/mid-conversation-system-messages, .../agents-and-tools/tool-use/handle-tool-calls
+
+Stricter than the API in what only a client of its own dialect sends, and no adapter makes: the vendor's own tools, MCP servers, context
+edits, search results, documents of blocks (all recorded as taken: langchain-anthropic 1.7.10, pydantic-ai 1.12.0).
 """
 
 from __future__ import annotations
@@ -342,7 +345,7 @@ def _messages(body: Json, model: Model, thinking: str, names: set[str]) -> None:
             turns[-1] = (str(role), turns[-1][1] + blocks)
         else:
             turns.append((str(role), blocks))
-    if turns[0][0] != "user":
+    if turns[0][0] != "user":  # the reference's rule; a recording of pydantic-ai shows claude-sonnet-4-5 take an assistant's turn first
         raise RefusedError('messages: first message must use the "user" role')
     _pairs(turns)
     _last(turns, model, thinking)
@@ -379,7 +382,7 @@ def _block(block: Json, role: str, path: str) -> None:
             _only(block, {"type", "data"}, path)
             _kind(block, "data", str, f"{path}.redacted_thinking.", required=True)
         case "tool_use":
-            _only(block, {"type", "id", "name", "input", "cache_control"}, path)
+            _only(block, {"type", "id", "name", "input", "caller", "cache_control"}, path)
             if not isinstance(block.get("id"), str) or not _ID.match(block["id"]):
                 raise RefusedError(f"{path}.tool_use.id: String should match pattern '{_ID.pattern}'")
             if not isinstance(block.get("name"), str) or not _NAME.match(block["name"]):

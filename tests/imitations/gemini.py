@@ -26,6 +26,7 @@ KEY = "AIzaImitation0123456789"
 _PATH = re.compile(r"\A/v1beta/models/(?P<model>[^/:]+):(?P<method>[A-Za-z]+)\Z")
 _METHODS = frozenset({"generateContent", "streamGenerateContent", "embedContent", "batchEmbedContents"})
 _INFO = "type.googleapis.com/google.rpc.ErrorInfo"
+_LOCALIZED = "type.googleapis.com/google.rpc.LocalizedMessage"
 _SERVICE = {"service": "generativelanguage.googleapis.com"}
 
 
@@ -152,8 +153,9 @@ class Imitation:
             )
             raise RefusedError(text, 403, "PERMISSION_DENIED")
         if given != self.key:
+            text = "API key not valid. Please pass a valid API key."
             info = {"@type": _INFO, "reason": "API_KEY_INVALID", "domain": "googleapis.com", "metadata": _SERVICE}
-            raise RefusedError("API key not valid. Please pass a valid API key.", details=[info])
+            raise RefusedError(text, details=[info, {"@type": _LOCALIZED, "locale": "en-US", "message": text}])
 
     async def _stream(self, said: Said, request: Received, receive: Receive, send: Send) -> None:
         sse = "alt=sse" in request.query

@@ -2,6 +2,9 @@
 
 https://ai.google.dev/api/generate-content, https://ai.google.dev/api/caching (Content, Part, Tool, ToolConfig),
 https://ai.google.dev/api/embeddings; errors: https://ai.google.dev/gemini-api/docs/troubleshooting
+
+Stricter than the API in what no adapter needs: recordings (mirascope 2.8.2, pydantic-ai 1.12.0) show it take snake_case names, objects
+without properties, empty texts, audio/mpeg and parts of executed code.
 """
 
 from __future__ import annotations

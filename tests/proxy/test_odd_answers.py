@@ -72,7 +72,7 @@ UNTRANSLATABLE = {
     "a choice that is null": choices([None]),
     "a choice that is text": choices(["x"]),
     "content a number": message(content=5),
-    "content a list": message(content=[{"type": "text", "text": "x"}]),
+    "content a list of texts": message(content=["x"]),
     "calls a text": message(content=None, tool_calls="x"),
     "arguments an object": message(content=None, tool_calls=[{"id": "a", "function": {"name": "f", "arguments": {"a": 1}}}]),
 }

@@ -70,6 +70,21 @@ def head(**choice: Any) -> Json:
     return {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 0, "model": "m", "choices": [{**base, **choice}]}
 
 
+def test_a_start_told_twice_is_one_start() -> None:
+    """Gateways that speak this dialect did so, the fuller one second (BerriAI/litellm#32478, maximhq/bifrost#4556)."""
+    usage = {"input_tokens": 7, "output_tokens": 1, "service_tier": "standard"}
+    again = event("message_start", message={"id": "msg_1", "model": "m", "usage": usage})
+    block = event("content_block_start", index=0, content_block={"type": "text", "text": ""})
+    word = event("content_block_delta", index=0, delta={"type": "text_delta", "text": "Hi"})
+    ended = event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 2})
+    chunks, reader = read(START, again, block, word, event("content_block_stop", index=0), ended, STOP)
+    assert (joined(chunks)["text"], joined(chunks)["reason"]) == ("Hi", "stop")
+    assert reader.usage == Usage(input_tokens=7, output_tokens=2)
+    assert {chunk["service_tier"] for chunk in chunks} == {"default"}
+    with pytest.raises(GarbledError):
+        read(START, block, word, again)  # a second answer spliced in, not a start told twice
+
+
 def test_a_text_stream_whole() -> None:
     chunks, reader = read(
         START,
@@ -301,7 +316,7 @@ def test_events_and_deltas_of_tomorrow_are_passed_over() -> None:
         [b"data: []\n\n"],
         [b"data: \xff\n\n"],
         [STOP],
-        [START, START],
+        [START, event("message_start", message={"id": "msg_2", "model": "m"})],
         [event("message_start")],
         [event("content_block_start", index=0, content_block={"type": "text"})],
         [START, event("content_block_delta", index=0, delta={"type": "text_delta", "text": "x"})],
