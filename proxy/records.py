@@ -126,6 +126,8 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=
     order: tuple[str, ...] | None = None
     """None, as below: each row has its own."""
     rejected: tuple[tuple[str, str], ...] | None = None
+    unmet: tuple[str, ...] = ()
+    """Preferences that nobody met."""
     warnings: tuple[str, ...] = ()
 
 
@@ -175,6 +177,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     overhead_s: float | None
     rejected: tuple[tuple[str, str], ...]
     order: tuple[str, ...]
+    unmet: tuple[str, ...]
     ignored: tuple[str, ...]
     warnings: tuple[str, ...]
     upstream_id: str | None

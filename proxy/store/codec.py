@@ -116,6 +116,7 @@ def joined(row: Row, context: Context | None) -> Entry:
         overhead_s=row.overhead_s,
         rejected=inputs.rejected or detail.rejected or (),
         order=inputs.order or detail.order or (),
+        unmet=inputs.unmet,
         ignored=detail.ignored,
         warnings=inputs.warnings,
         upstream_id=row.upstream_id,

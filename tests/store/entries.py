@@ -49,6 +49,7 @@ ENTRY = Entry(
     overhead_s=0.0001,
     rejected=(("openai", "privacy"),),
     order=("vllm-us", "vllm-eu"),
+    unmet=("max_g_per_kwh",),
     ignored=("user",),
     warnings=(),
     upstream_id="up-1",
@@ -74,7 +75,8 @@ def sqlite_url(tmp_path):
 def parts(entry):
     """Its context and its row."""
     carbon, tokens, intensity = entry.carbon, entry.tokens, entry.carbon.intensity
-    inputs = Inputs(intensity=intensity, profile=entry.profile, order=entry.order, rejected=entry.rejected, warnings=entry.warnings)
+    decided = {"order": entry.order, "rejected": entry.rejected, "unmet": entry.unmet}
+    inputs = Inputs(intensity=intensity, profile=entry.profile, warnings=entry.warnings, **decided)
     context = Context(
         0,
         *(entry.api, entry.stream, entry.model_requested, entry.model, entry.deployment, entry.policy, entry.reason),
