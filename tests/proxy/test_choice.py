@@ -403,6 +403,19 @@ NAMED = {
 }
 
 
+def test_a_floor_of_quality_where_nobody_tells_his_leaves_nobody_out(pair):
+    """As in the example that everybody copies: `min_quality` for `auto`, and deployments that say nothing of theirs."""
+    lines = pair("models: {auto: {members: [small], min_quality: 0.6}}\n").text.replace("quality: 0.5, ", "")
+    served = pair()
+    served.write(lines)
+    assert served.reload()
+    assert chosen(ask(served, {**CHAT, "model": "auto"}))[0] == "south"
+    served.write(lines.replace("quality: 0.9, ", ""))
+    assert served.reload()
+    assert chosen(ask(served, {**CHAT, "model": "auto"}))[0] == "north"
+    assert ask(served, {**CHAT, "model": "auto"}, x_greenlane_min_quality="0.1").status_code == 422
+
+
 @pytest.mark.parametrize("name", NAMED)
 def test_a_name_may_carry_a_policy(auto, name):
     answer = ask(auto, {**CHAT, "model": name})
