@@ -131,6 +131,13 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=
     warnings: tuple[str, ...] = ()
 
 
+class CrossCheck(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What our own estimate makes of an exchange whose energy the provider reported."""
+
+    method: str
+    energy_j: float
+
+
 class Detail(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """Of a row: what only some exchanges have."""
 
@@ -144,6 +151,7 @@ class Detail(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=
     order: tuple[str, ...] | None = None
     rejected: tuple[tuple[str, str], ...] | None = None
     provider_report: dict[str, float | str | None] | None = None
+    cross_check: CrossCheck | None = None
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -191,3 +199,4 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The energy profile's inputs, enough to recompute the figures later."""
     provider_report: dict[str, float | str | None] | None
     """The provider's own energy object, flattened, where it sent one."""
+    cross_check: CrossCheck | None

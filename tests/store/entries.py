@@ -59,6 +59,7 @@ ENTRY = Entry(
     software_version="0.1.0",
     profile={"active_parameters": 32e9, "gpu": "H100", "batch": None},
     provider_report=None,
+    cross_check=None,
 )
 
 
@@ -92,6 +93,7 @@ def parts(entry):
         forecast=forecast,
         ignored=entry.ignored,
         provider_report=entry.provider_report,
+        cross_check=entry.cross_check,
     )
     row = Row(
         *(entry.id, entry.at_s, context.id, entry.team, entry.key, entry.task, entry.outcome, entry.status, entry.error),
