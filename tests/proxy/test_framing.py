@@ -159,6 +159,16 @@ def test_a_path_is_found_with_odd_slashes_and_without_v1(served, path):
     assert statuses(exchange(served.port, request)) == [200]
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/chat/completions/", "//v1/chat/completions?x=//y"])
+def test_the_absolute_form_is_taken_and_the_host_header_counts(served, path):
+    """RFC 9112, 3.2.2: a server must accept it, whoever sends it."""
+    request = post(BODY, b"connection: close").replace(b"/v1/chat/completions", b"http://localhost:8080" + path.encode(), 1)
+    assert statuses(exchange(served.port, request)) == [200]
+    assert statuses(exchange(served.port, request.replace(b"host: localhost", b"host: evil.example"))) == [403]
+    models = b"GET http://localhost/v1/models HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+    assert statuses(exchange(served.port, models)) == [200]
+
+
 def test_other_methods_are_405_in_openais_form(served):
     answer = exchange(served.port, b"GET /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
     assert statuses(answer) == [405]
