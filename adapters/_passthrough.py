@@ -115,6 +115,7 @@ class ChatStream:
     """A `Stream` over chat or text completion chunks. Usage that comes inside the last choice is moved to its own chunk."""
 
     __slots__ = (
+        "_bare",
         "_continuous",
         "_decode",
         "_events",
@@ -138,6 +139,8 @@ class ChatStream:
         self._fault: FaultError | GarbledError | None = None
         self._usage_chunk: bytes | None = None
         self._last = b""
+        self._bare = b""
+        """The last chunk without choices that has no usage either."""
         self.capture = capture
         self.usage: Usage | None = None
         self.finish_reason: str | None = None
@@ -147,7 +150,12 @@ class ChatStream:
 
     @property
     def comments(self) -> list[bytes]:
-        return self._events.comments
+        """Those of the stream; and an energy report that came as a member of a last chunk, in the form of a comment."""
+        found = self._events.comments
+        for payload in (self._last, self._bare, self._usage_chunk or b""):
+            if b'"impact"' in payload or b'"energy"' in payload:
+                found = [*found, *_reports(payload)]
+        return found
 
     def feed(self, data: bytes) -> bytes:
         if self._fault is not None:
@@ -263,6 +271,7 @@ class ChatStream:
             return False
         else:
             self.started = True
+            self._bare = payload
         return True
 
     def _keep(self, choice: _Choice) -> None:
@@ -312,6 +321,12 @@ class ChatStream:
         counts = {"prompt_tokens": usage.input_tokens, "completion_tokens": usage.output_tokens}
         head = {name: last[name] for name in ("id", "object", "created", "model") if name in last}
         return encode({**head, "choices": [], "usage": {**counts, "total_tokens": usage.input_tokens + usage.output_tokens}})
+
+
+def _reports(payload: bytes) -> list[bytes]:
+    """A chunk's own energy report (Neuralwatt's `energy`, GreenPT's `impact`), as a comment line."""
+    chunk: Any = msgspec.json.decode(payload)
+    return [b": %b %b" % (name.encode(), encode(chunk[name])) for name in ("energy", "impact") if isinstance(chunk.get(name), dict)]
 
 
 def _worded(out: list[bytes]) -> bool:

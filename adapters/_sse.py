@@ -57,14 +57,18 @@ class Events:
             match = _BREAK.search(data, search)
             if match is None or (match.end() == len(data) and data.endswith(b"\r")):
                 break
+            if match.start() - start > self.event_bytes:
+                raise self._too_large()
             events.append(self._event(data[start : match.end()]))
             start = search = match.end()
         self.held = data[start:]
         self._searched = len(self.held)
-        if len(self.held) > self.event_bytes:
-            msg = f"an event of the stream is larger than {self.event_bytes} bytes"
-            raise GarbledError(msg)
+        if len(self.held) > self.event_bytes and len(self.held.rstrip(b"\r\n")) > self.event_bytes:
+            raise self._too_large()
         return events
+
+    def _too_large(self) -> GarbledError:
+        return GarbledError(f"an event of the stream is larger than {self.event_bytes} bytes")
 
     def finish(self) -> list[Event]:
         """The block that the end of the body cut short of its blank line, if any."""

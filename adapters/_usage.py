@@ -59,6 +59,25 @@ def usage_from(found: Counts | None) -> Usage | None:
     )
 
 
+class _Plain(msgspec.Struct):
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    total_tokens: Count | None = None
+
+
+def plain_usage(raw: bytes) -> Usage | None:
+    """Usage of what is no text: images and transcriptions count by other names, rerankers often give nothing but their total.
+
+    https://platform.openai.com/docs/api-reference/images/object#images-object-usage
+    """
+    try:
+        found = msgspec.json.decode(raw, type=_Plain)
+    except msgspec.DecodeError:
+        return None
+    tokens = found.total_tokens if found.input_tokens is None and found.output_tokens is None else found.input_tokens
+    return None if tokens is None else Usage(input_tokens=tokens, output_tokens=found.output_tokens)
+
+
 def hub_usage(usage: Usage | None) -> Json | None:
     """OpenAI's object, where both counts are known; a detail nobody reported is left out."""
     if usage is None or usage.input_tokens is None or usage.output_tokens is None:

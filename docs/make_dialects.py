@@ -49,7 +49,7 @@ Top-level members of the request, after translation from the client's dialect.
 - **translated**: the dialect expresses it, some with limits that the value decides (then the answer is 400 and names the member).
 - **dropped**: a hint that does not change what may be answered; it is left out and listed in the entry's `ignored`.
 - **refused**: the dialect has nothing for it. A deployment is not a candidate for a request that sets it to another value than its
-  default; if no other is left, the answer is 400 `unsupported_parameter` and names the member.
+  default; if no other is left, the answer is 400 `unsupported_parameter` and names the member. At its default it is dropped.
 - **passed**: it goes through as it is. What the host does with it is the host's to say.
 
 A member that is not in the table is refused by `anthropic` and `gemini`, and passed to the others.

@@ -227,11 +227,13 @@ def _models(config: Config, served: Mapping[str, Served]) -> dict[str, Member]:
     for name in names:
         settings = config.models.get(name, Model())
         members = (name,) if settings.members is None else settings.members
+        own = tuple(each for member in members for each in of.get(member, ()))
         found[name] = Member(
             name=name,
-            own=tuple(each for member in members for each in of.get(member, ())),
+            own=own,
             substitutes=tuple(each for other in settings.substitutes for each in of.get(other, ())),
-            min_quality=settings.min_quality,
+            # a floor where nobody's quality is told would leave a group that never serves; the check of the file warns of it
+            min_quality=settings.min_quality if any(each.settings.quality is not None for each in own) else None,
             policy=settings.policy,
             group=settings.members is not None,
         )

@@ -176,7 +176,7 @@ class Model(Section, frozen=True):
     substitutes: tuple[str, ...] = ()
     """Models that stand in when every deployment of this one is full or down."""
     min_quality: Share | None = None
-    """Deployments below are left out of the group."""
+    """Deployments below, or that say no quality, are left out of the group; where none says one, nobody is."""
     policy: str | None = None
     """For requests that name none, and whose key and team name none."""
     expected_output_tokens: Count | None = None

@@ -126,7 +126,16 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=
     order: tuple[str, ...] | None = None
     """None, as below: each row has its own."""
     rejected: tuple[tuple[str, str], ...] | None = None
+    unmet: tuple[str, ...] = ()
+    """Preferences that nobody met."""
     warnings: tuple[str, ...] = ()
+
+
+class CrossCheck(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What our own estimate makes of an exchange whose energy the provider reported."""
+
+    method: str
+    energy_j: float
 
 
 class Detail(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
@@ -142,6 +151,7 @@ class Detail(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=
     order: tuple[str, ...] | None = None
     rejected: tuple[tuple[str, str], ...] | None = None
     provider_report: dict[str, float | str | None] | None = None
+    cross_check: CrossCheck | None = None
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -175,6 +185,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     overhead_s: float | None
     rejected: tuple[tuple[str, str], ...]
     order: tuple[str, ...]
+    unmet: tuple[str, ...]
     ignored: tuple[str, ...]
     warnings: tuple[str, ...]
     upstream_id: str | None
@@ -188,3 +199,4 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The energy profile's inputs, enough to recompute the figures later."""
     provider_report: dict[str, float | str | None] | None
     """The provider's own energy object, flattened, where it sent one."""
+    cross_check: CrossCheck | None

@@ -38,7 +38,7 @@ PIPELINED = 64
 """Requests a client may send ahead on one connection; beyond that its socket is not read."""
 
 log = logging.getLogger("greenlane.server")
-_ONCE = (b"content-length", b"transfer-encoding", b"host", b"content-type", *KEY_HEADERS)
+_ONCE = frozenset((b"content-length", b"transfer-encoding", b"host", b"content-type", *KEY_HEADERS))
 """Headers of which two lines would leave open which one counts."""
 
 
@@ -229,7 +229,8 @@ class Connection(asyncio.Protocol):
     def on_url(self, url: bytes) -> None:
         exchange = cast("Exchange", self.incoming)
         exchange.path += url
-        if len(exchange.path) > self.limits.request_line_bytes:
+        # beside the path the line has the method, two spaces and the version
+        if len(exchange.path) > self.limits.request_line_bytes - len(self.parser.get_method()) - 10:
             raise Refusal(414, "uri_too_long", "The request line is too long.")
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -317,7 +318,7 @@ class Connection(asyncio.Protocol):
         if exchange.version not in (b"1.1", b"1.0"):
             raise Refusal(505, None, "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
         if len(fields) < len(exchange.headers):
-            self._once(exchange)
+            fields = exchange.fields = self._together(exchange)
         if b"host" not in fields and exchange.version == b"1.1":
             raise Refusal(400, None, "A request needs exactly one Host header.")
         length, coding = fields.get(b"content-length"), fields.get(b"transfer-encoding")
@@ -345,12 +346,14 @@ class Connection(asyncio.Protocol):
         if self.framed_bytes > self.limits.header_bytes + 16 * exchange.size:
             self._reject(Refusal(400, None, "The chunked body has too much framing."))
 
-    def _once(self, exchange: Exchange) -> None:
-        """Refuses a second line of what may stand only once."""
-        names = [name for name, _ in exchange.headers]
-        for name in _ONCE:
-            if names.count(name) > 1:
+    def _together(self, exchange: Exchange) -> dict[bytes, bytes]:
+        """Lines of one name as the one list they are (RFC 9110, 5.3). Refuses a second line of what may stand only once."""
+        fields: dict[bytes, bytes] = {}
+        for name, value in exchange.headers:
+            if name in fields and name in _ONCE:
                 raise Refusal(400, None, f"The header {name.decode()} is given more than once.")
+            fields[name] = fields[name] + b", " + value if name in fields else value
+        return fields
 
     def _begin(self, exchange: Exchange) -> None:
         self.current = exchange
@@ -434,6 +437,9 @@ class Connection(asyncio.Protocol):
         self.closing = True
         exchange = self.incoming or Exchange(self)
         exchange.keep_alive = False
+        if self.incoming is not None and not exchange.fields:
+            # of a head that was not read to its end the lines so far may name the page that asks
+            exchange.fields = dict(exchange.headers)
         if self.current is not None or self.waiting:
             # answers go out in order: what is under way is finished first, the connection closes behind it
             for earlier in ([self.current] if self.current else []) + list(self.waiting):

@@ -116,10 +116,11 @@ def _asked(chat: Json, target: Target) -> tuple[Json, list[str]]:
     asked: Json = {}
     ignored: list[str] = []
     for name, value in chat.items():
-        if value is None or any(value == neutral for neutral in _NEUTRAL.get(name, ())):
+        if value is None:
             continue
         support = MEMBERS.get(name)
-        if name in target.quirks.drops or support == "dropped":
+        neutral = any(value == default for default in _NEUTRAL.get(name, ()))
+        if neutral or name in target.quirks.drops or support == "dropped":
             ignored.append(name)
         elif support is None:
             raise AdapterError("This member has no counterpart in Anthropic's API.", name[:64], code="unknown_parameter")

@@ -96,7 +96,7 @@ def json_by_words(chat: Json, target: Target) -> bool:
 
 
 def _ignored(chat: Json) -> tuple[str, ...]:
-    dropped = [name for name in _DROPPED if chat.get(name) is not None]
+    dropped = [name for name in (*_DROPPED, *_REFUSED) if chat.get(name) is not None]
     if chat.get("service_tier") not in (None, "auto", "default", *_TIERS):
         dropped.append("service_tier")
     if any(function.get("strict") is True for _, function in functions_of(chat)):

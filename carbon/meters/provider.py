@@ -36,23 +36,21 @@ def from_body(body: dict[str, Any]) -> ProviderReport | None:
     return _greenpt(impact) if isinstance(impact, dict) else None
 
 
-def from_chunk(chunk: dict[str, Any]) -> ProviderReport | None:
-    """The report in one data event of a stream: the same members, in the last chunk."""
-    return from_body(chunk)
-
-
 def from_comment(line: bytes) -> ProviderReport | None:
-    """The report in an SSE comment line, `: energy {...}`, with or without its colon and line end."""
+    """The report in an SSE comment line, `: energy {...}`, with or without its colon and line end.
+
+    `: impact {...}` is what GreenPT says in the last chunk of a stream, beside its usage.
+    """
     if len(line) > COMMENT_BYTES:
         return None
     word, _, rest = line.strip().removeprefix(b":").strip().partition(b" ")
-    if word != b"energy":
+    if word not in (b"energy", b"impact"):
         return None
     try:
-        energy = msgspec.json.decode(rest)
+        report = msgspec.json.decode(rest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return _neuralwatt(energy) if isinstance(energy, dict) else None
+    return from_body({word.decode(): report})
 
 
 def _neuralwatt(energy: dict[str, Any]) -> ProviderReport | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from proxy.config import Config, Constraints, Policy
 from proxy.configuration import addresses, registries
@@ -115,10 +115,25 @@ def _models(config: Config) -> Iterator[Finding]:
                     yield Finding(where, f"{other!r} is a group; {setting} are models with deployments")
                 elif others.index(other) != index:
                     yield Finding(where, f"{other!r} is listed twice", warning=True)
+        if model.min_quality is not None:
+            yield from _floor((*path, "min_quality"), model.min_quality, _qualities(config, model.members or (name,)))
         if model.members is not None and not model.members:
             yield Finding((*path, "members"), "is empty: a group needs at least one member")
         if model.members is None and name not in served and not model.substitutes:
             yield Finding(path, "no deployment serves it, and it has no members or substitutes", nearest(name, served))
+
+
+def _qualities(config: Config, members: Iterable[str]) -> list[float]:
+    """The best that each deployment of these models is said to be, of those that say."""
+    said = [deployment.quality for deployment in config.deployments.values() if deployment.model in members]
+    return [max(each.values(), default=0.0) if isinstance(each, dict) else each for each in said if each is not None]
+
+
+def _floor(path: Path, least: float, qualities: Sequence[float]) -> Iterator[Finding]:
+    if not qualities:
+        yield Finding(path, "leaves nobody out: no deployment says its quality", warning=True)
+    elif max(qualities) < least:
+        yield Finding(path, "leaves everybody out: no deployment is said to be as good", warning=True)
 
 
 def _policies(config: Config) -> Iterator[Finding]:

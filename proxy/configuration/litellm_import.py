@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -157,7 +158,8 @@ class _Import:
 
     def _figures(self, name: str, params: Json, info: Json, result: Json) -> None:
         both = info | params
-        prices = {ours: _rounded(both[theirs] * 1e6) for ours, theirs in _PRICES.items() if _is_amount(both.get(theirs))}
+        amounts = {ours: _amount(both.get(theirs)) for ours, theirs in _PRICES.items()}
+        prices = {ours: _rounded(usd * 1e6) for ours, usd in amounts.items() if usd is not None}
         if "input" in prices:
             result["usd_per_mtok"] = prices
         elif prices:
@@ -322,6 +324,15 @@ def _one_line(text: str) -> str:
 
 def _is_loopback(url: str) -> bool:
     return (urlsplit(url).hostname or "") in {"localhost", "127.0.0.1", "::1"}
+
+
+def _amount(value: Any) -> float | None:
+    """A price, also where it is written as text: `1e-6` is text in YAML 1.1, and LiteLLM takes it for the number."""
+    try:
+        found = float(value) if isinstance(value, str) else value
+    except ValueError:
+        return None
+    return found if _is_amount(found) and found < math.inf else None
 
 
 def _is_amount(value: Any) -> bool:

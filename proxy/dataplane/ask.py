@@ -331,4 +331,6 @@ def _options(members: View) -> dict[str, Any]:
     options = msgspec.json.decode(raw)
     if not isinstance(options, dict):
         raise AdapterError("`stream_options` must be an object.", "stream_options")
+    if not isinstance(options.get("include_usage", False), bool | None):
+        raise AdapterError("`stream_options.include_usage` must be true or false.", "stream_options.include_usage")
     return options

@@ -14,8 +14,9 @@ from adapters._changed import ChangedReader
 from adapters._json import encode, with_account
 from adapters._json_mode import ObjectsOnly, only_object
 from adapters._one_call import first_call, first_calls
-from adapters._passthrough import ChatStream, answer_facts, whole
+from adapters._passthrough import ChatStream, whole
 from adapters._translated import TranslatedStream
+from adapters._usage import plain_usage
 from adapters.anthropic.identity import MessagesStream, messages_reply
 from adapters.responses.identity import ResponsesStream, responses_reply
 from carbon.footprint import ProviderReport
@@ -208,14 +209,15 @@ def _embeds(adapter: Adapter) -> Embeds:
 
 
 def _plain_facts(call: Call, served: Served, body: bytes) -> Facts:
-    """Usage of an answer that is not generated text: embeddings have it, images sometimes, sounds never."""
+    """Usage of an answer that is not generated text: embeddings have it, images and transcriptions sometimes, speech never."""
     if call.operation.api not in served.identity:
         _, usage = _embeds(served.adapter).embeddings_reply(body, call.tree())
         return Facts(usage=usage, finish_reason=None)
     if body.lstrip()[:1] != b"{":
         return Facts(usage=None, finish_reason=None)
     try:
-        usage, _, _ = answer_facts(body, capture=False)
+        said = whole(body, capture=False)
+        usage = said.usage or (plain_usage(said.usage_object) if said.usage_object else None)
     except GarbledError:
         usage = None
     return Facts(usage=usage, finish_reason=None, report=_report(body))

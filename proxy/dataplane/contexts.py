@@ -62,7 +62,8 @@ class Contexts:
         of_served = served is not None and footprint.intensity is served.intensity
         # a footprint's own intensity is compared by its values, a deployment's by the deployment
         intensity = None if of_served else footprint.intensity
-        about = (api, stream, model, served, policy, reason, footprint.method, footprint.confidence, footprint.warnings, intensity)
+        unmet = () if decision is None else decision.unmet
+        about = (api, stream, model, served, policy, reason, unmet, footprint.method, footprint.confidence, footprint.warnings, intensity)
         key: Any = (*about, order, rejected)
         found = self._by_key.get(key)
         if found is None and len(self._by_key) >= MOST and not isinstance(decision, Stood):
@@ -89,13 +90,14 @@ def _context(
     footprint: Footprint,
     decided: tuple[tuple[str, ...] | None, Rejected | None],
 ) -> Context:
-    api, stream, model, _, policy, reason, *_ = about
+    api, stream, model, _, policy, reason, unmet, *_ = about
     intensity = footprint.intensity
     inputs = Inputs(
         intensity=None if intensity is None else _sample(intensity),
         profile=None if served is None else served.profile,
         order=decided[0],
         rejected=decided[1],
+        unmet=unmet,
         warnings=footprint.warnings,
     )
     return identified(

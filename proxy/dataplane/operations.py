@@ -85,6 +85,9 @@ def _of_deployment(path: bytes) -> Operation | None:
 def canonical(path: bytes) -> bytes:
     """One slash at a time, none at the end; `/v1` before what the API has under it, without Azure's `/openai`."""
     if b"//" in path:
+        if not path.startswith(b"/"):
+            # the absolute form, `http://host/path`, which a server must take (RFC 9112, 3.2.2); who is meant, the Host header says
+            path = path.partition(b"//")[2].partition(b"/")[2]
         path = b"/" + b"/".join(part for part in path.split(b"/") if part)
     if len(path) > 1 and path.endswith(b"/"):
         path = path.rstrip(b"/")

@@ -28,6 +28,8 @@ _MEMBER = {
     "document": "messages",
 }
 """The member by which a request asks for an ability."""
+_CAPS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
+"""The members that say how long the answer may be."""
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 _SECRET = re.compile(r"(?:sk|pk|key|gsk|xai|AIza|Bearer)[-_ ]?[A-Za-z0-9_\-.*]{8,}")
 
@@ -84,6 +86,9 @@ def no_candidate(call: Call, plan: Plan, decision: Decision, admission: Admissio
         named = ", ".join(f"`{places[each]}` ({each})" if each in by else f"`{places[each]}`" for each in why.names)
         param = places[why.names[0]]
         return Refusal(400, "unsupported_parameter", f"No deployment of `{name}` can express {named}.", param=param)
+    if why is not None and why.kind == "context" and all(each.constraint != "context" for each in decision.rejected):
+        cap = next((each for each in _CAPS if each in call.members), "max_tokens")
+        return Refusal(400, None, f"No deployment of `{name}` that may serve this gives so long an answer.", param=cap)
     if why is not None and why.kind == "context":
         message = f"The request is too long for every deployment of `{name}` that may serve it."
         said = next((name for name in ("messages", "input", "prompt") if name in call.members), None)

@@ -185,7 +185,8 @@ class Relay:
 
     def on_error(self, error: UpstreamError) -> None:
         if not self._done:
-            self._broken(Fault(message=_TOLD.get(error.kind, "The upstream could not be reached."), code="upstream_error"), error.kind)
+            code = "upstream_timeout" if error.kind.startswith("timeout") else "upstream_error"
+            self._broken(Fault(message=_TOLD.get(error.kind, "The upstream could not be reached."), code=code), error.kind)
 
     def _end_of_events(self) -> None:
         stream = self._stream

@@ -23,7 +23,7 @@ from proxy.dataplane.budget import Budgets
 from proxy.dataplane.candidates import Stood
 from proxy.dataplane.contexts import Contexts, Shared, names
 from proxy.dataplane.peer import Peer
-from proxy.records import Attempt, Carbon, Detail, Row, Tokens
+from proxy.records import Attempt, Carbon, CrossCheck, Detail, Row, Tokens
 from proxy.snapshot import Served
 from proxy.store.codec import text
 from proxy.store.spool import Preface
@@ -305,7 +305,10 @@ class Settler:
 def detail_of(account: Account, ending: Ending, shared: Shared) -> str:
     """What is out of the ordinary in an exchange, as JSON."""
     order, rejected = (None, None) if shared.whole else names(ending.decision)
-    forecast = ending.forecast
+    forecast, own = ending.forecast, account.footprint
+    checked = None
+    if account.report is not None and own.cross_method is not None and own.cross_j is not None:
+        checked = CrossCheck(method=own.cross_method, energy_j=own.cross_j)
     return text(
         Detail(
             attempts=ending.attempts or None,
@@ -326,6 +329,7 @@ def detail_of(account: Account, ending: Ending, shared: Shared) -> str:
             order=order,
             rejected=rejected,
             provider_report=None if account.report is None else account.report.raw,
+            cross_check=checked,
         )
     )
 

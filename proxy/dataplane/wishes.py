@@ -50,7 +50,7 @@ def wishes(sent: Mapping[str, str], told: msgspec.Raw | None) -> Wishes:
     """Headers and member together: of what both require the stricter counts, of the rest the header's. Raises AdapterError."""
     if not sent and told is None:
         return NONE
-    body = _object(told) if told is not None and bytes(told) != b"null" else {}
+    body = _said(_object(told)) if told is not None and bytes(told) != b"null" else {}
     if not body and not sent:
         return NONE
     sent = dict(sent)
@@ -75,6 +75,11 @@ def _object(told: msgspec.Raw) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise AdapterError("`greenlane` must be an object.", "greenlane")
     return found
+
+
+def _said(members: Mapping[str, Any]) -> dict[str, Any]:
+    """Without those that say nothing: null is how a client's code leaves a member out."""
+    return {name: value for name, value in members.items() if value is not None}
 
 
 def _limits(said: Mapping[str, Any], where: str) -> Limits:
@@ -138,7 +143,7 @@ _READERS: Mapping[str, Callable[[Any, str], Any]] = {
 def _pairs(prefer: Any) -> Mapping[str, Any]:
     """`key=value, key=value` of a header, or an object of a body. A value with commas is its own pair's: regions by `|`."""
     if isinstance(prefer, Mapping):
-        return prefer
+        return _said(prefer)
     if not isinstance(prefer, str):
         raise AdapterError("`greenlane.prefer` must be an object.", "greenlane.prefer")
     found: dict[str, Any] = {}

@@ -90,14 +90,7 @@ def joined(row: Row, context: Context | None) -> Entry:
         status=row.status,
         error=row.error,
         attempts=_attempts(row, context, detail),
-        tokens=Tokens(
-            input=row.input_tokens,
-            cached=row.cached_tokens,
-            cache_write=row.cache_write_tokens,
-            output=row.output_tokens,
-            reasoning=row.reasoning_tokens,
-            estimated=detail.estimated,
-        ),
+        tokens=_tokens(row, detail),
         cost_usd=row.cost_usd,
         carbon=Carbon(
             energy_j=row.energy_j,
@@ -116,6 +109,7 @@ def joined(row: Row, context: Context | None) -> Entry:
         overhead_s=row.overhead_s,
         rejected=inputs.rejected or detail.rejected or (),
         order=inputs.order or detail.order or (),
+        unmet=inputs.unmet,
         ignored=detail.ignored,
         warnings=inputs.warnings,
         upstream_id=row.upstream_id,
@@ -125,6 +119,18 @@ def joined(row: Row, context: Context | None) -> Entry:
         software_version="" if context is None else context.software_version,
         profile=inputs.profile,
         provider_report=detail.provider_report,
+        cross_check=detail.cross_check,
+    )
+
+
+def _tokens(row: Row, detail: Detail) -> Tokens:
+    return Tokens(
+        input=row.input_tokens,
+        cached=row.cached_tokens,
+        cache_write=row.cache_write_tokens,
+        output=row.output_tokens,
+        reasoning=row.reasoning_tokens,
+        estimated=detail.estimated,
     )
 
 

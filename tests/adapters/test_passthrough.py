@@ -89,3 +89,11 @@ def test_an_upstreams_words_are_in_no_repr():
         ChatStream(wants_usage=False, capture=False).feed(b'data: {"error":{"message":"no sk-upstream-1","type":"t","code":"c"}}\n\n')
     assert caught.value.fault.message == "no sk-upstream-1"
     assert "sk-upstream" not in f"{caught.value!r} {caught.value} {caught.value.fault!r}"
+
+
+@pytest.mark.parametrize("more", [0, 1])
+@pytest.mark.parametrize("cut", [1, 1999, -1])
+def test_the_limit_of_an_event_that_comes_in_pieces_does_not_depend_on_how_they_fall(more, cut):
+    long = event({"content": "x" * (2000 + more - len(event({"content": ""}).rstrip()))})
+    out, error = read(ChatStream(wants_usage=False, capture=False, event_bytes=2000), [FIRST, long[:cut], long[cut:] + SECOND])
+    assert (long in out, error is None) == (more == 0, more == 0)

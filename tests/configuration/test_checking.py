@@ -104,6 +104,8 @@ def test_policies_that_extend_each_other_in_a_circle_are_told_once_each():
         ("policies: {p: {weights: {carbon: 1}}}\n" + place(), "policies.p.weights", "weighted only"),
         ("policies: {p: {prefer: {regions: []}}}\n" + place(), "policies.p.prefer.regions", "is empty"),
         ("models: {x: {members: [m, m]}}\n" + place(), "models.x.members[1]", "twice"),
+        ("models: {x: {members: [m], min_quality: 0.6}}\n" + place(), "models.x.min_quality", "nobody out"),
+        ("models: {x: {members: [m], min_quality: 0.6}}\n" + place(quality=0.5), "models.x.min_quality", "everybody out"),
         ("server: {host: 0.0.0.0}\n" + place(), "server.host", "only loopback"),
     ],
 )

@@ -131,6 +131,14 @@ def test_a_provider_we_do_not_speak_is_left_out_with_a_word(model):
     assert "is not supported" in imported.warnings[0]
 
 
+@pytest.mark.parametrize(("written", "usd_per_mtok"), [("1e-6", 1.0), ('"0.0000025"', 2.5), ('"free"', None), ('".inf"', None)])
+def test_a_price_may_be_written_as_text(written, usd_per_mtok):
+    """PyYAML, and so LiteLLM's users, have `1e-6` for text."""
+    text = f"model_list: [{{model_name: m, litellm_params: {{model: gpt-4o, input_cost_per_token: {written}}}}}]"
+    found = yaml.safe_load(import_litellm(text, {}).yaml)["deployments"]["m"].get("usd_per_mtok")
+    assert found == (None if usd_per_mtok is None else {"input": usd_per_mtok})
+
+
 @pytest.mark.parametrize("text", ["a: [", "a: 1\na: 2"])
 def test_a_file_that_cannot_be_read_is_a_configuration_error(text):
     with pytest.raises(ConfigurationError):

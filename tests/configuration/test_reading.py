@@ -44,7 +44,7 @@ keys:
 
 def test_the_contracts_example_is_read_whole():
     examination = examine(CONTRACT, SECRETS)
-    assert examination.problems == []
+    assert [(problem.path, problem.warning) for problem in examination.problems] == [("models.auto.min_quality", True)]
     config = examination.config
     assert config.deployments["vllm-us"] == msgspec.structs.replace(
         config.deployments["vllm-eu"], base_url="http://vllm.us.internal:8000/v1", zone="aws:us-east-1"

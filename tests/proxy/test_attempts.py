@@ -167,6 +167,17 @@ def test_a_stream_that_breaks_ends_in_one_error_event_without_done(proxy, upstre
         list(client.chat.completions.create(**ASK, stream=True))
 
 
+def test_a_stream_that_falls_silent_says_that_it_was_the_time(proxy, upstream):
+    def stalls(_, handler):
+        broken(HALF)(_, handler)
+        time.sleep(1.5)
+
+    answer = httpx.post(f"{proxy(ONE.format(url=upstream(stalls).url)).url}/chat/completions", json={**ASK, "stream": True}, timeout=10)
+    last = [line for line in answer.text.split("\n\n") if line][-1]
+    assert json.loads(last.removeprefix("data: "))["error"]["code"] == "upstream_timeout"
+    assert "[DONE]" not in answer.text
+
+
 def test_an_error_event_after_content_is_told_and_ends_the_stream(proxy, upstream):
     served = proxy(ONE.format(url=upstream(lambda _, handler: handler.events([*HALF, b'data: {"error":{"message":"died"}}\n\n'])).url))
     answer = httpx.post(f"{served.url}/chat/completions", json={**ASK, "stream": True})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import time
 
+import httpx
 import pytest
 
 from proxy.configuration import ConfigurationError
@@ -236,6 +237,33 @@ def test_a_request_tightens_and_never_loosens(pair):
     assert ask(served, in_body(max_g_per_kwh=10)).status_code == 422
 
 
+def test_what_a_request_says_twice_loosens_nothing(pair):
+    """Lines of one name are one list (RFC 9110, 5.3); a member that takes no list is refused, whichever line came last."""
+    served = pair()
+    for lines in (
+        [("x-greenlane-privacy", "local"), ("x-greenlane-privacy", "vendor")],
+        [("x-greenlane-max-g", "1"), ("x-greenlane-max-g", "9")],
+    ):
+        assert post(served, lines).status_code == 400
+    assert chosen(post(served, [("x-greenlane-regions", "NO"), ("x-greenlane-regions", "SE")]))[0] == "north"
+    wishes = [("x-greenlane-prefer", "min-quality=0.8"), ("x-greenlane-prefer", "max-usd=1")]
+    assert chosen(post(served, wishes))[0] == "south"
+
+
+def post(served, lines):
+    return httpx.post(f"{served.url}/chat/completions", json=CHAT, headers=lines, timeout=10)
+
+
+def test_null_says_nothing(pair):
+    """`None` is how a client's code says that it has no wish."""
+    served = pair()
+    unsaid = dict.fromkeys(
+        ("policy", "privacy", "regions", "zero_retention", "max_g", "min_quality", "prefer", "substitute", "verbose", "task")
+    )
+    assert ask(served, in_body(**unsaid)).status_code == 200
+    assert ask(served, in_body(prefer={"max_g": None})).status_code == 200
+
+
 def test_a_cap_on_cost_compares_the_input_and_all_the_output_there_may_be(proxy, upstream):
     """A thousand dollars a million: ten tokens are a cent, whatever was generated in the end."""
     text = f"deployments:\n  only: {place(upstream(), 'privacy: local, usd_per_mtok: {input: 0, output: 1000}')}\n"
@@ -324,6 +352,11 @@ def test_a_preference_that_nobody_meets_is_told(pair):
     answer = ask(served)
     assert chosen(answer) == ("south", "preference-unmet")
     assert answer.json()["usage"]["greenlane"]["reason"] == "preference-unmet"
+    assert served.entry(answer.headers["x-greenlane-id"])["unmet"] == ["max_g_per_kwh"]
+    assert served.entry(ask(served, in_body(prefer={"min_quality": 1})).headers["x-greenlane-id"])["unmet"] == [
+        "min_quality",
+        "max_g_per_kwh",
+    ]
 
 
 @pytest.mark.parametrize("say", ["header", "body"])
@@ -368,6 +401,19 @@ NAMED = {
     "small/best": ("small", "best-quality", "best"),
     "large": ("large", "only", "default"),
 }
+
+
+def test_a_floor_of_quality_where_nobody_tells_his_leaves_nobody_out(pair):
+    """As in the example that everybody copies: `min_quality` for `auto`, and deployments that say nothing of theirs."""
+    lines = pair("models: {auto: {members: [small], min_quality: 0.6}}\n").text.replace("quality: 0.5, ", "")
+    served = pair()
+    served.write(lines)
+    assert served.reload()
+    assert chosen(ask(served, {**CHAT, "model": "auto"}))[0] == "south"
+    served.write(lines.replace("quality: 0.9, ", ""))
+    assert served.reload()
+    assert chosen(ask(served, {**CHAT, "model": "auto"}))[0] == "north"
+    assert ask(served, {**CHAT, "model": "auto"}, x_greenlane_min_quality="0.1").status_code == 422
 
 
 @pytest.mark.parametrize("name", NAMED)

@@ -218,6 +218,16 @@ def test_a_page_of_a_configured_origin_may_read_every_answer_and_its_headers(bro
     assert {name for name in answer.headers if name.startswith(("x-greenlane", "x-carbon", "x-energy", "x-request"))} <= set(exposed)
 
 
+@pytest.mark.parametrize(
+    "too_much", [b"cookie: " + b"a" * 60000 + b"\r\n", b"".join(b"x-%d: 1\r\n" % n for n in range(200))], ids=["long", "many"]
+)
+def test_a_page_may_read_that_its_headers_are_too_large(browsed, too_much):
+    """Cookies of the same site are what makes a page's headers grow."""
+    request = b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\norigin: https://app.example\r\n" + too_much + b"\r\n"
+    status, headers, _ = parsed(exchange(browsed.port, request))
+    assert (status, headers.get("access-control-allow-origin")) == (431, "https://app.example")
+
+
 def test_a_stream_may_be_read_with_its_headers(browsed):
     answer = ask(browsed, {"model": "small", "messages": [], "stream": True}, origin="https://app.example", x_greenlane_verbose="true")
     exposed = answer.headers["access-control-expose-headers"].split(", ")

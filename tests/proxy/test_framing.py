@@ -88,8 +88,14 @@ def test_ambiguous_framing_is_refused_and_the_connection_closed(served, shape):
     assert served.host.requests == []
 
 
+def line(size: int) -> bytes:
+    """A request whose first line has so many bytes, its break not counted."""
+    return b"GET /v1/models?%b HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n" % (b"a" * (size - 24))
+
+
 LIMITS = {
     "request line": (b"POST /v1/" + b"a" * 9000 + b" HTTP/1.1\r\nhost: x\r\n\r\n", 414),
+    "request line by a byte": (line(8193), 414),
     "one long header": (POST + b"x: " + b"a" * 60_000 + b"\r\n\r\n", 431),
     "many headers": (POST + b"".join(b"x-%d: 1\r\n" % i for i in range(200)) + b"\r\n", 431),
     "declared body": (POST + b"content-length: 99999999\r\n\r\n", 413),
@@ -104,6 +110,10 @@ def test_what_is_too_large_is_refused_with_its_own_status(proxy, upstream, limit
     answer = exchange(served.port, request, 3.0)
     assert statuses(answer) == [status]
     assert b"connection: close" in answer
+
+
+def test_a_request_line_of_8_kib_is_still_good(served):
+    assert statuses(exchange(served.port, line(8192))) == [200]
 
 
 def test_pipelined_requests_are_answered_in_order(served):
@@ -147,6 +157,16 @@ def test_an_http_1_0_stream_ends_with_the_connection(served):
 def test_a_path_is_found_with_odd_slashes_and_without_v1(served, path):
     request = post(BODY, b"connection: close").replace(b"/v1/chat/completions", path.encode(), 1)
     assert statuses(exchange(served.port, request)) == [200]
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/chat/completions/", "//v1/chat/completions?x=//y"])
+def test_the_absolute_form_is_taken_and_the_host_header_counts(served, path):
+    """RFC 9112, 3.2.2: a server must accept it, whoever sends it."""
+    request = post(BODY, b"connection: close").replace(b"/v1/chat/completions", b"http://localhost:8080" + path.encode(), 1)
+    assert statuses(exchange(served.port, request)) == [200]
+    assert statuses(exchange(served.port, request.replace(b"host: localhost", b"host: evil.example"))) == [403]
+    models = b"GET http://localhost/v1/models HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+    assert statuses(exchange(served.port, models)) == [200]
 
 
 def test_other_methods_are_405_in_openais_form(served):
@@ -205,6 +225,7 @@ BAD = {
     "our member a list": b'{"model":"small","messages":[],"greenlane":[]}',
     "our policy unknown": b'{"model":"small","messages":[],"greenlane":{"policy":"nope"}}',
     "loosening": b'{"model":"small","messages":[],"greenlane":{"substitute":"any"}}',
+    "include_usage maybe": b'{"model":"small","messages":[],"stream":true,"stream_options":{"include_usage":"maybe"}}',
     "stream_options a list": b'{"model":"small","messages":[],"stream":true,"stream_options":[]}',
 }
 

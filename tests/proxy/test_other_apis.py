@@ -318,6 +318,27 @@ def test_what_azure_does_not_have_is_404(served):
     assert served.host.requests == []
 
 
+PLAIN = {
+    "/images/generations": ({"created": 1, "data": []}, {"input_tokens": 10, "output_tokens": 20, "total_tokens": 30}, (10, 20)),
+    "/rerank": ({"results": []}, {"total_tokens": 30}, (30, 0)),
+    "/rerank ": ({"results": []}, {"prompt_tokens": 30, "total_tokens": 30}, (30, 0)),
+    "/embeddings": ({"data": []}, {"total_tokens": 30}, (30, 0)),
+    "/images/generations ": ({"created": 1, "data": []}, {"type": "duration", "seconds": 3}, (None, None)),
+    "/images/generations  ": ({"created": 1, "data": []}, {"input_tokens": "ten", "output_tokens": -1}, (None, None)),
+}
+
+
+@pytest.mark.parametrize("case", PLAIN)
+def test_tokens_of_what_is_no_text_are_accounted_under_whatever_name(served, case):
+    body, usage, (asked, made) = PLAIN[case]
+    replies(served, {**body, "usage": usage})
+    answer = ask(served, {"model": "small", "prompt": "a bird", "input": "Hi", "query": "q", "documents": []}, case.strip())
+    entry = served.entry(answer.headers["x-greenlane-id"])
+    assert (entry["tokens"]["input"], entry["tokens"]["output"]) == (asked, made)
+    assert entry["cost_usd"] == (None if asked is None else pytest.approx((asked + 2 * made) / 1e6))
+    assert answer.json()["usage"]["greenlane"]["cost_usd"] == (None if asked is None else pytest.approx(entry["cost_usd"]))
+
+
 @pytest.mark.parametrize("path", ["/moderations", "/rerank", "/embeddings", "/audio/speech", "/images/generations", "/completions"])
 def test_each_takes_a_body_in_small_pieces_and_on_odd_paths(served, path):
     replies(served, {"data": [], "results": [], "choices": [], "usage": USAGE})

@@ -49,6 +49,7 @@ ENTRY = Entry(
     overhead_s=0.0001,
     rejected=(("openai", "privacy"),),
     order=("vllm-us", "vllm-eu"),
+    unmet=("max_g_per_kwh",),
     ignored=("user",),
     warnings=(),
     upstream_id="up-1",
@@ -58,6 +59,7 @@ ENTRY = Entry(
     software_version="0.1.0",
     profile={"active_parameters": 32e9, "gpu": "H100", "batch": None},
     provider_report=None,
+    cross_check=None,
 )
 
 
@@ -74,7 +76,8 @@ def sqlite_url(tmp_path):
 def parts(entry):
     """Its context and its row."""
     carbon, tokens, intensity = entry.carbon, entry.tokens, entry.carbon.intensity
-    inputs = Inputs(intensity=intensity, profile=entry.profile, order=entry.order, rejected=entry.rejected, warnings=entry.warnings)
+    decided = {"order": entry.order, "rejected": entry.rejected, "unmet": entry.unmet}
+    inputs = Inputs(intensity=intensity, profile=entry.profile, warnings=entry.warnings, **decided)
     context = Context(
         0,
         *(entry.api, entry.stream, entry.model_requested, entry.model, entry.deployment, entry.policy, entry.reason),
@@ -90,6 +93,7 @@ def parts(entry):
         forecast=forecast,
         ignored=entry.ignored,
         provider_report=entry.provider_report,
+        cross_check=entry.cross_check,
     )
     row = Row(
         *(entry.id, entry.at_s, context.id, entry.team, entry.key, entry.task, entry.outcome, entry.status, entry.error),

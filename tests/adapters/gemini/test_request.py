@@ -107,6 +107,11 @@ def test_inert_hints_are_left_out_and_listed():
     assert (json.loads(out.body), out.ignored) == ({"contents": CONTENTS}, ("user", "metadata", "store", "verbosity", "service_tier"))
 
 
+def test_what_it_has_no_place_for_is_listed_at_its_default():
+    out = outbound({"model": "m", "messages": ASK, "logit_bias": {}, "audio": None}, FLASH)
+    assert (json.loads(out.body), out.ignored) == ({"contents": CONTENTS}, ("logit_bias",))
+
+
 @pytest.mark.parametrize(
     ("members", "param"),
     [

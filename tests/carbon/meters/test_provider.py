@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carbon.footprint import ProviderReport
-from carbon.meters.provider import COMMENT_BYTES, from_body, from_chunk, from_comment
+from carbon.meters.provider import COMMENT_BYTES, from_body, from_comment
 
 NEURALWATT = {
     "energy_joules": 20.44,
@@ -78,7 +78,7 @@ def test_greenpts_impact_in_a_body_and_in_the_last_chunk():
         },
     )
     assert from_body({"data": [], "impact": GREENPT}) == expected
-    assert from_chunk({"choices": [], "impact": GREENPT}) == expected
+    assert from_comment(b": impact " + msgspec.json.encode(GREENPT)) == expected
 
 
 def test_kilowatt_hours_serve_where_joules_are_left_out():
