@@ -12,6 +12,7 @@ from adapters._base import AdapterError, Json
 from adapters._json import encode
 from adapters._order import placed
 from adapters._shape import INVALID, MISSING, shaped
+from adapters.responses.tools import hub_name
 
 ENVELOPE = "greenlane-thinking-1."
 """Marks `encrypted_content` that we wrote; what lacks it was sealed by another service and tells us nothing."""
@@ -65,12 +66,14 @@ class _FunctionCall(msgspec.Struct):
     call_id: str
     name: str
     arguments: str
+    namespace: str | None = None
 
 
 class _CustomCall(msgspec.Struct):
     call_id: str
     name: str
     input: str
+    namespace: str | None = None
 
 
 class _Output(msgspec.Struct):
@@ -173,10 +176,14 @@ def _characters(content: Any) -> int:
 def _call(kind: str, item: Json, path: str) -> Json:
     if kind == "function_call":
         call = shaped(item, _FunctionCall, path)
-        return {"id": call.call_id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+        return {
+            "id": call.call_id,
+            "type": "function",
+            "function": {"name": hub_name(call.name, call.namespace), "arguments": call.arguments},
+        }
     custom = shaped(item, _CustomCall, path)
     arguments = encode({"input": custom.input}).decode()
-    return {"id": custom.call_id, "type": "function", "function": {"name": custom.name, "arguments": arguments}}
+    return {"id": custom.call_id, "type": "function", "function": {"name": hub_name(custom.name, custom.namespace), "arguments": arguments}}
 
 
 def _message(kind: Any, item: Json, path: str) -> Json:
