@@ -227,5 +227,10 @@ def error_body(fault: Fault) -> Json:
     return {"message": fault.message, "type": fault.type, "param": fault.param, "code": fault.code}
 
 
+def failed(head: Json, output: list[Json], fault: Fault) -> Json:
+    """The Response as `response.failed` tells it."""
+    return {**head, "status": "failed", "output": output, "error": {"code": fault.code or "server_error", "message": fault.message}}
+
+
 def error_of(fault: Fault) -> bytes:
     return encode({"error": error_body(fault)})

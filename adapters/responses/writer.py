@@ -22,6 +22,7 @@ from adapters.responses.answer import (
     call_item,
     ended,
     error_body,
+    failed,
     head_of,
     logprobs_of,
     message_item,
@@ -292,6 +293,9 @@ class ResponsesWriter:
         return self._log.drain()
 
     def fail(self, fault: Fault) -> bytes:
+        # two events, as OpenAI sends them: Codex reads the first only, the official clients raise at the second
+        output = [self._output[index] for index in sorted(self._output)]
+        self._log.add("response.failed", response=failed(self._begin({}), output, fault))
         # flat as the reference has it, and nested as the service sends it: openai-python raises only on the nested one
         error = error_body(fault)
         self._log.add("error", code=fault.code, message=fault.message, param=fault.param, error=error)

@@ -108,6 +108,10 @@ MEMBERS: dict[str, dict[str, object]] = {
         }
     },
     "greenlane": {"extra_body": {"greenlane": {"policy": "green"}}},
+    "member of a beta": {
+        "extra_body": {"context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]}},
+        "extra_headers": {"anthropic-beta": "interleaved-thinking-2025-05-14,context-management-2025-06-27"},
+    },
     "beta": {"extra_headers": {"anthropic-beta": "prompt-caching-2024-07-31"}},
 }
 

@@ -122,7 +122,7 @@ class Imitation:
             request.body = json.loads(request.raw)
         except (ValueError, RecursionError):
             raise RefusedError("The request body is not valid JSON: unexpected character") from None
-        check(request.body, version)
+        check(request.body, version, request.headers.get("anthropic-beta", ""))
         _check_thoughts(request.body, self.answered)
         named = str(request.body["model"]).partition("--")[2]
         scenario = request.headers.get("x-imitate") or named or self.scenario

@@ -27,6 +27,8 @@ _BODY = {
     *("model", "max_tokens", "messages", "system", "tools", "tool_choice", "thinking", "output_config", "stop_sequences", "stream"),
     *("metadata", "service_tier", "cache_control", "container", "diagnostics", "inference_geo", "speed"),
 }
+_BETAS = {"context_management": "context-management-2025-06-27", "mcp_servers": "mcp-client-2025-11-20"}
+"""Members that need a beta: .../build-with-claude/context-editing, .../agents-and-tools/mcp-connector"""
 _SAMPLING = ("temperature", "top_p", "top_k")
 _TOOL = {
     *("name", "description", "input_schema", "type", "cache_control", "strict", "eager_input_streaming", "defer_loading"),
@@ -86,11 +88,12 @@ def model_of(body: Json) -> tuple[str, Model]:
     return base, MODELS[base]
 
 
-def check(body: Any, version: str) -> None:
+def check(body: Any, version: str, betas: str = "") -> None:
     """Raises RefusedError for a request that the API would refuse."""
     if not isinstance(body, dict):
         raise RefusedError("Input should be a valid dictionary")
     known = _BODY | (set(_SAMPLING) if version == VERSIONS[0] else set())
+    known |= {member for member, beta in _BETAS.items() if beta in betas.split(",")}
     _only(body, known, "")
     name, model = model_of(body)
     _whole(body, "max_tokens", 1, required=True)
