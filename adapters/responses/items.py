@@ -196,7 +196,11 @@ def _message(kind: Any, item: Json, path: str) -> Json:
         output = result.output if isinstance(result.output, str) else _content(result.output, f"{path}.output")
         return {"role": "tool", "tool_call_id": result.call_id, "content": output}
     if kind == "item_reference":
-        raise AdapterError("Items stored at OpenAI cannot be passed on to this model; send the item itself.", path, code=_UNSUPPORTED)
+        raise AdapterError(
+            "Items stored at OpenAI cannot be passed on to this model; send the item itself (clients do with `store: false`).",
+            path,
+            code=_UNSUPPORTED,
+        )
     named = kind[:64] if isinstance(kind, str) else "of this type"
     raise AdapterError(f"An item {named} cannot be passed on to this model.", f"{path}.type", code=_UNSUPPORTED)
 

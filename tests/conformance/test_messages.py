@@ -108,6 +108,13 @@ MEMBERS: dict[str, dict[str, object]] = {
         }
     },
     "greenlane": {"extra_body": {"greenlane": {"policy": "green"}}},
+    "thinking of a beta": {
+        "max_tokens": 3000,
+        "extra_body": {
+            "thinking": {"type": "enabled", "budget_tokens": 1024, "block_binding": {"prefix_mismatch_behavior": "drop_block"}},
+        },
+        "extra_headers": {"anthropic-beta": "thinking-binding-controls-2026-08-01"},
+    },
     "member of a beta": {
         "extra_body": {"context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]}},
         "extra_headers": {"anthropic-beta": "interleaved-thinking-2025-05-14,context-management-2025-06-27"},

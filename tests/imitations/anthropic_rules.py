@@ -101,7 +101,7 @@ def check(body: Any, version: str, betas: str = "") -> None:
         text = f"max_tokens: {body['max_tokens']} > {model.most}, which is the maximum allowed number of output tokens for {name}"
         raise RefusedError(text)
     _kind(body, "stream", bool)
-    thinking = _thinking(body, model)
+    thinking = _thinking(body, model, betas)
     names = _tools(body, model, thinking)
     _output(body, model, thinking)
     _sampling(body, model, thinking)
@@ -134,7 +134,7 @@ def _whole(holder: Json, name: str, least: int, path: str = "", *, required: boo
         raise RefusedError(f"{path}{name}: Input should be greater than or equal to {least}")
 
 
-def _thinking(body: Json, model: Model) -> str:
+def _thinking(body: Json, model: Model, betas: str) -> str:
     """The mode the request runs in: off, adaptive, enabled or between_tools."""
     asked = body.get("thinking")
     if asked is None:
@@ -151,6 +151,8 @@ def _thinking(body: Json, model: Model) -> str:
             f'"thinking.type.{kind}" is not supported for this model. Use "thinking.type.adaptive" and "output_config.effort" ...'
         )
     extra = {"enabled": {"budget_tokens", "display"}, "adaptive": {"display"}}.get(kind, set())
+    if extra and "thinking-binding-controls-2026-08-01" in betas.split(","):
+        extra = extra | {"block_binding"}
     _only(asked, {"type", *extra}, f"thinking.{kind}")
     if asked.get("display") not in (None, "summarized", "omitted"):
         raise RefusedError(f"thinking.{kind}.display: Input should be 'summarized' or 'omitted'")
