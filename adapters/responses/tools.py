@@ -119,7 +119,9 @@ def _tool(body: Json, path: str) -> Json:
         return {"type": "function", "function": function}
     if not isinstance(kind, str):
         raise AdapterError(f"Missing required parameter: '{path}.type'.", f"{path}.type", code=MISSING)
-    raise AdapterError(f"The tool {kind[:64]} runs at OpenAI and cannot be passed on to this model.", f"{path}.type", code=UNSUPPORTED)
+    raise AdapterError(
+        f"The tool {kind[:64]} runs at OpenAI and cannot be passed on to this model; leave it out.", f"{path}.type", code=UNSUPPORTED
+    )
 
 
 def _callable(callers: list[str] | None, path: str) -> None:

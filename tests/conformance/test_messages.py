@@ -128,6 +128,13 @@ def test_a_member_is_taken_on_every_route(claude, route, members):
     assert ask(claude, route.model, **members).content
 
 
+def test_what_concerns_anthropics_signatures_is_listed_as_ignored_elsewhere(claude):
+    given = {"type": "enabled", "budget_tokens": 1024, "block_binding": {"prefix_mismatch_behavior": "drop_block"}}
+    headers = {"x-greenlane-verbose": "true"}
+    asked = {"model": "openai", "max_tokens": 3000, "messages": HELLO, "extra_body": {"thinking": given}, "extra_headers": headers}
+    assert "thinking.block_binding" in claude.messages.with_raw_response.create(**asked).headers["x-greenlane-ignored"]
+
+
 @pytest.mark.parametrize("members", MEMBERS.values(), ids=MEMBERS)
 def test_a_member_is_taken_in_a_stream_on_every_route(claude, route, members):
     events = list(ask(claude, route.model, stream=True, **members))

@@ -27,7 +27,11 @@ _BODY = {
     *("model", "max_tokens", "messages", "system", "tools", "tool_choice", "thinking", "output_config", "stop_sequences", "stream"),
     *("metadata", "service_tier", "cache_control", "container", "diagnostics", "inference_geo", "speed"),
 }
-_BETAS = {"context_management": "context-management-2025-06-27", "mcp_servers": "mcp-client-2025-11-20"}
+_BETAS = {
+    "context_management": "context-management-2025-06-27",
+    "output_format": "structured-outputs-2025-11-13",
+    "mcp_servers": "mcp-client-2025-11-20",
+}
 """Members that need a beta: .../build-with-claude/context-editing, .../agents-and-tools/mcp-connector"""
 _SAMPLING = ("temperature", "top_p", "top_k")
 _TOOL = {

@@ -39,13 +39,6 @@ def hub_messages(*blocks: dict[str, Any], role: str = "user") -> list[dict[str, 
         ({"greenlane": {"policy": "green"}}, {}),
         ({"diagnostics": {"previous_message_id": None}}, {"greenlane": {"ignored": ["diagnostics"]}}),
         ({"context_management": {"edits": [{"type": "clear_x"}]}}, {"greenlane": {"ignored": ["context_management"]}}),
-        (
-            {"thinking": {"type": "adaptive", "block_binding": {"prefix_mismatch_behavior": "drop_block"}}},
-            {
-                "thinking": {"type": "adaptive", "block_binding": {"prefix_mismatch_behavior": "drop_block"}},
-                "greenlane": {"ignored": ["thinking.block_binding"]},
-            },
-        ),
     ],
 )
 def test_top_level_members_have_their_hub_form(sent: dict[str, Any], hub: dict[str, Any]) -> None:
