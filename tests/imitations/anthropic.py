@@ -174,7 +174,8 @@ def _check_thoughts(body: Json, answered: dict[str, list[Json]]) -> None:
     blocks = turns[-1]["content"] if turns and isinstance(turns[-1]["content"], list) else []
     told = next((answered[block["id"]] for block in blocks if block.get("id") in answered), blocks)
     thoughts = ("thinking", "redacted_thinking")
-    if any(block["type"] in thoughts for block in blocks) and blocks != told:
+    unmarked = [{name: value for name, value in block.items() if name != "cache_control"} for block in blocks]
+    if any(block["type"] in thoughts for block in blocks) and unmarked != told:
         number = body["messages"].index(turns[-1])
         text = "`thinking` or `redacted_thinking` blocks in the latest assistant message cannot be modified."
         raise RefusedError(f"messages.{number}.content: {text} These blocks must remain as they were in the original response.")
