@@ -99,7 +99,7 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     refuses: tuple[str, ...] = ()
     """Top-level members the host answers with an error: requests that carry them are not sent there."""
     drops: tuple[str, ...] = ()
-    """Top-level members that are left out for this host, and listed as ignored."""
+    """Top-level members that are left out for this host, and listed as ignored; also those that its dialect or its model refuses."""
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):

@@ -79,6 +79,9 @@ Where a dialect has another way, or none, to say the same.
   clients that know nothing of them. Where the history goes to a host that takes no long ids (OpenAI's: 40 characters, 64 for responses),
   a long id is sent as a digest of it, the same one in the call and in its result. vLLM's ids are long for OpenAI too. Mistral takes
   nine letters and digits: every other id is sent there as a digest of that form.
+- **Tools in a namespace** of the Responses API (so Codex offers those of MCP servers) are functions elsewhere, named `namespace__name`, and
+  cut with a digest where that has more than 64 characters; the client gets its own names back. Tools that are loaded later are told at
+  once, and OpenAI's search among them is left out.
 - **Schemas with optional members** are strict at Anthropic and a 400 at OpenAI, whose strict mode demands all: a messages client's such
   schema, of an answer or of a tool, goes to hosts of OpenAI's dialect without `strict`.
 - **Marks of a prompt cache** keep their place where the other vendor has marks: OpenAI's breakpoints become Anthropic's `cache_control`,

@@ -149,6 +149,7 @@ def _place(name: str, order: int, settings: Deployment, adapter: Adapter) -> Pla
     by_task = quality if isinstance(quality, dict) else {}
     stated = settings.abilities
     names = [*(settings.residency or ()), *([settings.zone] if settings.zone and settings.residency is None else [])]
+    dropped = frozenset(settings.quirks.drops)
     # kept in Germany and in France means kept in the EU, and not kept in Germany: only what all have in common is certain
     regions = frozenset[str].intersection(*map(_region_names, names)) if names else frozenset[str]()
     return Place(
@@ -163,9 +164,11 @@ def _place(name: str, order: int, settings: Deployment, adapter: Adapter) -> Pla
         context_tokens=settings.context_tokens,
         max_output_tokens=settings.max_output_tokens,
         lacks=ABILITIES - (frozenset(stated) if stated is not None else adapter.abilities),
-        refuses=frozenset(member for member, support in adapter.members.items() if support == "refused")
+        refuses=frozenset(member for member, support in adapter.members.items() if support == "refused") - dropped
         | frozenset(settings.quirks.refuses),
-        admits=None if adapter.open_members else frozenset(member for member, support in adapter.members.items() if support != "refused"),
+        admits=None
+        if adapter.open_members
+        else frozenset(member for member, support in adapter.members.items() if support != "refused") | dropped,
         order=order,
     )
 

@@ -7,7 +7,11 @@
 
 from __future__ import annotations
 
+import re
+
 from policies._base import Decision
+
+_NAME = re.compile(r"[\w.:/@+-]{1,100}", re.ASCII)
 
 
 class Refusal(Exception):  # noqa: N818 - it is an answer, not an error of ours
@@ -29,3 +33,9 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, not an error of ours
         self.policy: str | None = None
         self.decision: Decision | None = None
         """Of a request that a policy refused: what it rejected."""
+
+
+def no_such_model(name: str) -> Refusal:
+    """The same for a model that is not there and for one that the key may not see. Names the model: agents ask for several."""
+    named = f" `{name}`" if _NAME.fullmatch(name) else ""
+    return Refusal(404, "model_not_found", f"The model{named} does not exist here, or this key may not use it.", param="model")

@@ -160,6 +160,9 @@ def error_of(fault: Fault, status: int, request_id: str | None = None) -> bytes:
         # Anthropic names members as `messages.0.content`; the code of a misfit has its wording
         place = _INDEX.sub(r".\1", fault.param)
         message = message if place in message or fault.param in message else f"{place}: {message}"
+    if fault.code == "context_length_exceeded" and "prompt is too long" not in message.lower():
+        # Anthropic has no code for it: clients that shorten the conversation then know it by these words
+        message = f"prompt is too long: {message}"
     error: Json = {"type": kind, "message": message}
     if fault.code is not None:
         error["details"] = {"error_code": fault.code}

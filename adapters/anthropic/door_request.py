@@ -31,10 +31,13 @@ class _Metadata(msgspec.Struct, forbid_unknown_fields=True):
 class _Enabled(msgspec.Struct, tag_field="type", tag="enabled", forbid_unknown_fields=True):
     budget_tokens: Annotated[int, msgspec.Meta(ge=1)]
     display: Literal["summarized", "omitted"] | None = None
+    block_binding: Json | None = None
+    """What to do where signed thinking does not fit its conversation (.../preserved-thinking/prefix-checks): it is signed at Anthropic."""
 
 
 class _Adaptive(msgspec.Struct, tag_field="type", tag="adaptive", forbid_unknown_fields=True):
     display: Literal["summarized", "omitted"] | None = None
+    block_binding: Json | None = None
 
 
 class _Disabled(msgspec.Struct, tag_field="type", tag="disabled", forbid_unknown_fields=True):
@@ -129,6 +132,8 @@ def hub_of(body: Json) -> Json:
 def _ignored(asked: _Request) -> list[str]:
     """Hints for Anthropic's own service."""
     named = [name for name in ("context_management", "diagnostics") if getattr(asked, name)]
+    if isinstance(asked.thinking, _Enabled | _Adaptive) and asked.thinking.block_binding:
+        named.append("thinking.block_binding")
     tools = [name for name in ("defer_loading", "input_examples") if any(tool.get(name) for tool in asked.tools or ())]
     return [*named, *(f"tools.{name}" for name in tools)]
 

@@ -178,7 +178,9 @@ def _sampling(asked: Json, rules: Rules, target: Target, reasoning: Reasoning) -
     if top_k is not None:
         chosen["top_k"] = top_k
     if chosen and (rules.sampling == "none" or (target.api_version or "") >= VERSION):
-        raise AdapterError("This model takes no sampling parameters; leave it out.", min(chosen), code="unsupported_parameter")
+        # named in the text too: most clients show nothing else
+        text = f"This model takes no sampling parameters; leave `{min(chosen)}` out."
+        raise AdapterError(text, min(chosen), code="unsupported_parameter")
     if rules.sampling == "one" and "temperature" in chosen and "top_p" in chosen:
         raise AdapterError("This model takes temperature or top_p, not both.", "top_p", code="unsupported_parameter")
     if reasoning.on and rules.claude:

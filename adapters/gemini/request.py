@@ -66,6 +66,9 @@ _INT32 = 2**31
 
 def outbound(chat: Json, target: Target) -> Outbound:
     """The request. Raises AdapterError for what Gemini cannot express."""
+    left_out = tuple(name for name in target.quirks.drops if chat.get(name) is not None)
+    if left_out:
+        chat = {name: value for name, value in chat.items() if name not in left_out}
     for name, value in chat.items():
         # an empty `web_search_options` is no default: it turns the search on
         empty = value is None or (value in ({}, []) and name != "web_search_options")
@@ -87,7 +90,7 @@ def outbound(chat: Json, target: Target) -> Outbound:
         body["serviceTier"] = _TIERS[chat["service_tier"]]
     method = "streamGenerateContent" if chat.get("stream") is True else "generateContent"
     path = path_of(target.upstream_model, method) + ("?alt=sse" if chat.get("stream") is True else "")
-    return Outbound(path=path, body=encode(body), ignored=_ignored(chat))
+    return Outbound(path=path, body=encode(body), ignored=(*left_out, *_ignored(chat)))
 
 
 def json_by_words(chat: Json, target: Target) -> bool:

@@ -14,7 +14,7 @@ from adapters._base import Fault, Json, Usage
 from adapters._json import encode
 from adapters._order import PLACE, bare, interleaved
 from adapters.responses.items import sealed
-from adapters.responses.request import custom_names
+from adapters.responses.tools import Called, called
 
 Status = Literal["in_progress", "completed", "incomplete"]
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
@@ -87,7 +87,7 @@ def response_of(completion: Json, usage: Usage | None, account: bytes | None, re
     base, reason = base_id(completion.get("id")), choice.get("finish_reason")
     status: Status = "incomplete" if reason in _INCOMPLETE else "completed"
     output: list[Json] = []
-    custom = custom_names(request)
+    names = called(request)
     for item in _sequence(said, choice):
         number = len(output)
         match item["type"]:
@@ -98,7 +98,8 @@ def response_of(completion: Json, usage: Usage | None, account: bytes | None, re
             case _:
                 function = item.get("function") or {}
                 name, arguments = function.get("name") or "", function.get("arguments") or "{}"
-                made = call_item(number, base, (item.get("id") or "", name, arguments), status, custom=name in custom)
+                tool = names.get(name) or Called(name)
+                made = call_item(f"{base}_{number}", tool, item.get("id") or "", arguments, status)
         output.append(made)
     return ended(head_of(completion, request), output, reason, usage_of(usage, account))
 
@@ -171,22 +172,15 @@ def annotations_of(said: Json) -> list[Json]:
     ]
 
 
-def call_item(number: int, base: str, call: tuple[str, str, str], status: Status, *, custom: bool) -> Json:
-    """A `function_call` or `custom_tool_call`; `call` is its call_id, name and arguments."""
-    call_id, name, arguments = call
-    call_id = call_id or f"call_{base}_{number}"
-    if custom:
-        item_id = f"ctc_{base}_{number}"
-        return {
-            "id": item_id,
-            "type": "custom_tool_call",
-            "status": status,
-            "call_id": call_id,
-            "name": name,
-            "input": unwrapped(arguments),
-        }
-    item_id = f"fc_{base}_{number}"
-    return {"id": item_id, "type": "function_call", "status": status, "call_id": call_id, "name": name, "arguments": arguments}
+def call_item(place: str, tool: Called, call_id: str, arguments: str, status: Status) -> Json:
+    """A `function_call` or `custom_tool_call`; `place` is what its ids are made of."""
+    item: Json = {"id": f"{'ctc' if tool.custom else 'fc'}_{place}", "type": "function_call", "status": status}
+    item |= {"call_id": call_id or f"call_{place}", "name": tool.name}
+    if tool.namespace is not None:
+        item["namespace"] = tool.namespace
+    if tool.custom:
+        return item | {"type": "custom_tool_call", "input": unwrapped(arguments)}
+    return item | {"arguments": arguments}
 
 
 def unwrapped(arguments: str) -> str:
@@ -231,6 +225,11 @@ def usage_of(usage: Usage | None, account: bytes | None) -> Json | None:
 
 def error_body(fault: Fault) -> Json:
     return {"message": fault.message, "type": fault.type, "param": fault.param, "code": fault.code}
+
+
+def failed(head: Json, output: list[Json], fault: Fault) -> Json:
+    """The Response as `response.failed` tells it."""
+    return {**head, "status": "failed", "output": output, "error": {"code": fault.code or "server_error", "message": fault.message}}
 
 
 def error_of(fault: Fault) -> bytes:

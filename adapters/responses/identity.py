@@ -14,7 +14,7 @@ from adapters._base import Fault, FaultError, GarbledError, Usage, credible
 from adapters._json import View, edited, encode, with_account
 from adapters._passthrough import fault_told, readable, require_object
 from adapters._sse import EVENT_BYTES, Event, Events, block, closed, passed
-from adapters.responses.answer import error_body
+from adapters.responses.answer import error_body, failed
 
 CAPTURE_BYTES = 4 * 1024 * 1024
 _LAST = ("response.completed", "response.incomplete")
@@ -75,6 +75,7 @@ class ResponsesStream:
         "_broken",
         "_events",
         "_failed",
+        "_head",
         "_held",
         "_number",
         "capture",
@@ -89,6 +90,7 @@ class ResponsesStream:
     def __init__(self, capture: bool = False, event_bytes: int = EVENT_BYTES) -> None:
         self._events = Events(event_bytes)
         self._held: Event | None = None
+        self._head: msgspec.Raw | None = None
         self._number = -1
         self._failed = False
         self._broken: FaultError | GarbledError | None = None
@@ -126,9 +128,12 @@ class ResponsesStream:
     def fail(self, fault: Fault) -> bytes:
         if self._failed:
             return b""  # the upstream's own error has gone out: one is enough
-        error = error_body(fault)
+        head = {} if self._head is None else msgspec.json.decode(self._head)
+        number, error = self._number + 1, error_body(fault)
+        ended = {"type": "response.failed", "sequence_number": number, "response": failed(head, [], fault)}
         told = {"code": fault.code, "message": fault.message, "param": fault.param, "error": error}
-        return block(encode({"type": "error", "sequence_number": self._number + 1, **told}), b"error")
+        last = {"type": "error", "sequence_number": number + 1, **told}
+        return block(encode(ended), b"response.failed") + block(encode(last), b"error")
 
     def _pass(self, event: Event) -> bytes:
         if self.ended:
@@ -163,6 +168,8 @@ class ResponsesStream:
                 self.text += event.delta.encode("utf-8", "replace")
         elif kind == "response.output_item.done":
             self.started = True
+        elif kind == "response.created":
+            self._head = event.response.copy()
         elif kind in _LAST:
             self._end(event.response)
         elif kind in ("error", "response.failed"):

@@ -12,6 +12,7 @@ from adapters._base import AdapterError, Json
 from adapters._json import encode
 from adapters._order import placed
 from adapters._shape import INVALID, MISSING, shaped
+from adapters.responses.tools import hub_name
 
 ENVELOPE = "greenlane-thinking-1."
 """Marks `encrypted_content` that we wrote; what lacks it was sealed by another service and tells us nothing."""
@@ -65,12 +66,14 @@ class _FunctionCall(msgspec.Struct):
     call_id: str
     name: str
     arguments: str
+    namespace: str | None = None
 
 
 class _CustomCall(msgspec.Struct):
     call_id: str
     name: str
     input: str
+    namespace: str | None = None
 
 
 class _Output(msgspec.Struct):
@@ -179,10 +182,14 @@ def _characters(content: Any) -> int:
 def _call(kind: str, item: Json, path: str) -> Json:
     if kind == "function_call":
         call = shaped(item, _FunctionCall, path)
-        return {"id": call.call_id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+        return {
+            "id": call.call_id,
+            "type": "function",
+            "function": {"name": hub_name(call.name, call.namespace), "arguments": call.arguments},
+        }
     custom = shaped(item, _CustomCall, path)
     arguments = encode({"input": custom.input}).decode()
-    return {"id": custom.call_id, "type": "function", "function": {"name": custom.name, "arguments": arguments}}
+    return {"id": custom.call_id, "type": "function", "function": {"name": hub_name(custom.name, custom.namespace), "arguments": arguments}}
 
 
 def _message(kind: Any, item: Json, path: str) -> Json:
@@ -195,7 +202,11 @@ def _message(kind: Any, item: Json, path: str) -> Json:
         output = result.output if isinstance(result.output, str) else _content(result.output, f"{path}.output")
         return {"role": "tool", "tool_call_id": result.call_id, "content": output}
     if kind == "item_reference":
-        raise AdapterError("Items stored at OpenAI cannot be passed on to this model; send the item itself.", path, code=_UNSUPPORTED)
+        raise AdapterError(
+            "Items stored at OpenAI cannot be passed on to this model; send the item itself (clients do with `store: false`).",
+            path,
+            code=_UNSUPPORTED,
+        )
     named = kind[:64] if isinstance(kind, str) else "of this type"
     raise AdapterError(f"An item {named} cannot be passed on to this model.", f"{path}.type", code=_UNSUPPORTED)
 

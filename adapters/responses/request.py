@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from adapters._base import AdapterError, Json
-from adapters._shape import INVALID, MISSING, below, shaped
+from adapters._shape import INVALID, shaped
 from adapters.responses.items import messages_of
+from adapters.responses.tools import tool_choice_of, tools_of
 
 UNSUPPORTED = "unsupported_value"
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
@@ -37,21 +38,6 @@ class _Schema(msgspec.Struct, forbid_unknown_fields=True):
     schema: Json
     description: str | None = None
     strict: bool | None = None
-
-
-class _Function(msgspec.Struct):
-    name: Annotated[str, msgspec.Meta(min_length=1)]
-    parameters: Json | None = None
-    description: str | None = None
-    strict: bool | None = None
-    allowed_callers: list[str] | None = None
-
-
-class _Custom(msgspec.Struct):
-    name: Annotated[str, msgspec.Meta(min_length=1)]
-    description: str | None = None
-    format: Json | None = None
-    allowed_callers: list[str] | None = None
 
 
 class _Request(msgspec.Struct, forbid_unknown_fields=True):
@@ -87,6 +73,7 @@ class _Request(msgspec.Struct, forbid_unknown_fields=True):
     context_management: list[Json] | None = None
     moderation: Any = None
     access_programs: Any = None
+    client_metadata: Any = None
     image: Json | None = None
     greenlane: Any = None
 
@@ -126,8 +113,8 @@ def hub_of(body: Json) -> Json:
 
 
 def _ignored(asked: _Request) -> list[str]:
-    """Hints for OpenAI's own service: what it may cut, how its own tools are bounded, how its images are made."""
-    named = [name for name in ("image", "max_tool_calls") if getattr(asked, name) is not None]
+    """Hints for OpenAI's own service: who the client is, how images are made, how its own tools are bounded, what it may cut."""
+    named = [name for name in ("client_metadata", "image", "max_tool_calls") if getattr(asked, name) is not None]
     return [*named, "truncation"] if asked.truncation == "auto" else named
 
 
@@ -176,71 +163,10 @@ def _text(asked: _Text | None) -> Json:
 
 def _tools(asked: _Request) -> Json:
     chosen: Json = {}
-    if asked.tools:
-        chosen["tools"] = [_tool(tool, f"tools[{number}]") for number, tool in enumerate(asked.tools)]
+    if asked.tools and (told := tools_of(asked.tools)):
+        chosen["tools"] = told
         if asked.parallel_tool_calls is not None:
             chosen["parallel_tool_calls"] = asked.parallel_tool_calls
     if asked.tool_choice is not None:
-        chosen["tool_choice"] = _tool_choice(asked.tool_choice)
+        chosen["tool_choice"] = tool_choice_of(asked.tool_choice)
     return chosen
-
-
-def _tool(body: Json, path: str) -> Json:
-    kind = body.get("type")
-    if kind == "function":
-        tool = shaped(body, _Function, path)
-        _callable(tool.allowed_callers, path)
-        told: Json = {"name": tool.name, "description": tool.description, "parameters": tool.parameters, "strict": tool.strict}
-        return {"type": "function", "function": {name: value for name, value in told.items() if value is not None}}
-    if kind == "custom":
-        custom = shaped(body, _Custom, path)
-        _callable(custom.allowed_callers, path)
-        if (custom.format or {}).get("type", "text") != "text":
-            raise AdapterError("A grammar cannot be enforced by this model.", f"{path}.format", code=UNSUPPORTED)
-        # free text is one string argument: the answer is unwrapped again
-        schema = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"], "additionalProperties": False}
-        function: Json = {"name": custom.name, "parameters": schema}
-        if custom.description is not None:
-            function["description"] = custom.description
-        return {"type": "function", "function": function}
-    if not isinstance(kind, str):
-        raise AdapterError(f"Missing required parameter: '{path}.type'.", f"{path}.type", code=MISSING)
-    raise AdapterError(f"The tool {kind[:64]} runs at OpenAI and cannot be passed on to this model.", f"{path}.type", code=UNSUPPORTED)
-
-
-def _callable(callers: list[str] | None, path: str) -> None:
-    if callers is not None and "direct" not in callers:
-        raise AdapterError("A tool that only code may call cannot be passed on.", f"{path}.allowed_callers", code=UNSUPPORTED)
-
-
-def _tool_choice(choice: str | Json) -> str | Json:
-    if isinstance(choice, str):
-        if choice not in ("none", "auto", "required"):
-            raise AdapterError("Expected none, auto, required or an object.", "tool_choice", code=INVALID)
-        return choice
-    kind = choice.get("type")
-    if kind in ("function", "custom"):
-        return _named(choice, "tool_choice")
-    if kind == "allowed_tools":
-        tools, mode = choice.get("tools"), choice.get("mode", "auto")
-        if not isinstance(tools, list) or mode not in ("auto", "required"):
-            raise AdapterError("Expected mode auto or required, and a list of tools.", "tool_choice", code=INVALID)
-        named = [_named(tool, f"tool_choice.tools[{number}]") for number, tool in enumerate(tools)]
-        return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": named}}
-    raise AdapterError("This tool choice cannot be passed on to this model.", "tool_choice.type", code=UNSUPPORTED)
-
-
-def _named(tool: Any, path: str) -> Json:
-    """A function or custom tool by name; custom tools are functions in the hub."""
-    found = tool if isinstance(tool, dict) else {}
-    if found.get("type") not in ("function", "custom"):
-        raise AdapterError("Only functions and custom tools can be chosen here.", below(path, "type"), code=UNSUPPORTED)
-    if not isinstance(found.get("name"), str):
-        raise AdapterError(f"Missing required parameter: '{path}.name'.", below(path, "name"), code=MISSING)
-    return {"type": "function", "function": {"name": found["name"]}}
-
-
-def custom_names(request: Json) -> frozenset[str]:
-    """Names of the request's custom tools, whose calls are answered as `custom_tool_call`."""
-    tools = request.get("tools") or ()
-    return frozenset(tool["name"] for tool in tools if tool.get("type") == "custom")

@@ -22,6 +22,7 @@ from adapters.responses.answer import (
     call_item,
     ended,
     error_body,
+    failed,
     head_of,
     logprobs_of,
     message_item,
@@ -31,7 +32,7 @@ from adapters.responses.answer import (
     usage_of,
     wants_summary,
 )
-from adapters.responses.request import custom_names
+from adapters.responses.tools import Called, called
 
 _CUT = ("length", "content_filter")
 
@@ -189,13 +190,14 @@ class _Reasoning:
 class _Call:
     """A call is added once its name is known; the arguments of a custom tool are told whole, because they are unwrapped."""
 
-    __slots__ = ("_added", "_base", "_custom", "_item_id", "_names", "arguments", "call_id", "index", "name")
+    __slots__ = ("_added", "_base", "_item_id", "_names", "_tool", "arguments", "call_id", "index", "name")
 
-    def __init__(self, index: int, base: str, names: frozenset[str]) -> None:
+    def __init__(self, index: int, base: str, names: dict[str, Called]) -> None:
         self.index = index
         self._base = base
         self._names = names
-        self._custom = self._added = False
+        self._tool = Called("")
+        self._added = False
         self._item_id = ""
         self.call_id = self.name = self.arguments = ""
 
@@ -219,12 +221,12 @@ class _Call:
                 return
             self._add(log)
             told = self.arguments
-        if told and not self._custom:
+        if told and not self._tool.custom:
             log.add("response.function_call_arguments.delta", item_id=self._item_id, output_index=self.index, delta=told)
 
     def _add(self, log: _Log) -> None:
         self._added = True
-        self._custom = self.name in self._names
+        self._tool = self._names.get(self.name) or Called(self.name)
         item = self._item("in_progress", "")
         self.call_id, self._item_id = item["call_id"], item["id"]
         log.add("response.output_item.added", output_index=self.index, item=item)
@@ -235,7 +237,7 @@ class _Call:
             self._add(log)
         place = {"item_id": self._item_id, "output_index": self.index}
         arguments = self.arguments or "{}"
-        if self._custom:
+        if self._tool.custom:
             text = unwrapped(arguments)
             log.add("response.custom_tool_call_input.delta", **place, delta=text)
             log.add("response.custom_tool_call_input.done", **place, input=text)
@@ -243,13 +245,13 @@ class _Call:
             if late or not self.arguments:
                 # whoever adds up the deltas must get the same arguments
                 log.add("response.function_call_arguments.delta", **place, delta=arguments)
-            log.add("response.function_call_arguments.done", **place, name=self.name, arguments=arguments)
+            log.add("response.function_call_arguments.done", **place, name=self._tool.name, arguments=arguments)
         item = self._item(status, arguments)
         log.add("response.output_item.done", output_index=self.index, item=item)
         return item
 
     def _item(self, status: Status, arguments: str) -> Json:
-        return call_item(self.index, self._base, (self.call_id, self.name, arguments), status, custom=self._custom)
+        return call_item(f"{self._base}_{self.index}", self._tool, self.call_id, arguments, status)
 
 
 class ResponsesWriter:
@@ -259,7 +261,7 @@ class ResponsesWriter:
 
     def __init__(self, request: Json) -> None:
         self._request = request
-        self._names = custom_names(request)
+        self._names = called(request)
         self._log = _Log()
         self._head: Json | None = None
         self._base = "0"
@@ -291,6 +293,9 @@ class ResponsesWriter:
         return self._log.drain()
 
     def fail(self, fault: Fault) -> bytes:
+        # two events, as OpenAI sends them: Codex reads the first only, the official clients raise at the second
+        output = [self._output[index] for index in sorted(self._output)]
+        self._log.add("response.failed", response=failed(self._begin({}), output, fault))
         # flat as the reference has it, and nested as the service sends it: openai-python raises only on the nested one
         error = error_body(fault)
         self._log.add("error", code=fault.code, message=fault.message, param=fault.param, error=error)

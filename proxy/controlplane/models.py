@@ -10,7 +10,7 @@ from litestar.params import FromPath
 
 from proxy.controlplane.access import grant_of, needs_key
 from proxy.controlplane.state import Plane
-from proxy.errors import Refusal
+from proxy.errors import no_such_model
 from proxy.snapshot import Member, Served
 
 _OFFERED_S = int(time())
@@ -38,7 +38,7 @@ class Models(Controller):
         allowed = grant_of(request).models
         found = plane.snapshot().models.get(model.lstrip("/"))
         if found is None or (allowed is not None and found.name not in allowed):
-            raise Refusal(404, "model_not_found", "The model does not exist here, or this key may not use it.", param="model")
+            raise no_such_model(model.lstrip("/"))
         return _shown(found, plane)
 
 

@@ -19,7 +19,7 @@ from policies._base import Ask
 from proxy.config import Limits as Bounds
 from proxy.dataplane.operations import Operation
 from proxy.dataplane.wishes import Wishes, wishes
-from proxy.errors import Refusal
+from proxy.errors import Refusal, no_such_model
 from proxy.snapshot import Member, Snapshot
 
 BYTES_PER_TOKEN = 4
@@ -77,6 +77,11 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
 
     def __repr__(self) -> str:
         return f"<Call {self.operation.api} {self.member.name}, {len(self.body)} bytes>"
+
+    @property
+    def named(self) -> str:
+        """The model as the client wrote it."""
+        return _text(self.members, "model") if "model" in self.members else self.member.name
 
     def tree(self) -> Json:
         """The body decoded whole, for translation."""
@@ -182,7 +187,7 @@ def _model(members: View, snapshot: Snapshot, operation: Operation) -> tuple[Mem
     found = snapshot.models.get(stem)
     if found is not None and policy in snapshot.policies:
         return found, policy
-    raise Refusal(404, "model_not_found", "The model does not exist here, or this key may not use it.", param="model")
+    raise no_such_model(name)
 
 
 def _ask(body: bytes, members: View, operation: Operation, told: tuple[Member, bool, str | None], bounds: Bounds) -> Ask:

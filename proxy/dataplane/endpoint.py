@@ -35,7 +35,7 @@ from proxy.dataplane.refusals import body_of, no_candidate, preflight
 from proxy.dataplane.settle import NOTHING, Ending, Settler
 from proxy.dataplane.steps import Steps
 from proxy.dataplane.waiting import WaitingRoom
-from proxy.errors import Refusal
+from proxy.errors import Refusal, no_such_model
 from proxy.exchange import Exchange, date_line
 from proxy.snapshot import Plan, Snapshot
 from proxy.telemetry.metrics import Metrics
@@ -191,7 +191,7 @@ class DataPlane:
         call = read(body, headers.get(b"content-type", b""), operation, admission.sent, admission.snapshot)
         grant = admission.grant
         if grant is not None and grant.models is not None and call.member.name not in grant.models:
-            raise Refusal(404, "model_not_found", "The model does not exist here, or this key may not use it.", param="model")
+            raise no_such_model(call.named)
         return call
 
     def _plan(self, call: Call, admission: Admission) -> Plan:

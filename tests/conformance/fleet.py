@@ -18,6 +18,8 @@ SCENARIOS = {
     "anthropic": sorted(anthropic_api.SCENARIOS - {"text"}),
     "gemini": sorted(gemini_api.SCENARIOS - {"text"}),
 }
+LENIENT = {"anthropic": "claude-opus-5-5", "gemini": GEMINI_MODEL}
+"""Models of deployments that leave out what clients are used to send."""
 GENERATIONS = {
     "anthropic": ("claude-opus-5-5", "claude-sonnet-5-5", "claude-opus-4-8", "claude-sonnet-4-6", "claude-3-5-haiku-20241022"),
     "gemini": ("gemini-2.5-flash", "gemini-2.5-pro", "gemini-3-pro-preview", "text-embedding-004"),
@@ -104,6 +106,8 @@ def configuration(anthropic_url: str, gemini_url: str) -> str:
         common = {"dialect": vendor, "base_url": url, "api_key": f"env:IMITATED_{vendor.upper()}_KEY"}
         add(vendor, vendor, upstream_model=f'"{model}"', **common)
         add(f"{vendor}-wrong-key", f"{vendor}-wrong-key", upstream_model=f'"{model}"', **common | {"api_key": "env:IMITATED_WRONG_KEY"})
+        lenient = "{drops: [temperature, top_p, frequency_penalty, logit_bias]}"
+        add(f"{vendor}-lenient", f"{vendor}-lenient", upstream_model=f'"{LENIENT[vendor]}"', quirks=lenient, **common)
         for scenario in SCENARIOS[vendor]:
             add(f"{vendor}-{scenario}", f"{vendor}-{scenario}", upstream_model=f'"{model}--{scenario}"', **common)
         for other in GENERATIONS[vendor]:

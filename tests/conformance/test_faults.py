@@ -179,6 +179,7 @@ def test_an_unknown_model_is_not_found(faults, model):
     assert type(error) is openai.NotFoundError
     assert error.code == "model_not_found"
     assert error.param == "model"
+    assert (f"`{model}`" in error.body["message"]) == (model not in (" echo", "ü"))
 
 
 @pytest.mark.parametrize("model", ["", None, 5, ["echo"]])

@@ -108,6 +108,17 @@ MEMBERS: dict[str, dict[str, object]] = {
         }
     },
     "greenlane": {"extra_body": {"greenlane": {"policy": "green"}}},
+    "thinking of a beta": {
+        "max_tokens": 3000,
+        "extra_body": {
+            "thinking": {"type": "enabled", "budget_tokens": 1024, "block_binding": {"prefix_mismatch_behavior": "drop_block"}},
+        },
+        "extra_headers": {"anthropic-beta": "thinking-binding-controls-2026-08-01"},
+    },
+    "member of a beta": {
+        "extra_body": {"context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]}},
+        "extra_headers": {"anthropic-beta": "interleaved-thinking-2025-05-14,context-management-2025-06-27"},
+    },
     "beta": {"extra_headers": {"anthropic-beta": "prompt-caching-2024-07-31"}},
 }
 
@@ -115,6 +126,13 @@ MEMBERS: dict[str, dict[str, object]] = {
 @pytest.mark.parametrize("members", MEMBERS.values(), ids=MEMBERS)
 def test_a_member_is_taken_on_every_route(claude, route, members):
     assert ask(claude, route.model, **members).content
+
+
+def test_what_concerns_anthropics_signatures_is_listed_as_ignored_elsewhere(claude):
+    given = {"type": "enabled", "budget_tokens": 1024, "block_binding": {"prefix_mismatch_behavior": "drop_block"}}
+    headers = {"x-greenlane-verbose": "true"}
+    asked = {"model": "openai", "max_tokens": 3000, "messages": HELLO, "extra_body": {"thinking": given}, "extra_headers": headers}
+    assert "thinking.block_binding" in claude.messages.with_raw_response.create(**asked).headers["x-greenlane-ignored"]
 
 
 @pytest.mark.parametrize("members", MEMBERS.values(), ids=MEMBERS)

@@ -36,6 +36,15 @@ def test_a_stream_has_the_header(client, route, name):
         assert response.headers[name]
 
 
+def test_what_a_deployment_drops_is_left_out_and_listed(client, translated):
+    """Though its dialect refuses it, or its model: the operator has said so."""
+    members = {"temperature": 0.2, "top_p": 0.5, "frequency_penalty": 0.5, "logit_bias": {"1": 2}}
+    answer = raw(client, f"{translated.name}-lenient", **members, extra_headers={"x-greenlane-verbose": "true"})
+    assert set(answer.headers["x-greenlane-ignored"].split(", ")) == set(members)
+    sent = json.dumps(translated.last).lower()
+    assert not any(word in sent for word in ("temperature", "topp", "top_p", "penalty", "bias"))
+
+
 @pytest.mark.parametrize("name", OBSERVED)
 def test_a_whole_answer_has_the_observed_figure_as_a_plain_number(client, route, name):
     headers = raw(client, route.model).headers

@@ -150,6 +150,27 @@ def test_a_custom_tool_is_called_with_text(client, route):
     assert isinstance(call.input, str)
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("kind", ["function_call", "custom_tool_call"])
+def test_a_tool_of_a_namespace_is_called_in_it(client, route, stream, kind):
+    """As Codex offers the tools of MCP servers. The model's next turn knows the call by the same name."""
+    custom = {"type": "custom", "name": "run", "description": "Runs a line."}
+    space = {"type": "namespace", "name": "mcp__far", "description": "Far away.", "tools": [TOOL if kind == "function_call" else custom]}
+    asked = {"model": route.model, "tools": [space], "extra_body": {"client_metadata": {"session": "s"}}}
+    if stream:
+        answer = events_of(client, input=ASK, tool_choice="required", **asked)[-1].response
+    else:
+        answer = client.responses.create(input=ASK, tool_choice="required", **asked)
+    [call] = [item for item in answer.output if item.type == kind]
+    assert (call.namespace, call.name) == ("mcp__far", "get_weather" if kind == "function_call" else "run")
+    conversation = [
+        {"role": "user", "content": ASK},
+        *(item.model_dump(exclude_none=True) for item in answer.output),
+        {"type": f"{kind}_output", "call_id": call.call_id, "output": "rain"},
+    ]
+    assert client.responses.create(input=conversation, **asked).output_text
+
+
 def test_a_tools_output_comes_back_to_the_model(client, route):
     answer = client.responses.create(model=route.model, input=ASK, tools=[TOOL], tool_choice="required")
     [call] = [item for item in answer.output if item.type == "function_call"]

@@ -130,7 +130,7 @@ class Imitation:
             request.body = json.loads(request.raw)
         except (ValueError, RecursionError):
             raise RefusedError("The request body is not valid JSON: unexpected character") from None
-        (check_count if counting else check)(request.body, version)
+        (check_count if counting else check)(request.body, version, request.headers.get("anthropic-beta", ""))
         _check_thoughts(request.body, self.answered)
         named = str(request.body["model"]).partition("--")[2]
         scenario = request.headers.get("x-imitate") or named or self.scenario
@@ -189,5 +189,5 @@ def _check_thoughts(body: Json, answered: dict[str, list[Json]]) -> None:
 
 
 def _uncalled(blocks: list[Json]) -> list[Json]:
-    """Blocks without `caller`, which clients may leave out."""
-    return [{name: value for name, value in block.items() if name != "caller"} for block in blocks]
+    """Blocks without what clients may leave out, `caller`, or add, a cache mark."""
+    return [{name: value for name, value in block.items() if name not in ("caller", "cache_control")} for block in blocks]

@@ -31,6 +31,12 @@ _BODY = {
     *("metadata", "service_tier", "cache_control", "container", "diagnostics", "inference_geo", "speed"),
 }
 _COUNT = {"model", "messages", "system", "tools", "tool_choice", "thinking", "output_config", "cache_control", "speed"}
+_BETAS = {
+    "context_management": "context-management-2025-06-27",
+    "output_format": "structured-outputs-2025-11-13",
+    "mcp_servers": "mcp-client-2025-11-20",
+}
+"""Members that need a beta: .../build-with-claude/context-editing, .../agents-and-tools/mcp-connector"""
 _SAMPLING = ("temperature", "top_p", "top_k")
 _TOOL = {
     *("name", "description", "input_schema", "type", "cache_control", "strict", "eager_input_streaming", "defer_loading"),
@@ -90,11 +96,12 @@ def model_of(body: Json) -> tuple[str, Model]:
     return base, MODELS[base]
 
 
-def check(body: Any, version: str) -> None:
+def check(body: Any, version: str, betas: str = "") -> None:
     """Raises RefusedError for a request that the API would refuse."""
     if not isinstance(body, dict):
         raise RefusedError("Input should be a valid dictionary")
     known = _BODY | (set(_SAMPLING) if version == VERSIONS[0] else set())
+    known |= {member for member, beta in _BETAS.items() if beta in betas.split(",")}
     _only(body, known, "")
     name, model = model_of(body)
     _whole(body, "max_tokens", 1, required=True)
@@ -102,7 +109,7 @@ def check(body: Any, version: str) -> None:
         text = f"max_tokens: {body['max_tokens']} > {model.most}, which is the maximum allowed number of output tokens for {name}"
         raise RefusedError(text)
     _kind(body, "stream", bool)
-    thinking = _thinking(body, model)
+    thinking = _thinking(body, model, betas)
     names = _tools(body, model, thinking)
     _output(body, model, thinking)
     _sampling(body, model, thinking)
@@ -112,12 +119,12 @@ def check(body: Any, version: str) -> None:
     _marks(body)
 
 
-def check_count(body: Any, version: str) -> None:
+def check_count(body: Any, version: str, betas: str = "") -> None:
     """The same for a request whose tokens are to be counted (.../api/messages-count-tokens), which takes fewer members."""
     if not isinstance(body, dict):
         raise RefusedError("Input should be a valid dictionary")
-    _only(body, _COUNT, "")
-    check({**body, "max_tokens": model_of(body)[1].most}, version)
+    _only(body, _COUNT | {member for member, beta in _BETAS.items() if beta in betas.split(",")}, "")
+    check({**body, "max_tokens": model_of(body)[1].most}, version, betas)
 
 
 def _only(value: Any, known: set[str], path: str) -> None:
@@ -143,7 +150,7 @@ def _whole(holder: Json, name: str, least: int, path: str = "", *, required: boo
         raise RefusedError(f"{path}{name}: Input should be greater than or equal to {least}")
 
 
-def _thinking(body: Json, model: Model) -> str:
+def _thinking(body: Json, model: Model, betas: str) -> str:
     """The mode the request runs in: off, adaptive, enabled or between_tools."""
     asked = body.get("thinking")
     if asked is None:
@@ -160,6 +167,8 @@ def _thinking(body: Json, model: Model) -> str:
             f'"thinking.type.{kind}" is not supported for this model. Use "thinking.type.adaptive" and "output_config.effort" ...'
         )
     extra = {"enabled": {"budget_tokens", "display"}, "adaptive": {"display"}}.get(kind, set())
+    if extra and "thinking-binding-controls-2026-08-01" in betas.split(","):
+        extra = extra | {"block_binding"}
     _only(asked, {"type", *extra}, f"thinking.{kind}")
     if asked.get("display") not in (None, "summarized", "omitted"):
         raise RefusedError(f"thinking.{kind}.display: Input should be 'summarized' or 'omitted'")

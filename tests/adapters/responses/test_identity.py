@@ -164,11 +164,19 @@ def test_an_error_after_content_goes_through_and_is_told_once(error: bytes) -> N
     assert stream.fail(Fault(message="The upstream broke off.")) == b""
 
 
-def test_a_broken_stream_ends_in_one_error_with_the_next_number() -> None:
+def test_a_broken_stream_ends_in_a_failed_response_and_an_error_with_the_next_numbers() -> None:
     stream = ResponsesStream()
     stream.feed(START + ADDED + CONTENT)
-    end = stream.fail(Fault(message="The upstream broke off.", code="upstream_error"))
-    assert end.startswith(b'event: error\ndata: {"type":"error","sequence_number":6,"code":"upstream_error","message":"The upstream')
+    first, second = stream.fail(Fault(message="The upstream broke off.", code="upstream_error")).decode().removesuffix("\n\n").split("\n\n")
+    begun = json.loads(START.split(b"data: ")[1].split(b"\n")[0])["response"]
+    name, data = first.split("\n")
+    assert name == "event: response.failed"
+    assert json.loads(data.removeprefix("data: ")) == {
+        "type": "response.failed",
+        "sequence_number": 6,
+        "response": {**begun, "status": "failed", "output": [], "error": {"code": "upstream_error", "message": "The upstream broke off."}},
+    }
+    assert second.startswith('event: error\ndata: {"type":"error","sequence_number":7,"code":"upstream_error","message":"The upstream')
 
 
 def test_rubbish_is_the_upstreams_fault() -> None:

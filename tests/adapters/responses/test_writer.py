@@ -291,15 +291,24 @@ def test_an_empty_stream_is_an_empty_response() -> None:
 
 @pytest.mark.parametrize("before", [[], [chunk({"content": "A"})]])
 def test_a_broken_stream_ends_in_an_error_that_the_client_raises(before: list[dict[str, Any]]) -> None:
-    """openai-python raises on a nested `error`, openai-node on `event: error`, typed clients read the flat members."""
+    """openai-python raises on a nested `error`, openai-node on `event: error`, typed clients read the flat members.
+
+    Codex knows `response.failed` alone, and shows its message.
+    """
     writer = DOOR.writer(REQUEST)
     start = b"".join([writer.write(one) for one in before])
     end = writer.fail(Fault(message="The upstream broke off.", code="upstream_error"))
-    name, data = end.decode().removesuffix("\n\n").split("\n")
-    assert name == "event: error"
-    assert json.loads(data.removeprefix("data: ")) == {
+    events_ = [json.loads(line.removeprefix("data: ")) for line in (start + end).decode().split("\n") if line.startswith("data: ")]
+    ended, error = events_[-2:]
+    assert [each["sequence_number"] for each in events_] == list(range(len(events_)))
+    assert ended["type"] == "response.failed"
+    assert (ended["response"]["id"], ended["response"]["status"]) == (events_[0]["response"]["id"], "failed")
+    assert ended["response"]["error"] == {"code": "upstream_error", "message": "The upstream broke off."}
+    assert end.endswith(b"\n\n")
+    assert b"event: error\n" in end
+    assert error == {
         "type": "error",
-        "sequence_number": start.count(b"event: "),
+        "sequence_number": len(events_) - 1,
         "code": "upstream_error",
         "message": "The upstream broke off.",
         "param": None,

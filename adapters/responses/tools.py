@@ -1,0 +1,156 @@
+"""Tools of a Responses request as functions of the hub, and how a call of one is told again.
+
+The hub has functions only. A custom tool is one with a string; a tool in a namespace is one whose name begins with the namespace's.
+Reference: https://platform.openai.com/docs/api-reference/responses/create#responses-create-tools
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Any
+
+import msgspec
+
+from adapters._base import AdapterError, Json
+from adapters._shape import INVALID, MISSING, below, shaped
+
+UNSUPPORTED = "unsupported_value"
+_NAME_CHARACTERS = 64
+"""Most that every vendor takes in the name of a function."""
+
+
+class _Function(msgspec.Struct):
+    name: Annotated[str, msgspec.Meta(min_length=1)]
+    parameters: Json | None = None
+    description: str | None = None
+    strict: bool | None = None
+    allowed_callers: list[str] | None = None
+
+
+class _Custom(msgspec.Struct):
+    name: Annotated[str, msgspec.Meta(min_length=1)]
+    description: str | None = None
+    format: Json | None = None
+    allowed_callers: list[str] | None = None
+
+
+class _Namespace(msgspec.Struct):
+    name: Annotated[str, msgspec.Meta(min_length=1)]
+    tools: list[Json]
+    description: str | None = None
+
+
+class Called(msgspec.Struct, frozen=True):
+    """A tool as the client named it."""
+
+    name: str
+    namespace: str | None = None
+    custom: bool = False
+    """Its call is told as `custom_tool_call`."""
+
+
+def tools_of(tools: list[Json]) -> list[Json]:
+    """The hub's functions, those of namespaces among them. Raises AdapterError for tools that run at OpenAI."""
+    told: list[Json] = []
+    for number, tool in enumerate(tools):
+        path = f"tools[{number}]"
+        if tool.get("type") == "namespace":
+            told += _spaced(shaped(tool, _Namespace, path), path)
+        elif not _needless(tool):
+            told.append(_tool(tool, path))
+    return told
+
+
+def hub_name(name: str, namespace: str | None) -> str:
+    """The name of a function; the same for a tool, for a call of it in the history and for one in the answer."""
+    if namespace is None:
+        return name
+    whole = f"{namespace}__{name}"
+    if len(whole) <= _NAME_CHARACTERS:
+        return whole
+    digest = hashlib.sha256(whole.encode()).hexdigest()[:8]
+    return f"{whole[: _NAME_CHARACTERS - 9]}_{digest}"
+
+
+def called(request: Json) -> dict[str, Called]:
+    """Hub name → the tool, for those of a request whose calls are told otherwise than as a call of that name."""
+    found: dict[str, Called] = {}
+    for tool in request.get("tools") or ():
+        space = tool["name"] if tool.get("type") == "namespace" else None
+        for each in [tool] if space is None else tool["tools"]:
+            if space is not None or each.get("type") == "custom":
+                found[hub_name(each["name"], space)] = Called(each["name"], space, each.get("type") == "custom")
+    return found
+
+
+def _spaced(space: _Namespace, path: str) -> list[Json]:
+    """The namespace's description stands before that of its first tool: once, for it may be long."""
+    told = [_tool(tool, f"{path}.tools[{number}]") for number, tool in enumerate(space.tools)]
+    for number, tool in enumerate(told):
+        function = tool["function"]
+        function["name"] = hub_name(function["name"], space.name)
+        if number == 0 and space.description:
+            function["description"] = "\n\n".join(filter(None, [space.description, function.get("description")]))
+    return told
+
+
+def _needless(tool: Json) -> bool:
+    """OpenAI's search among tools that are loaded later: all of them are told at once instead."""
+    return tool.get("type") == "tool_search" and tool.get("execution") in (None, "server")
+
+
+def _tool(body: Json, path: str) -> Json:
+    kind = body.get("type")
+    if kind == "function":
+        tool = shaped(body, _Function, path)
+        _callable(tool.allowed_callers, path)
+        told: Json = {"name": tool.name, "description": tool.description, "parameters": tool.parameters, "strict": tool.strict}
+        return {"type": "function", "function": {name: value for name, value in told.items() if value is not None}}
+    if kind == "custom":
+        custom = shaped(body, _Custom, path)
+        _callable(custom.allowed_callers, path)
+        if (custom.format or {}).get("type", "text") != "text":
+            raise AdapterError("A grammar cannot be enforced by this model.", f"{path}.format", code=UNSUPPORTED)
+        # free text is one string argument: the answer is unwrapped again
+        schema = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"], "additionalProperties": False}
+        function: Json = {"name": custom.name, "parameters": schema}
+        if custom.description is not None:
+            function["description"] = custom.description
+        return {"type": "function", "function": function}
+    if not isinstance(kind, str):
+        raise AdapterError(f"Missing required parameter: '{path}.type'.", f"{path}.type", code=MISSING)
+    raise AdapterError(
+        f"The tool {kind[:64]} runs at OpenAI and cannot be passed on to this model; leave it out.", f"{path}.type", code=UNSUPPORTED
+    )
+
+
+def _callable(callers: list[str] | None, path: str) -> None:
+    if callers is not None and "direct" not in callers:
+        raise AdapterError("A tool that only code may call cannot be passed on.", f"{path}.allowed_callers", code=UNSUPPORTED)
+
+
+def tool_choice_of(choice: str | Json) -> str | Json:
+    if isinstance(choice, str):
+        if choice not in ("none", "auto", "required"):
+            raise AdapterError("Expected none, auto, required or an object.", "tool_choice", code=INVALID)
+        return choice
+    kind = choice.get("type")
+    if kind in ("function", "custom"):
+        return _named(choice, "tool_choice")
+    if kind == "allowed_tools":
+        tools, mode = choice.get("tools"), choice.get("mode", "auto")
+        if not isinstance(tools, list) or mode not in ("auto", "required"):
+            raise AdapterError("Expected mode auto or required, and a list of tools.", "tool_choice", code=INVALID)
+        named = [_named(tool, f"tool_choice.tools[{number}]") for number, tool in enumerate(tools)]
+        return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": named}}
+    raise AdapterError("This tool choice cannot be passed on to this model.", "tool_choice.type", code=UNSUPPORTED)
+
+
+def _named(tool: Any, path: str) -> Json:
+    """A function or custom tool by name; custom tools are functions in the hub."""
+    found = tool if isinstance(tool, dict) else {}
+    if found.get("type") not in ("function", "custom"):
+        raise AdapterError("Only functions and custom tools can be chosen here.", below(path, "type"), code=UNSUPPORTED)
+    if not isinstance(found.get("name"), str):
+        raise AdapterError(f"Missing required parameter: '{path}.name'.", below(path, "name"), code=MISSING)
+    return {"type": "function", "function": {"name": found["name"]}}
