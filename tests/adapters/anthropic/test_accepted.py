@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from adapters._base import AdapterError, Target
 from adapters.anthropic import ADAPTER
-from tests.imitations.anthropic_rules import MODELS, check, sign
+from tests.imitations.anthropic_models import MODELS
+from tests.imitations.anthropic_rules import check, sign
 
 Json = dict[str, Any]
 TEXTS = st.sampled_from(["", " ", "Hi", "Hi \n", "ü\u2028", "END"])
