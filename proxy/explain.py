@@ -60,7 +60,7 @@ def route(config: Config, *, model: str, headers: Mapping[str, str], input_token
     body = msgspec.json.encode({"model": model, "messages": [], **({} if max_tokens is None else {"max_tokens": max_tokens})})
     sent = {name.encode(): value.encode() for name, value in headers.items()}
     try:
-        call = read(body, b"application/json", OPERATIONS[b"/v1/chat/completions"], sent_in(sent), made)
+        call = read(body, b"application/json", OPERATIONS[b"/v1/chat/completions"], sent_in(sent), (made, ANYONE))
     except (Refusal, AdapterError) as error:
         return Explanation(model=model, policy="", reason="refused", order=[], rejected=[], unmet=[], message=error.message)
     call = msgspec.structs.replace(call, ask=msgspec.structs.replace(call.ask, input_tokens=input_tokens))

@@ -16,6 +16,7 @@ from adapters import _multipart
 from adapters._base import AdapterError, Json
 from adapters._json import View, depth_within, edited, encode, has_duplicate, surely_once, tree, view
 from policies._base import Ask
+from proxy.access import Grant
 from proxy.config import Limits as Bounds
 from proxy.dataplane.operations import Operation
 from proxy.dataplane.wishes import Wishes, wishes
@@ -78,18 +79,17 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     def __repr__(self) -> str:
         return f"<Call {self.operation.api} {self.member.name}, {len(self.body)} bytes>"
 
-    @property
-    def named(self) -> str:
-        """The model as the client wrote it."""
-        return _text(self.members, "model") if "model" in self.members else self.member.name
-
     def tree(self) -> Json:
         """The body decoded whole, for translation."""
         return tree(self.body)
 
 
-def read(body: bytes, content_type: bytes, operation: Operation, sent: Mapping[str, str], snapshot: Snapshot) -> Call:
-    """The call a body makes; `sent`: what our headers say. Raises Refusal (400, 404, 415) and AdapterError (400, naming the member)."""
+def read(body: bytes, content_type: bytes, operation: Operation, sent: Mapping[str, str], to: tuple[Snapshot, Grant | None]) -> Call:
+    """The call a body makes; `sent`: what our headers say; `to` whom: by another grant's models it must look as if there were none.
+
+    Raises Refusal (400, 404, 415) and AdapterError (400, naming the member).
+    """
+    snapshot, grant = to
     form_model = None
     if operation.multipart and content_type.lower().startswith(b"multipart/"):
         body, members, form_model = _form(body, content_type, operation.model)
@@ -101,6 +101,8 @@ def read(body: bytes, content_type: bytes, operation: Operation, sent: Mapping[s
     told = members.get("greenlane")
     wanted = wishes(sent, told)
     member, policy = _model(members, snapshot, operation)
+    if grant is not None and grant.models is not None and member.name not in grant.models:
+        raise no_such_model(_text(members, "model") if "model" in members else member.name)
     if wanted.policy is not None and wanted.policy not in snapshot.policies:
         raise Refusal(400, "unknown_policy", "There is no policy of that name.", param="greenlane.policy")
     if policy is not None and wanted.policy is None:

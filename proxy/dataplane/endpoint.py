@@ -35,7 +35,7 @@ from proxy.dataplane.refusals import body_of, no_candidate, preflight
 from proxy.dataplane.settle import NOTHING, Ending, Settler
 from proxy.dataplane.steps import Steps
 from proxy.dataplane.waiting import WaitingRoom
-from proxy.errors import Refusal, no_such_model
+from proxy.errors import Refusal
 from proxy.exchange import Exchange, date_line
 from proxy.snapshot import Plan, Snapshot
 from proxy.telemetry.metrics import Metrics
@@ -188,11 +188,7 @@ class DataPlane:
         coding = headers.get(b"content-encoding")
         body = exchange.body if coding in (None, b"identity") else inflated(exchange.body, coding or b"", self.limits.body_bytes)
         exchange.body = b""
-        call = read(body, headers.get(b"content-type", b""), operation, admission.sent, admission.snapshot)
-        grant = admission.grant
-        if grant is not None and grant.models is not None and call.member.name not in grant.models:
-            raise no_such_model(call.named)
-        return call
+        return read(body, headers.get(b"content-type", b""), operation, admission.sent, (admission.snapshot, admission.grant))
 
     def _plan(self, call: Call, admission: Admission) -> Plan:
         grant = admission.grant

@@ -257,8 +257,10 @@ def test_a_key_with_a_list_of_models_sees_and_uses_those_alone(served):
     assert ask(served, **mine).status_code == 200
     # what is not allowed is told in the words of what does not exist
     for hidden, absent in (("large", "nonesuch"), ("auto/free", "none/free")):
-        told = [ask(served, {"model": name, "messages": []}, **mine).text.replace(f"`{name}`", "") for name in (hidden, absent)]
-        assert told[0] == told[1]
+        for members in ({"messages": []}, {"messages": 5}, {"messages": [], "n": "x"}, {"messages": [], "stream": "perhaps"}):
+            told = [ask(served, {"model": name, **members}, **mine).text.replace(f"`{name}`", "") for name in (hidden, absent)]
+            assert told[0] == told[1]
+            assert "model_not_found" in told[0]
 
 
 @pytest.mark.parametrize("key", ["sk-bound-key", "sk-team-key"])
