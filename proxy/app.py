@@ -189,7 +189,9 @@ def announce(runtime: Runtime, port: int) -> None:
 
 def _say_fleet(runtime: Runtime, found: list[Found]) -> None:
     lines = [f"{len(found)} {'model' if len(found) == 1 else 'models'} found on this machine."] if runtime.path is None else []
-    for served in runtime.snapshot().served.values():
+    fleet = runtime.snapshot().served.values()
+    width = max(28, *(len(name) for served in fleet for name in (served.name, served.model)))
+    for served in fleet:
         intensity = served.intensity
         grid = (
             "grid unknown"
@@ -197,6 +199,6 @@ def _say_fleet(runtime: Runtime, found: list[Found]) -> None:
             else f"{intensity.zone}{' (assumed)' if intensity.assumed else ''} {intensity.g_per_kwh:.0f} g/kWh"
         )
         kind = "simulation" if served.simulated else served.adapter.name
-        lines.append(f"  {served.name:28} {served.model:28} {kind:11} {served.settings.privacy:8} {grid}")
+        lines.append(f"  {served.name:{width}} {served.model:{width}} {kind:11} {served.settings.privacy:8} {grid}")
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
