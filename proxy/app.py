@@ -190,7 +190,7 @@ def announce(runtime: Runtime, port: int) -> None:
 def _say_fleet(runtime: Runtime, found: list[Found]) -> None:
     lines = [f"{len(found)} {'model' if len(found) == 1 else 'models'} found on this machine."] if runtime.path is None else []
     fleet = runtime.snapshot().served.values()
-    width = max(28, *(len(name) for served in fleet for name in (served.name, served.model)))
+    width = max([28, *(len(name) for served in fleet for name in (served.name, served.model))])
     for served in fleet:
         intensity = served.intensity
         grid = (
