@@ -66,7 +66,7 @@ def _forecast_us() -> float:
     admission = Admission(entry_id="", request_id="", headers={}, grant=grant, snapshot=snapshot)
     body = b'{"model":"mock","messages":[{"role":"user","content":"' + b"x" * 1500 + b'"}],"max_tokens":64}'
     operation = OPERATIONS[b"/v1/chat/completions"]
-    call = read(body, b"application/json", operation, {}, snapshot)
+    call = read(body, b"application/json", operation, {}, (snapshot, None))
     plan = snapshot.plan(operation.api, call.member, grant, None)
     assert admission.grant is grant
     assert len(candidates(call, plan, by_name, 0.0)) == 20
