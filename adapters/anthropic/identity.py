@@ -160,7 +160,8 @@ class MessagesStream:
         if self.ended:
             return b""
         if event.data is None:
-            return event.raw
+            # official clients fail at a block that is no comment and has no data
+            return event.raw if event.raw.startswith(b":") else b""
         kind = self._note(event.data)
         if kind == "message_delta":
             before, self._held = self._held, [event]

@@ -136,7 +136,8 @@ class ResponsesStream:
         if self.ended:
             return b""
         if event.data is None:
-            return event.raw
+            # official clients fail at a block that is no comment and has no data
+            return event.raw if event.raw.startswith(b":") else b""
         self._note(event.data)
         if self.ended:
             self._held = event

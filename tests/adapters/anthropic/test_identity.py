@@ -185,6 +185,11 @@ def test_the_account_goes_into_an_event_of_several_data_lines() -> None:
     assert json.loads(ACCOUNT).items() <= json.loads(data)["usage"]["greenlane"].items()
 
 
+@pytest.mark.parametrize("empty", [b"data:\n\n", b"event: ping\ndata\n\n", b"retry: 10\n\n"])
+def test_a_block_without_data_is_left_out(empty: bytes) -> None:
+    assert passed(MessagesStream(), [empty + START + empty + CONTENT + PLAIN_DELTA + STOP]) == OURS
+
+
 def test_rubbish_is_the_upstreams_fault() -> None:
     with pytest.raises(GarbledError):
         MessagesStream().feed(b"data: {oops\n\n")
