@@ -181,7 +181,7 @@ class ChatStream:
                 # a block with only `id:` or `retry:` makes the official client fail; a comment before the first event can wait
                 if self.started and event.raw.startswith(b":"):
                     out.append(event.raw)
-            elif event.data == b"[DONE]":
+            elif event.data.strip() == b"[DONE]":
                 self.ended = True
                 break
             else:
@@ -207,7 +207,7 @@ class ChatStream:
         changed, begun = False, self.started
         for piece in pieces:
             payload = piece[6:]
-            if payload == b"[DONE]":
+            if payload.strip() == b"[DONE]":
                 self.ended = changed = True
                 break
             raw = piece + b"\n\n"
@@ -225,9 +225,11 @@ class ChatStream:
             raise self._fault
         out = []
         for event in self._events.finish():
-            if event.data == b"[DONE]":
+            if event.data is None:
+                continue
+            if event.data.strip() == b"[DONE]":
                 self.ended = True
-            elif event.data is not None and not self.ended:
+            elif not self.ended:
                 # the blank line that the end of the body cut off is ours to add
                 raw = block(event.data)
                 out.append(raw if self._plain(event.data) else self._special(event.data, raw))

@@ -20,7 +20,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class Event(NamedTuple):
-    """One block. `data` is its data lines joined with LF, or None where it has none; `raw` the block with its blank line."""
+    """One block. `data` is its data lines joined with LF, or None where nothing is in them; `raw` the block with its blank line."""
 
     name: bytes
     data: bytes | None
@@ -91,7 +91,8 @@ class Events:
                 lines.append(value)
             elif field == b"event":
                 name = value
-        return Event(name, b"\n".join(lines) if lines else None, raw)
+        # an empty `data:` says no more than a block without one
+        return Event(name, b"\n".join(lines) or None, raw)
 
     def _comment(self, line: bytes) -> None:
         self.comment_bytes += len(line)
@@ -100,7 +101,9 @@ class Events:
 
 
 def block(data: bytes, name: bytes = b"") -> bytes:
-    """One event as bytes; `data` must hold no line break (JSON written by us never does)."""
+    """One event as bytes. A line break in `data`, which is JSON, is white space: an upstream's may have come in several lines."""
+    if b"\n" in data:
+        data = data.replace(b"\n", b" ")
     return b"event: " + name + b"\ndata: " + data + b"\n\n" if name else b"data: " + data + b"\n\n"
 
 

@@ -233,12 +233,18 @@ def _translatable(data: bytes) -> Json:
             return _translatable(plain)
         where = str(error).rpartition(" - at ")[2] if isinstance(error, msgspec.ValidationError) else "the whole"
         raise GarbledError(f"not a chat completion at {where}") from None
-    return in_hub_words(tree(data))
+    try:
+        return in_hub_words(tree(data))
+    except AdapterError:
+        raise GarbledError("the answer holds what is no JSON value") from None
 
 
 def fault_of_body(status: int, body: bytes) -> Fault:
     """The error of an error answer. Where it names no type of error, the status tells whose fault it is."""
     fault = _fault_told(status, body)
+    if fault.status is not None and status < 500 <= fault.status:
+        # whose fault it is the answer's own status tells: a refused request is refused everywhere
+        fault = msgspec.structs.replace(fault, status=status)
     if fault.type != "upstream_error" or status >= 500:
         return fault
     return msgspec.structs.replace(fault, type="rate_limit_error" if status == 429 else "invalid_request_error")

@@ -20,6 +20,7 @@ from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 
 from proxy import __version__
+from proxy.config import Config
 from proxy.configuration import ConfigurationError, Problem, load
 from proxy.configuration.checking import is_loopback
 from proxy.configuration.discovery import Found, discover
@@ -35,6 +36,7 @@ from proxy.store.engine import StoreUrlError
 from proxy.store.spool_file import SpoolUnusableError
 from proxy.sweep import Sweep
 from proxy.telemetry import logs
+from proxy.telemetry.outlet import standard_error
 
 
 def serve(
@@ -56,6 +58,13 @@ def serve(
         problem = Problem(path="server.host", message=f"without keys the proxy listens on loopback only, not on {server.host}")
         raise ConfigurationError([problem], config_path or "embedded fleet")
     logs.configure(config.logs.level)
+    try:
+        _run(config, config_path, vendors=vendors)
+    finally:
+        standard_error().drain()
+
+
+def _run(config: Config, config_path: str | None, *, vendors: bool) -> None:
     try:
         runtime = Runtime(config, None if config_path is None else Path(config_path))
     except SpoolUnusableError as error:

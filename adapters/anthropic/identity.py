@@ -97,7 +97,6 @@ class MessagesStream:
     __slots__ = (
         "_broken",
         "_events",
-        "_failed",
         "_held",
         "_tokens",
         "capture",
@@ -113,7 +112,6 @@ class MessagesStream:
         self._events = Events(event_bytes)
         self._held: list[Event] = []
         self._tokens = _Usage()
-        self._failed = False
         self._broken: FaultError | GarbledError | None = None
         self.capture = capture
         self.comments = self._events.comments
@@ -156,15 +154,14 @@ class MessagesStream:
         return b"".join(out)
 
     def fail(self, fault: Fault) -> bytes:
-        if self._failed:
-            return b""  # the upstream's own error event has gone out: one is enough
         return block(error_of(fault, fault.status or 500), b"error")
 
     def _pass(self, event: Event) -> bytes:
         if self.ended:
             return b""
         if event.data is None:
-            return event.raw
+            # official clients fail at a block that is no comment and has no data
+            return event.raw if event.raw.startswith(b":") else b""
         kind = self._note(event.data)
         if kind == "message_delta":
             before, self._held = self._held, [event]
@@ -210,9 +207,10 @@ class MessagesStream:
             case "message_stop":
                 self.ended = self.started = True
             case "error":
-                if not self.started:
-                    raise FaultError(_fault(event.error))
-                self._failed = True
+                raise FaultError(_fault(event.error))
+            case "" if event.error:
+                # gateways put other dialects' errors into the stream
+                raise FaultError(_fault(event.error))
         return event.type
 
     def _count(self, found: _Usage) -> None:

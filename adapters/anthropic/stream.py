@@ -117,6 +117,9 @@ class MessagesReader:
         match wire.type:
             case "error":
                 raise FaultError(fault_of(wire.error))
+            case "" if wire.error:
+                # gateways put other dialects' errors into the stream
+                raise FaultError(fault_of(wire.error))
             case "message_start":
                 self._start(wire)
             case "content_block_start":

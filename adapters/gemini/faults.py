@@ -52,6 +52,8 @@ def fault_of(status: int, body: bytes) -> Fault:
     error = _error(body)
     told = error.get("code")
     code = told if isinstance(told, int) and 400 <= told < 600 else _STATUSES.get(str(error.get("status")), status)
+    if 400 <= status < 500 <= code:
+        code = status  # whose fault it is the answer's own status tells: a refused request is refused everywhere
     details = (
         [detail for detail in error.get("details") or () if isinstance(detail, dict)] if isinstance(error.get("details"), list) else []
     )

@@ -85,7 +85,7 @@ class GeminiReader:
                 # an error that did not fit the stream any more comes as bare JSON
                 response_of(event.raw.strip(), "the stream")
             return []
-        if event.data == b"[DONE]":
+        if event.data.strip() == b"[DONE]":
             return self._finished()
         response = response_of(event.data, "an event of the stream")
         self._note(response, event.data)

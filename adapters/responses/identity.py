@@ -60,6 +60,7 @@ class _Event(msgspec.Struct):
     delta: Any = None
     item: _Item | None = None
     sequence_number: int | None = None
+    error: Any = None
     response: msgspec.Raw = msgspec.Raw(b"")  # with `| None` msgspec would take nothing but null
 
 
@@ -74,7 +75,6 @@ class ResponsesStream:
     __slots__ = (
         "_broken",
         "_events",
-        "_failed",
         "_head",
         "_held",
         "_number",
@@ -92,7 +92,6 @@ class ResponsesStream:
         self._held: Event | None = None
         self._head: msgspec.Raw | None = None
         self._number = -1
-        self._failed = False
         self._broken: FaultError | GarbledError | None = None
         self.capture = capture
         self.comments = self._events.comments
@@ -126,8 +125,6 @@ class ResponsesStream:
         return held.raw if account is None else b": greenlane " + account + b"\n" + _accounted(held, account)
 
     def fail(self, fault: Fault) -> bytes:
-        if self._failed:
-            return b""  # the upstream's own error has gone out: one is enough
         head = {} if self._head is None else msgspec.json.decode(self._head)
         number, error = self._number + 1, error_body(fault)
         ended = {"type": "response.failed", "sequence_number": number, "response": failed(head, [], fault)}
@@ -139,7 +136,8 @@ class ResponsesStream:
         if self.ended:
             return b""
         if event.data is None:
-            return event.raw
+            # official clients fail at a block that is no comment and has no data
+            return event.raw if event.raw.startswith(b":") else b""
         self._note(event.data)
         if self.ended:
             self._held = event
@@ -154,7 +152,7 @@ class ResponsesStream:
             require_object(data)
             return
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            if data == b"[DONE]":  # not of this API, but hosts that imitate it send it
+            if data.strip() == b"[DONE]":  # not of this API, but hosts that imitate it send it
                 return
             raise GarbledError("an event of the stream is not JSON") from None
         if not data.isascii():
@@ -173,12 +171,17 @@ class ResponsesStream:
         elif kind in _LAST:
             self._end(event.response)
         elif kind in ("error", "response.failed"):
-            if not self.started:
-                raise FaultError(_fault(data, event.response))
-            self._failed = True
+            self._count(event.response)
+            raise FaultError(_fault(data, event.response))
+        elif not kind and event.error:
+            # hosts that imitate the API put errors of chat completions into the stream
+            raise FaultError(_fault(data, event.response))
 
     def _end(self, raw: msgspec.Raw) -> None:
         self.ended = self.started = True
+        self._count(raw)
+
+    def _count(self, raw: msgspec.Raw) -> None:
         response = _response(raw)
         if response is not None:
             self.usage, self.finish_reason = _usage(response.usage), _reason(response)

@@ -30,6 +30,8 @@ LONG_CHARS = 64
 IMAGE_TOKENS = 800
 """What a forecast takes for an image; vendors' figures lie between 85 and 1,600."""
 _MODEL = b'"model"'
+_ESCAPED = b"\\u006"
+"""In every way to write one of that name's letters as an escape."""
 _PARTS = b'"type"'
 """Without it a body has neither parts nor tools: one search instead of seven."""
 _PLAIN = frozenset({"model", "messages", "input", "prompt", "stream", "stream_options", "greenlane"})
@@ -145,7 +147,8 @@ def _object(body: bytes, content_type: bytes, bounds: Bounds) -> View:
     members = view(body)
     if not surely_once(body, members, len(_MODEL) + 3):
         first = body.find(_MODEL)
-        if body.find(_MODEL, first + 1) > 0 and has_duplicate(body, "model"):
+        again = body.find(_MODEL, first + 1) > 0 or body.find(_ESCAPED) > 0
+        if again and has_duplicate(body, "model"):
             raise AdapterError("`model` is given twice.", "model")
     return members
 

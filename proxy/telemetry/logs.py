@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
-from typing import BinaryIO
 
 import msgspec
+
+from proxy.telemetry.outlet import Outlet, standard_error
 
 FLUSH_S = 0.25
 HELD_LINES = 512
@@ -41,7 +41,7 @@ class RequestLog:
 
     __slots__ = ("_flushing", "_lines", "_loop", "_stream", "enabled")
 
-    def __init__(self, *, enabled: bool, stream: BinaryIO | None = None) -> None:
+    def __init__(self, *, enabled: bool, stream: Outlet | None = None) -> None:
         self.enabled = enabled
         self._lines: list[Line] = []
         self._flushing = False
@@ -64,9 +64,7 @@ class RequestLog:
         if not self._lines:
             return
         lines, self._lines = self._lines, []
-        out = self._stream or sys.stderr.buffer
-        out.write(_encode_lines(lines))
-        out.flush()
+        (self._stream or standard_error()).write(_encode_lines(lines))
 
 
 class _JsonFormatter(logging.Formatter):
@@ -77,9 +75,17 @@ class _JsonFormatter(logging.Formatter):
         return _encode(line).decode()
 
 
+class _Handler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            standard_error().write(self.format(record).encode("utf-8", "replace") + b"\n")
+        except Exception:  # noqa: BLE001 - as logging's own handlers do: a line that cannot be formed must not end a request
+            self.handleError(record)
+
+
 def configure(level: str) -> None:
     """Sends every logger's lines to standard error as JSON, ours at `level`, those of libraries from `warning` on."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Handler()
     handler.setFormatter(_JsonFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -132,7 +132,10 @@ async def _resolve(host: str, port: int) -> list[Address]:
 
 async def _connect_one(address: Address) -> socket.socket:
     family, where = address
-    connecting = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        connecting = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise UpstreamError("connect", "there is no socket left to reach the upstream") from error
     try:
         connecting.setblocking(False)
         await asyncio.get_running_loop().sock_connect(connecting, where)

@@ -163,3 +163,19 @@ def test_answers_whose_host_gives_no_id_get_one_of_their_own(told: Json) -> None
 
     assert all(name.startswith("chatcmpl-") for name in ids("a"))
     assert not ids("a") & ids("b")
+
+
+@pytest.mark.parametrize("body", [b'{"error": {"message": "No.", "code": 503}}', b'{"object": "error", "message": "No.", "code": 500}'])
+def test_a_refusal_stays_one_though_its_body_names_another_status(body: bytes) -> None:
+    fault = ADAPTER.fault(400, body)
+    assert (fault.message, fault.type, fault.status) == ("No.", "invalid_request_error", 400)
+
+
+def test_a_wrong_key_told_as_a_bad_request_is_a_wrong_key() -> None:
+    assert ADAPTER.fault(400, b'{"error": {"message": "No.", "code": 401}}').status == 401
+
+
+def test_a_number_beyond_all_numbers_is_the_upstreams_fault() -> None:
+    body = b'{"choices": [{"message": {"role": "assistant", "content": "a"}, "finish_reason": "stop"}], "x": 1e999}'
+    with pytest.raises(GarbledError):
+        ADAPTER.completion(body)

@@ -97,3 +97,21 @@ def test_the_limit_of_an_event_that_comes_in_pieces_does_not_depend_on_how_they_
     long = event({"content": "x" * (2000 + more - len(event({"content": ""}).rstrip()))})
     out, error = read(ChatStream(wants_usage=False, capture=False, event_bytes=2000), [FIRST, long[:cut], long[cut:] + SECOND])
     assert (long in out, error is None) == (more == 0, more == 0)
+
+
+FINISH = b'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}\n\n'
+
+
+@pytest.mark.parametrize("end", [b"data:  [DONE] \n\n", b"data: [DONE]\t\n\n", b"data: [DONE] ", b"data:[DONE]\r\n\r\n"])
+@pytest.mark.parametrize("together", [True, False])
+def test_white_space_around_the_end_mark_is_nothing(end, together):
+    stream = ChatStream(wants_usage=False, capture=False)
+    pieces = [FIRST + FINISH + end] if together else [FIRST, FINISH, end]
+    assert read(stream, pieces) == (FIRST + FINISH, None)
+    assert stream.ended
+
+
+@pytest.mark.parametrize("empty", [b"data:\n\n", b"data\n\n", b"event: ping\ndata: \n\n"])
+def test_an_event_without_data_is_left_out(empty):
+    stream = ChatStream(wants_usage=False, capture=False)
+    assert read(stream, [empty, FIRST, empty, FINISH]) == (FIRST + FINISH, None)

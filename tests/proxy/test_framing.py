@@ -209,6 +209,7 @@ BAD = {
     "no model": b'{"messages":[]}',
     "model a number": b'{"model":1,"messages":[]}',
     "two models": b'{"model":"small","model":"other","messages":[]}',
+    "two models, one escaped": b'{"model":"small","m\\u006Fdel":"other","messages":[]}',
     "messages a string": b'{"model":"small","messages":"Hi"}',
     "no messages": b'{"model":"small"}',
     "max_tokens many": b'{"model":"small","messages":[],"max_tokens":"many"}',

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import resource
 import socket
 import ssl
 
@@ -119,6 +122,27 @@ def test_a_name_without_addresses_is_a_dns_error(run, monkeypatch):
         with pytest.raises(UpstreamError) as error:
             await connect_tcp("none.example", 80)
         assert error.value.kind == "dns"
+
+    run(main())
+
+
+def test_where_no_descriptor_is_left_the_attempt_fails_at_once(run):
+    async def main():
+        async with FaultServer([stall()]) as server:
+            before = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, before[0]), before[1]))
+            taken = []
+            try:
+                with contextlib.suppress(OSError):
+                    while True:
+                        taken.append(os.dup(0))
+                with pytest.raises(UpstreamError) as caught:
+                    await connect_tcp("127.0.0.1", server.port)
+            finally:
+                for descriptor in taken:
+                    os.close(descriptor)
+                resource.setrlimit(resource.RLIMIT_NOFILE, before)
+            assert caught.value.kind == "connect"
 
     run(main())
 

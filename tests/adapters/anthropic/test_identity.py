@@ -134,7 +134,10 @@ def test_an_error_before_content_can_be_retried_elsewhere() -> None:
 
 
 def test_words_and_an_error_in_one_read_go_out_as_in_two() -> None:
-    assert MessagesStream().feed(START + CONTENT + ERROR) == START + CONTENT + ERROR
+    stream = MessagesStream()
+    assert stream.feed(START + CONTENT + ERROR) == START + CONTENT
+    with pytest.raises(FaultError):
+        stream.finish()
 
 
 def test_the_last_event_is_added_where_the_body_ends_after_the_reason() -> None:
@@ -147,11 +150,22 @@ def test_the_last_event_is_added_where_the_body_ends_after_the_reason() -> None:
     )
 
 
-def test_an_error_after_content_goes_through_and_is_told_once() -> None:
+BARE = b'data: {"error": {"type": "overloaded_error", "message": "Overloaded"}}\n\n'
+"""As gateways put it into a stream of this dialect."""
+
+
+@pytest.mark.parametrize("error", [ERROR, BARE], ids=["error event", "no type"])
+def test_an_error_after_content_ends_the_stream(error: bytes) -> None:
+    """It is told anew and not passed on: it may hold our key. What the upstream sends behind it would make it look whole."""
     stream = MessagesStream()
-    assert stream.feed(START + CONTENT) + stream.feed(ERROR) == START + CONTENT + ERROR
+    assert stream.feed(START + CONTENT) == START + CONTENT
+    with pytest.raises(FaultError) as caught:
+        stream.feed(error + WHOLE[len(START) + len(CONTENT) :])
     assert not stream.ended
-    assert stream.fail(Fault(message="The upstream broke off.")) == b""
+    assert caught.value.fault == Fault(message="Overloaded", type="overloaded_error", status=529)
+    assert stream.fail(caught.value.fault) == (
+        b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"Overloaded"},"request_id":null}\n\n'
+    )
 
 
 def test_a_broken_stream_ends_in_one_error() -> None:
@@ -161,6 +175,19 @@ def test_a_broken_stream_ends_in_one_error() -> None:
         b'event: error\ndata: {"type":"error","error":{"type":"api_error","message":"The upstream broke off.",'
         b'"details":{"error_code":"upstream_error"}},"request_id":null}\n\n'
     )
+
+
+def test_the_account_goes_into_an_event_of_several_data_lines() -> None:
+    stream = MessagesStream()
+    out = passed(stream, [WHOLE.replace(b"data: {", b"data: {\ndata: ")])
+    (last,) = [block for block in out.decode().split("\n\n") if "event: message_delta\n" in block]
+    data = "\n".join(line.removeprefix("data: ") for line in last.split("\n") if line.startswith("data: "))
+    assert json.loads(ACCOUNT).items() <= json.loads(data)["usage"]["greenlane"].items()
+
+
+@pytest.mark.parametrize("empty", [b"data:\n\n", b"event: ping\ndata\n\n", b"retry: 10\n\n"])
+def test_a_block_without_data_is_left_out(empty: bytes) -> None:
+    assert passed(MessagesStream(), [empty + START + empty + CONTENT + PLAIN_DELTA + STOP]) == OURS
 
 
 def test_rubbish_is_the_upstreams_fault() -> None:

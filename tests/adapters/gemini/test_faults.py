@@ -56,6 +56,7 @@ KEY = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_I
             ),
         ),
         (500, error(500, "INTERNAL"), Fault(message="m", status=500)),
+        (400, error(503, "UNAVAILABLE"), Fault(message="m", type="invalid_request_error", status=400)),
         (200, error(None, "DEADLINE_EXCEEDED"), Fault(message="m", type="timeout_error", code="deadline_exceeded", status=504)),
     ],
 )
