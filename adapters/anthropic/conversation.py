@@ -226,7 +226,7 @@ def _input(arguments: Any, path: str) -> msgspec.Raw | Json:
         return {}
     if not isinstance(arguments, str):
         raise AdapterError("Arguments must be a string of JSON.", f"{path}.arguments")
-    if not arguments.strip():
+    if arguments.strip() in ("", "null"):
         return {}
     try:
         whole = isinstance(msgspec.json.decode(arguments), dict)

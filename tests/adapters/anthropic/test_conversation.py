@@ -177,6 +177,11 @@ class TestTools:
         body = sent([user("Hi"), assistant(call(arguments=text)), result()])
         assert body["messages"][1]["content"][0]["input"] == {"unparsed_arguments": text}
 
+    @pytest.mark.parametrize("text", ["", " ", "null", " null "])
+    def test_arguments_that_say_nothing_are_none(self, text: str) -> None:
+        body = sent([user("Hi"), assistant(call(arguments=text)), result()])
+        assert body["messages"][1]["content"][0]["input"] == {}
+
     def test_an_empty_result_has_no_content(self) -> None:
         body = sent([user("Hi"), assistant(call(arguments="")), result("")])
         assert body["messages"][2]["content"] == [{"type": "tool_result", "tool_use_id": "c1"}]
