@@ -30,7 +30,8 @@ _MEMBER = {
 """The member by which a request asks for an ability."""
 _CAPS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 """The members that say how long the answer may be."""
-_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+_TYPES = {403: "permission_error", 429: "rate_limit_error"}
+"""A missing or wrong key (401) is an `invalid_request_error` at OpenAI, told apart by its code."""
 _SECRET = re.compile(r"(?:sk|pk|key|gsk|xai|AIza|Bearer)[-_ ]?[A-Za-z0-9_\-.*]{8,}")
 
 
