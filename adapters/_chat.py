@@ -37,6 +37,8 @@ class ChatDoor:
             value = body.get(name)
             if value is not None and not isinstance(value, kind):
                 raise AdapterError(f"`{name}` must be {what}.", name)
+        if body.get("stream_options") is not None and not body.get("stream"):
+            raise AdapterError("`stream_options` is only allowed when `stream` is true.", "stream_options")
         asked = {name: value for name, value in body.items() if name != "greenlane"}
         if asked.get("tool_choice") == "any":
             asked["tool_choice"] = "required"  # Mistral's word for it

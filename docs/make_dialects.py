@@ -65,6 +65,9 @@ Where a dialect has another way, or none, to say the same.
   cut to the object in it, streamed or not. It goes with tools and with thinking. An answer that continues an assistant's message is
   not cut; one that holds no object (a refusal) is told as it is. The same is done at Anthropic with a schema that is not `strict` and
   that the API does not compile (open maps, recursion), or this model none; if it is `strict`, the request is refused.
+- **A user's message without words** (`""`, blanks) is left out among others; at the end, or alone, it is a 400 at Anthropic, and alone at
+  Gemini.
+- **A schema that refers to itself** by `#` gets its root as a definition at Gemini.
 - **A conversation that an assistant's message opens** (a greeting, a history cut short) gets a user's turn of one short sentence before
   it at Anthropic, and at Gemini where that message holds calls. A system prompt alone is sent as what is asked.
 - **`functions`**, the older form of tools, are tools to every vendor; their clients are answered with `function_call` and that finish

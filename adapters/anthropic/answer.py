@@ -187,6 +187,8 @@ def fault_of_body(status: int, body: bytes) -> Fault:
     if isinstance(error, dict) and isinstance(error.get("type"), str):
         fault = fault_of(error)
         meaning = ERRORS.get(error["type"])
+        if error["type"] == "invalid_request_error" and 400 <= status < 500:
+            return msgspec.structs.replace(fault, type=_type_of(status), status=status)  # hosts say it with 413, 422 and more
         # a type this table does not know, that says nothing, or whose side (client's, server's) is not the status's, is told with the
         # answer's own status
         if meaning is None or error["type"] == "api_error" or (meaning.status < 500) != (status < 500):

@@ -64,6 +64,8 @@ class _Builder:
         """Calls of the last assistant's turn that have no result yet: the client's id → the id on the wire."""
         self._open_at = ""
         self._used: set[str] = set()
+        self._blank_at = ""
+        """The user's message with nothing in it that no other has followed. OpenAI takes such; here it is left out, but at the end."""
 
     def take(self, message: Any, path: str) -> None:
         if not isinstance(message, dict):
@@ -75,9 +77,10 @@ class _Builder:
             case "user":
                 self._refuse_open()
                 said = blocks(message.get("content"), f"{path}.content")
-                if not said:
-                    raise AdapterError("A user's message must hold something that is not blank.", f"{path}.content")
-                self._add("user", said)
+                if said:
+                    self._add("user", said)
+                else:
+                    self._blank_at = path
             case "assistant":
                 self._take_assistant(message, path)
             case "tool":
@@ -89,6 +92,8 @@ class _Builder:
 
     def close(self) -> Conversation:
         self._refuse_open()
+        if self._blank_at and (not self._turns or self._turns[-1]["role"] == "assistant"):
+            raise AdapterError("A user's message must hold something that is not blank.", f"{self._blank_at}.content")
         if not self._turns:
             if not self._system:
                 raise AdapterError("`messages` hold nothing to answer.", "messages")
@@ -117,6 +122,7 @@ class _Builder:
             self._system += said
 
     def _add(self, role: str, said: list[Json]) -> None:
+        self._blank_at = ""
         if role == "user" and self._turns and self._turns[-1]["role"] == "system":
             # a system turn must be the last or be followed by an assistant's
             self._system += self._turns.pop()["content"]
@@ -226,7 +232,7 @@ def _input(arguments: Any, path: str) -> msgspec.Raw | Json:
         return {}
     if not isinstance(arguments, str):
         raise AdapterError("Arguments must be a string of JSON.", f"{path}.arguments")
-    if not arguments.strip():
+    if arguments.strip() in ("", "null"):
         return {}
     try:
         whole = isinstance(msgspec.json.decode(arguments), dict)

@@ -159,6 +159,8 @@ def _refuse_recursion(schema: Json, path: str) -> None:
     defined = {f"#/{holder}/{name}": part for holder in _MAPS for name, part in _dict(schema.get(holder)).items()}
     uses = {name: _references(part, path) for name, part in defined.items()}
     for used in (*uses.values(), _references({k: v for k, v in schema.items() if k not in _MAPS}, path)):
+        if "#" in used and "$ref" not in schema:
+            raise UncompilableError("Recursive JSON Schemas have no counterpart here.", path)
         if not used <= defined.keys():
             raise AdapterError("`$ref` must name one of the schema's own definitions, and not itself.", path)
     while uses:

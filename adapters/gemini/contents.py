@@ -166,15 +166,18 @@ def _calls_of(message: Json, path: str) -> list[Json]:
 
 
 def _arguments(text: Any, path: str) -> Json:
-    if text is None or text == "":
+    """Arguments as the object the API demands; what is none (cut off, or plain text) is kept under one name, as for Anthropic."""
+    if text is None:
+        return {}
+    if not isinstance(text, str):
+        raise AdapterError("Arguments must be a string of JSON.", path)
+    if text.strip() in ("", "null"):
         return {}
     try:
-        found = msgspec.json.decode(text) if isinstance(text, str) else text
+        found = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         found = None
-    if not isinstance(found, dict):
-        raise AdapterError("The arguments of a call must be a JSON object.", path)
-    return found
+    return found if isinstance(found, dict) else {"unparsed_arguments": text}
 
 
 def _output(text: str) -> Json:

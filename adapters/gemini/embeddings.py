@@ -19,6 +19,7 @@ from adapters.gemini.models import bare, path_of
 
 _BATCH = 100
 """Texts in one batch at most; more is answered with 400."""
+_BYTES_PER_TOKEN = 4
 _KNOWN = frozenset({"model", "input", "encoding_format", "dimensions", "user"})
 
 
@@ -64,7 +65,7 @@ def embeddings_outbound(body: Json, target: Target) -> Outbound:
 
 
 def embeddings_reply(body: bytes, request: Json) -> tuple[Json, Usage | None]:
-    """OpenAI's list of a whole answer, in the encoding the client asked for; usage where Google tells it.
+    """OpenAI's list of a whole answer, in the encoding the client asked for; Usage where Google tells it.
 
     Raises GarbledError for rubbish or a wrong number of vectors, FaultError for an error in a 200.
     """
@@ -86,7 +87,10 @@ def embeddings_reply(body: bytes, request: Json) -> tuple[Json, Usage | None]:
     answer: Json = {"object": "list", "data": data, "model": request.get("model") or ""}
     tokens = found.usage_metadata.prompt_token_count if found.usage_metadata is not None else None
     if tokens is None:
-        return answer, None
+        # older models tell none, and OpenAI's clients read it from every answer: a guess for them, nothing for the account
+        texts = [given] if isinstance(given, str) else given or []
+        guessed = sum(max(1, len(str(text).encode("utf-8", "replace")) // _BYTES_PER_TOKEN) for text in texts)
+        return {**answer, "usage": {"prompt_tokens": guessed, "total_tokens": guessed}}, None
     return {**answer, "usage": {"prompt_tokens": tokens, "total_tokens": tokens}}, Usage(input_tokens=tokens, output_tokens=0)
 
 

@@ -42,7 +42,7 @@ def takes_arguments(schema: Json) -> bool:
 class _Cleaner:
     """One document: the root that references point into, and the definitions that were found to be used."""
 
-    __slots__ = ("_defs", "_left", "_path", "_root", "_used")
+    __slots__ = ("_defs", "_left", "_path", "_root", "_used", "_whole")
 
     def __init__(self, root: Json, path: str) -> None:
         self._root, self._path, self._left = root, path, _NODES
@@ -51,6 +51,9 @@ class _Cleaner:
         for name in _DEFS:
             if isinstance(root.get(name), dict):
                 self._defs |= root[name]
+        self._whole = "root"
+        while self._whole in self._defs:
+            self._whole += "_"
 
     def definitions(self) -> Json:
         return {name: schema for name, schema in self._used.items() if schema is not None}
@@ -83,6 +86,10 @@ class _Cleaner:
         reference = schema["$ref"]
         beside = {name: value for name, value in schema.items() if name not in ("$ref", *_DEFS)}
         name = _definition(reference)
+        if reference == "#" and "$ref" not in self._root:
+            # recursion as OpenAI's guide writes it: the root once more, as a definition
+            name = self._whole
+            self._defs.setdefault(name, {key: value for key, value in self._root.items() if key not in _DEFS})
         if name is None or name not in self._defs:
             # a pointer elsewhere (`#/properties/a`): Gemini knows references to $defs only, so the target is written out
             if reference in inlined:

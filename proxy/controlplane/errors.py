@@ -16,9 +16,7 @@ _MESSAGES = {404: "There is nothing at this path.", 405: "This path does not tak
 
 
 def body(message: str, status: int, code: str | None, param: str | None = None) -> dict[str, Any]:
-    kind = {401: "authentication_error", 403: "permission_error"}.get(status) or (
-        "invalid_request_error" if status < 500 else "server_error"
-    )
+    kind = "permission_error" if status == 403 else "invalid_request_error" if status < 500 else "server_error"
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 

@@ -183,6 +183,8 @@ def _model(members: View, snapshot: Snapshot, operation: Operation) -> tuple[Mem
     if "model" not in members:
         if operation.api == "generate" and "auto" in snapshot.models:
             return snapshot.models["auto"], None
+        if operation.usual_model is not None and operation.usual_model in snapshot.models:
+            return snapshot.models[operation.usual_model], None
         raise AdapterError("`model` is missing.", "model")
     name = _text(members, "model")
     found = snapshot.models.get(name)

@@ -30,6 +30,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """A route of Anthropic's API, whose clients look for ids, versions and betas in headers of its own."""
     counts: bool = False
     """Counts a request's tokens and generates nothing: done here where no deployment does it."""
+    usual_model: str | None = None
+    """What OpenAI takes where a request names no model."""
     model: str | None = None
     """The model that the path names (Azure's do), whatever the body says."""
 
@@ -42,7 +44,7 @@ _ALL = (
     Operation(api="count_tokens", path=b"/v1/messages/count_tokens", door=MESSAGES, text=False, claude=True, counts=True),
     Operation(api="generate", path=b"/generate", door=GENERATE),
     Operation(api="embeddings", path=b"/v1/embeddings", text=False, creates=True),
-    Operation(api="moderations", path=b"/v1/moderations", text=False),
+    Operation(api="moderations", path=b"/v1/moderations", text=False, usual_model="omni-moderation-latest"),
     Operation(api="rerank", path=b"/v1/rerank", text=False),
     Operation(api="speech", path=b"/v1/audio/speech", text=False),
     Operation(api="transcriptions", path=b"/v1/audio/transcriptions", text=False, multipart=True),

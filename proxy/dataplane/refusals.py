@@ -30,18 +30,33 @@ _MEMBER = {
 """The member by which a request asks for an ability."""
 _CAPS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 """The members that say how long the answer may be."""
-_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+_TYPES = {403: "permission_error", 429: "rate_limit_error"}
+"""A missing or wrong key (401) is an `invalid_request_error` at OpenAI, told apart by its code."""
 _SECRET = re.compile(r"(?:sk|pk|key|gsk|xai|AIza|Bearer)[-_ ]?[A-Za-z0-9_\-.*]{8,}")
 
 
 def body_of(operation: Operation | None, refusal: Refusal, request_id: str) -> bytes:
     """The error body of a refusal: OpenAI's object, or Anthropic's on its route."""
-    fault = Fault(message=refusal.message, type=type_of(refusal.status), code=refusal.code, param=refusal.param)
+    fault = Fault(message=_naming(operation, refusal), type=type_of(refusal.status), code=refusal.code, param=refusal.param)
     if refusal.detail is not None:
         plain: dict[str, Any] = msgspec.json.decode(_error(operation, fault, refusal.status, request_id))
         plain["error"]["deployments"] = refusal.detail
         return msgspec.json.encode(plain)
     return _error(operation, fault, refusal.status, request_id)
+
+
+def _naming(operation: Operation | None, refusal: Refusal) -> str:
+    """The message, with the member at fault in it: most clients show their users nothing else. Anthropic's door names it itself."""
+    told, param = refusal.message, refusal.param
+    if (
+        refusal.status != 400
+        or param is None
+        or (operation is not None and operation.claude)
+        or f"`{param}`" in told
+        or f"'{param}'" in told
+    ):
+        return told
+    return f"`{param}`: {told}"
 
 
 def _error(operation: Operation | None, fault: Fault, status: int, request_id: str) -> bytes:

@@ -94,6 +94,7 @@ WRONG: dict[str, dict[str, object]] = {
     "stop": {"stop": [1]},
     "stream": {"extra_body": {"stream": "yes"}},
     "stream_options": {"stream": True, "stream_options": []},
+    "stream_options without a stream": {"stream_options": {"include_usage": True}},
     "tools": {"tools": {"a": 1}},
     "tool without a name": {"tools": [{"type": "function", "function": {}}]},
     "tool_choice": {"tools": [WEATHER], "tool_choice": {"type": "function", "function": {"name": "unknown"}}},

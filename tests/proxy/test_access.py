@@ -134,7 +134,7 @@ def test_any_other_is_401_in_the_form_of_its_route(served, host, case):
         models = client.get(f"{served.url}/models")
         entry = client.get(f"{served.url}/greenlane/requests/x")
     assert [each.status_code for each in (plain, anthropic, models, entry)] == [401] * 4
-    assert plain.json()["error"] == {**plain.json()["error"], "code": "invalid_api_key", "type": "authentication_error"}
+    assert plain.json()["error"] == {**plain.json()["error"], "code": "invalid_api_key", "type": "invalid_request_error"}
     assert models.json()["error"]["code"] == "invalid_api_key"
     assert anthropic.json()["type"] == "error"
     assert anthropic.json()["error"]["type"] == "authentication_error"

@@ -15,6 +15,7 @@ deployments:
   north:
     {{model: small, upstream_model: up/model-7, base_url: "{url}", privacy: local, zone: SE, parameters_b: 7, api_key: env:OTHER_UP,
       usd_per_mtok: {{input: 1, output: 2}}}}
+  moderation: {{model: omni-moderation-latest, upstream_model: up/moderation, base_url: "{url}", apis: [moderations]}}
   azure:
     {{model: cloud, upstream_model: "my deployment", dialect: azure, api_version: 2024-10-21, base_url: "{root}", privacy: private,
       api_key: env:OTHER_UP}}
@@ -121,6 +122,15 @@ def test_what_is_not_text_passes_as_it_is(served, path):
     assert not {"x-carbon-g", "x-energy-wh", "x-greenlane-cost-usd"} & set(answer.headers)
     entry = served.entry(answer.headers["x-greenlane-id"])
     assert (entry["outcome"], entry["account"]["carbon_g"], entry["cost_usd"]) == ("completed", None, None)
+
+
+def test_moderations_without_a_model_go_to_openais_usual_one(served):
+    """OpenAI's reference: `model` of a moderation may be left out."""
+    replies(served, PASSED["/moderations"][1])
+    assert ask(served, {"input": "Hi"}, "/moderations").status_code == 200
+    assert served.host.requests[0].json == {"input": "Hi", "model": "up/moderation"}
+    told = ask(served, {"prompt": "a bird"}, "/images/generations")
+    assert (told.status_code, told.json()["error"]["param"]) == (400, "model")
 
 
 SOUND = bytes(range(256)) * 500 + b"data: [DONE]\n\n\r\n0\r\n\r\n"

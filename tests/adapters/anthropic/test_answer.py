@@ -167,6 +167,8 @@ def test_an_error_in_a_200_is_a_fault() -> None:
         (504, "timeout_error", ("server_error", "timeout", 504)),
         (422, "an_error_of_tomorrow", ("invalid_request_error", None, 422)),
         (422, "api_error", ("invalid_request_error", None, 422)),
+        (422, "invalid_request_error", ("invalid_request_error", None, 422)),
+        (429, "invalid_request_error", ("rate_limit_error", None, 429)),
         (500, "invalid_request_error", ("server_error", None, 500)),
         (503, "rate_limit_error", ("server_error", None, 503)),
     ],

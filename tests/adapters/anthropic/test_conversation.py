@@ -69,6 +69,17 @@ class TestSystem:
         assert "system" not in body
         assert body["messages"] == [{"role": "user", "content": "Hi"}]
 
+    @pytest.mark.parametrize("blank", ["", " \n", [], [{"type": "text", "text": ""}]])
+    def test_a_blank_message_among_others_is_left_out(self, blank: Any) -> None:
+        before = [user("Hi"), assistant(content="Yes?")]
+        assert sent([*before, user(blank), user("Go")]) == sent([*before, user("Go")]) == sent([*before, user("Go"), user(blank)])
+        assert refused([*before, user(blank)]) == "messages[2].content"
+        assert refused([{"role": "system", "content": "Be brief."}, user(blank)]) == "messages[1].content"
+
+    def test_answers_around_a_blank_message_are_one_turn(self) -> None:
+        body = sent([user("Hi"), assistant(content="A"), user(""), assistant(content="B"), user("Go")])
+        assert [turn["role"] for turn in body["messages"]] == ["user", "assistant", "user"]
+
 
 class TestImagesAndDocuments:
     """https://platform.claude.com/docs/en/build-with-claude/vision and .../pdf-support"""
@@ -176,6 +187,11 @@ class TestTools:
     def test_arguments_that_are_no_object_are_kept_under_a_name(self, text: str) -> None:
         body = sent([user("Hi"), assistant(call(arguments=text)), result()])
         assert body["messages"][1]["content"][0]["input"] == {"unparsed_arguments": text}
+
+    @pytest.mark.parametrize("text", ["", " ", "null", " null "])
+    def test_arguments_that_say_nothing_are_none(self, text: str) -> None:
+        body = sent([user("Hi"), assistant(call(arguments=text)), result()])
+        assert body["messages"][1]["content"][0]["input"] == {}
 
     def test_an_empty_result_has_no_content(self) -> None:
         body = sent([user("Hi"), assistant(call(arguments="")), result("")])

@@ -260,6 +260,7 @@ class TestFormat:
             ("claude-sonnet-4-20250514", {"type": "object", "properties": {"a": {"type": "string"}}}),
             ("claude-opus-5-5", {"type": "object", "additionalProperties": {"type": "integer"}}),
             ("claude-opus-5-5", {"$defs": {"n": {"type": "array", "items": {"$ref": "#/$defs/n"}}}, "$ref": "#/$defs/n"}),
+            ("claude-opus-5-5", {"type": "object", "properties": {"next": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}}}),
         ],
     )
     def test_a_schema_that_cannot_be_kept_to_is_asked_for_in_words_unless_it_is_strict(self, model: str, schema: Json) -> None:

@@ -35,6 +35,20 @@ def test_system_and_developer_become_the_instruction_and_roles_alternate():
     }
 
 
+@pytest.mark.parametrize(
+    ("arguments", "args"),
+    [
+        *((None, {}), ("", {}), (" ", {}), ("null", {}), ('{"a":1}', {"a": 1})),
+        *(("[1]", {"unparsed_arguments": "[1]"}), ('{"a": ', {"unparsed_arguments": '{"a": '})),
+    ],
+)
+def test_arguments_that_are_no_object_are_kept_under_one_name(arguments, args):
+    """OpenAI takes any string: a history may hold arguments that were cut off."""
+    asked = {"role": "assistant", "content": None, "tool_calls": [call("1", arguments=arguments)]}
+    messages = [{"role": "user", "content": "Go"}, asked, {"role": "tool", "tool_call_id": "1", "content": "r"}]
+    assert conversation(messages, OLDER)["contents"][1]["parts"] == [{"functionCall": {"id": "1", "name": "f", "args": args}}]
+
+
 def test_instructions_alone_are_what_is_asked():
     assert conversation([{"role": "system", "content": "Say hi."}], OLDER) == {
         "contents": [{"role": "user", "parts": [{"text": "Say hi."}]}]
@@ -163,7 +177,7 @@ RESULT = {"role": "tool", "tool_call_id": "1", "content": "x"}
         ([USER, {"role": "assistant", "tool_calls": [call("1"), call("1")]}], "messages[1].tool_calls[1].id"),
         ([USER, {"role": "assistant", "tool_calls": [call("")]}], "messages[1].tool_calls[0].id"),
         ([USER, {"role": "assistant", "tool_calls": [call("1", "no name")]}], "messages[1].tool_calls[0].function.name"),
-        ([USER, {"role": "assistant", "tool_calls": [call("1", arguments="[1]")]}], "messages[1].tool_calls[0].function.arguments"),
+        ([USER, {"role": "assistant", "tool_calls": [call("1", arguments=[1])]}], "messages[1].tool_calls[0].function.arguments"),
         ([USER, {"role": "assistant", "tool_calls": [{"id": "1", "type": "custom"}]}], "messages[1].tool_calls[0]"),
         ([USER, {"role": "assistant", "tool_calls": {}, "content": 5}], "messages[1].content"),
     ],

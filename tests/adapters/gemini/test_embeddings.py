@@ -53,7 +53,7 @@ def test_what_cannot_be_expressed_is_refused(body, param):
     assert refused.value.param == param
 
 
-def test_an_answer_is_openais_list_with_usage_where_it_is_told():
+def test_an_answer_is_openais_list_with_usage_guessed_where_it_is_not_told():
     one = {"embedding": {"values": [0.5, -0.25], "shape": [2]}, "usageMetadata": {"promptTokenCount": 3}}
     assert embeddings_reply(json.dumps(one).encode(), {"model": "e", "input": "a"}) == (
         {
@@ -65,9 +65,9 @@ def test_an_answer_is_openais_list_with_usage_where_it_is_told():
         Usage(input_tokens=3, output_tokens=0),
     )
     many = {"embeddings": [{"values": [1]}, {"values": [2]}]}
-    answer, usage = ADAPTER.embeddings_reply(json.dumps(many).encode(), {"model": "e", "input": ["a", "b"]})
+    answer, usage = ADAPTER.embeddings_reply(json.dumps(many).encode(), {"model": "e", "input": ["a", "eight by"]})
     assert usage is None
-    assert "usage" not in answer
+    assert answer["usage"] == {"prompt_tokens": 3, "total_tokens": 3}
     assert [(one["index"], one["embedding"]) for one in answer["data"]] == [(0, [1.0]), (1, [2.0])]
 
 

@@ -100,6 +100,16 @@ def test_what_cannot_be_resolved_is_refused(schema):
     assert refused.value.param == "p"
 
 
+@pytest.mark.parametrize(("taken", "name"), [({}, "root"), ({"root": STRING, "root_": STRING}, "root__")])
+def test_a_root_that_holds_itself_is_a_definition_too(taken, name):
+    """As OpenAI's guide writes a linked list."""
+    node = {"type": "object", "properties": {"v": STRING, "next": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}}}
+    told = subset({**node, "$defs": taken} if taken else node, "p")
+    held = {**node, "properties": {"v": STRING, "next": {"anyOf": [{"$ref": f"#/$defs/{name}"}, {"type": "null"}]}}}
+    assert told == {**held, "$defs": {name: held}}
+    _schema(told, "p", told["$defs"])
+
+
 def test_a_definition_that_holds_itself_within_all_of_stays_a_reference():
     schema = {"$defs": {"Node": {"type": "array", "items": {"allOf": [{"$ref": "#/$defs/Node"}], "title": "N"}}}, "$ref": "#/$defs/Node"}
     assert subset(schema, "p") == {
