@@ -35,8 +35,8 @@ _ESCAPED = b"\\u006"
 _PARTS = b'"type"'
 """Without it a body has neither parts nor tools: one search instead of seven."""
 _PLAIN = frozenset({"model", "messages", "input", "prompt", "stream", "stream_options", "greenlane"})
-_CAPS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
-"""The first of these that says a number counts."""
+CAPS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
+"""Say how long the answer may be; the first of these that says a number counts."""
 _DEFAULTS: Mapping[str, tuple[bytes, ...]] = {
     "n": (b"1",),
     "logprobs": (b"false",),
@@ -208,7 +208,7 @@ def _ask(body: bytes, members: View, operation: Operation, told: tuple[Member, b
         if messages is None or bytes(messages)[:1] != b"[":
             raise AdapterError("`messages` must be an array.", "messages")
     cap = None
-    for name in _CAPS:
+    for name in CAPS:
         if name in members and (cap := _count(members, name)):
             break
     expected = member.own[0].expected_output_tokens if member.own else bounds.expected_output_tokens

@@ -14,7 +14,7 @@ from policies._base import Decision
 from policies.refusal import CAPACITY, refusal
 from proxy.dataplane import answer
 from proxy.dataplane.admit import Admission
-from proxy.dataplane.ask import Call
+from proxy.dataplane.ask import CAPS, Call
 from proxy.dataplane.operations import Operation
 from proxy.dataplane.peer import Peer
 from proxy.errors import Refusal
@@ -28,8 +28,6 @@ _MEMBER = {
     "document": "messages",
 }
 """The member by which a request asks for an ability."""
-_CAPS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
-"""The members that say how long the answer may be."""
 _TYPES = {403: "permission_error", 429: "rate_limit_error"}
 """A missing or wrong key (401) is an `invalid_request_error` at OpenAI, told apart by its code."""
 _SECRET = re.compile(r"(?:sk|pk|key|gsk|xai|AIza|Bearer)[-_ ]?[A-Za-z0-9_\-.*]{8,}")
@@ -102,7 +100,7 @@ def no_candidate(call: Call, plan: Plan, decision: Decision, admission: Admissio
         param = places[why.names[0]]
         return Refusal(400, "unsupported_parameter", f"No deployment of `{name}` can express {named}.", param=param)
     if why is not None and why.kind == "context" and all(each.constraint != "context" for each in decision.rejected):
-        cap = next((each for each in _CAPS if each in call.members), "max_tokens")
+        cap = next((each for each in CAPS if each in call.members), "max_tokens")
         return Refusal(400, None, f"No deployment of `{name}` that may serve this gives so long an answer.", param=cap)
     if why is not None and why.kind == "context":
         message = f"The request is too long for every deployment of `{name}` that may serve it."
