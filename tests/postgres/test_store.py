@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
-import threading
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -30,6 +29,7 @@ from tests.store.test_ledger import (  # noqa: F401 - the same tests, with this 
     test_recent_gives_the_newest_first,
 )
 from tests.store.test_usage import *  # noqa: F403 - the same tests, with this folder's fixture `url`
+from tests.store.together import raised_by_many
 
 TABLES = {"alembic_version", *metadata.tables}
 
@@ -71,20 +71,7 @@ def test_down_and_up_again(url):
 
 
 def test_processes_that_start_together_migrate_once(url):
-    failures = []
-
-    def start():
-        try:
-            migrate(url)
-        except Exception as error:  # noqa: BLE001 - the test is that there is none
-            failures.append(error)
-
-    threads = [threading.Thread(target=start) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
+    assert raised_by_many(lambda: migrate(url), 6) == []
     assert tables(url) == TABLES
 
 

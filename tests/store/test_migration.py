@@ -6,7 +6,6 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from proxy.store import migrations
 from proxy.store.migration import HEAD, StoreVersionError, downgrade, migrate, migrate_in_thread
 from proxy.store.sqlite import sqlite_engine
 from proxy.store.tables import metadata
+from tests.store.together import raised_by_many
 
 
 def looked_at(url, look):
@@ -92,20 +92,7 @@ def test_it_runs_beside_an_event_loop(url):
 
 
 def test_processes_that_start_together_migrate_once(url):
-    failures = []
-
-    def start():
-        try:
-            migrate(url)
-        except Exception as error:  # noqa: BLE001 - the test is that there is none
-            failures.append(error)
-
-    threads = [threading.Thread(target=start) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
+    assert raised_by_many(lambda: migrate(url), 4) == []
     assert tables(url) == {"alembic_version", *metadata.tables}
 
 
