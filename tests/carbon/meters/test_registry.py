@@ -11,7 +11,12 @@ from carbon.meters import meters
 
 
 def test_every_file_is_a_meter_but_the_one_that_reads_answers():
-    assert {name: meter.__name__ for name, meter in meters().items()} == {"dcgm": "Dcgm", "nvml": "Nvml"}
+    assert {name: meter.__name__ for name, meter in meters().items()} == {
+        "dcgm": "Dcgm",
+        "host": "Host",
+        "nvml": "Nvml",
+        "trtllm": "Trtllm",
+    }
 
 
 @pytest.mark.parametrize("name", sorted(meters()))
