@@ -7,6 +7,8 @@
     window(total)                  held until `late_s` after its end and nobody still runs that began before it; then divided: `Settled`
     (any of them brings time)      what was held too long is let go
 
+About 8 us for each request in each window: not in the event loop where hundreds run together.
+
 Rule: joules are never lost and never made. At any time measured = attributed + pool + unattributed + pending, whatever was dropped.
 """
 
@@ -14,7 +16,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping
-from math import fsum, inf
+from math import fsum, inf, isfinite
 from typing import Literal
 
 import msgspec
@@ -54,6 +56,7 @@ Note = Literal[
 """What a request's figure lacks; docs/measuring.md tells what each means."""
 
 
+MOST_TOKENS = 1e9
 NOT_WHOLE: frozenset[Note | Flag] = frozenset(("dropped", "late", "not_measured", "partly_measured", "mig_whole_gpu", "shared"))
 """With any of these a figure is not this request's whole energy, or not its energy alone."""
 WIDER: Mapping[Note, Band] = {"weights_unfitted": UNFITTED, "power_integrated": SAMPLED, "first_token_unknown": UNSEEN}
@@ -100,6 +103,13 @@ class Attributed(msgspec.Struct, frozen=True, kw_only=True):
         """Whether it may be called measured: all of it was."""
         return self.energy_j is not None and not NOT_WHOLE & {*self.notes, *self.flags}
 
+    def at_facility(self, factor: float) -> tuple[float, float, float] | None:
+        """Low, value and high in joules. `factor`: the machine over its accelerators, times PUE; idle capacity is in what was measured."""
+        if self.energy_j is None:
+            return None
+        band, energy_j = band_of(FACILITY, self.notes), self.energy_j * factor
+        return energy_j * band.low, energy_j, energy_j * band.high
+
 
 class Settled(msgspec.Struct, frozen=True, kw_only=True):
     """A window divided: the row that weights are fitted to, and what went to nobody."""
@@ -144,7 +154,6 @@ class _Held(msgspec.Struct):
     windows: int = 0
     measured_s: float = 0.0
     flags: set[Flag] = msgspec.field(default_factory=set)
-    band: set[Note] = msgspec.field(default_factory=set)
 
 
 class Replica:
@@ -185,7 +194,11 @@ class Replica:
         return self._on(at_s)
 
     def finished(self, life: Life) -> tuple[Effect, ...]:
-        """It is over, however it ended. One that was never told to have begun is taken too."""
+        """It is over, however it ended. One that was never told to have begun is taken too. Raises ValueError for what is no number."""
+        tokens = (life.input_tokens, life.output_tokens, life.cached_tokens or 0.0)
+        instants = (life.arrived_s, life.last_s, life.first_s or 0.0, life.started_s or 0.0)
+        if not (all(0 <= count <= MOST_TOKENS for count in tokens) and all(map(isfinite, instants))):
+            raise ValueError(f"request {life.id} has {tokens} tokens between {life.arrived_s} and {life.last_s} s")
         began_s = self._running.pop(life.id, life.arrived_s)
         if life.id not in self._held:
             notes: set[Note] = set()
@@ -204,7 +217,9 @@ class Replica:
         return self._on(at_s)
 
     def window(self, total: Total) -> tuple[Effect, ...]:
-        """In the order of time, none overlapping another; one that does is nobody's."""
+        """In the order of time, none overlapping another; one that does is nobody's. Raises ValueError for no energy."""
+        if not 0 <= (total.energy_j or 0.0) < inf or not isfinite(total.start_s) or not isfinite(total.end_s):
+            raise ValueError(f"a window of {total.energy_j} J between {total.start_s} and {total.end_s} s")
         self._measured_j += total.energy_j or 0.0
         if total.start_s < max(self._closed_s, self._settled_s) or total.end_s <= total.start_s:
             self._unattributed_j += total.energy_j or 0.0
@@ -261,10 +276,20 @@ class Replica:
         resting_j = alone_j if resting_w is None else idle_j(energy_j, resting_w, window.end_s - window.start_s)
         weights = self.weighing.at(max(1.0, batch))
         divided = attribute(energy_j, resting_j, work, weights, others)
+        notes: list[Note] = ["weights_unfitted"] if weights.source == "roofline" else []
+        notes += ["idle_unknown"] if resting_w is None else []
+        notes += ["power_integrated"] if window.source in {"power", "mixed"} else []
+        measured = window.energy_j is not None and window.complete and window.measured
         for (held, one), share in zip(found, divided.shares, strict=True):
-            self._give(held, one, share.active_j, share.idle_j, window)
-            held.band |= {"weights_unfitted"} if weights.source == "roofline" else set()
-            held.notes |= {"idle_unknown"} if resting_w is None else set()
+            held.active_j += share.active_j
+            held.idle_j += share.idle_j
+            held.windows += window.energy_j is not None
+            if measured:
+                held.measured_s += one.running_s
+            if notes:
+                held.notes.update(notes)
+            if window.flags:
+                held.flags.update(window.flags)
         self._attributed_j += fsum(share.active_j + share.idle_j for share in divided.shares)
         self._pool_idle_j += divided.pool_idle_j
         self._unattributed_j += divided.unattributed_j
@@ -342,18 +367,6 @@ class Replica:
         covered = self._samples and self._samples[0][0] <= window.start_s and said.end_s >= window.end_s > said.start_s
         return said if covered else None
 
-    @staticmethod
-    def _give(held: _Held, work: Work, active_j: float, resting_j: float, window: Total) -> None:
-        held.active_j += active_j
-        held.idle_j += resting_j
-        held.flags.update(window.flags)
-        if window.energy_j is not None:
-            held.windows += 1
-        if window.energy_j is not None and window.complete and window.measured:
-            held.measured_s += work.running_s
-        if window.source in {"power", "mixed"}:
-            held.band.add("power_integrated")
-
     def _told(self, settled_s: float) -> list[Effect]:
         """Requests that no later window can concern."""
         over = [request for request, held in self._held.items() if held.life.last_s < settled_s]
@@ -376,7 +389,7 @@ class Replica:
 
     def _attributed(self, held: _Held) -> Attributed:
         life = held.life
-        notes = held.notes | held.band
+        notes = held.notes
         running_s = max(0.0, life.last_s - life.begin_s)
         if not held.windows:
             notes.add("not_measured")

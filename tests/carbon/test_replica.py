@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -154,6 +155,16 @@ def test_bands_are_wider_where_less_is_known():
     assert band_of(FACILITY, ()).low == pytest.approx(0.75)
 
 
+def test_at_the_facility_the_machine_and_the_building_come_on_top_and_no_idle_factor():
+    """100 J, 1.35 for the machine and PUE 1.1: 148.5 J [111.4-200.5]."""
+    replica = Replica(FITTED, idle_w=40)
+    replica.finished(life("a", 0.0, 0.5, 1.0))
+    found = told(replica.window(window(0, 2)) + replica.passed(5))["a"]
+    assert found.at_facility(1.35 * 1.1) == pytest.approx((148.5 * 0.75, 148.5, 148.5 * 1.35))
+    replica.finished(life("b", 10.0, 10.5, 11.0))
+    assert told(replica.passed(2000))["b"].at_facility(1.5) is None
+
+
 def test_a_request_that_fails_is_charged_for_what_was_run():
     replica = Replica(FITTED, idle_w=0)
     replica.finished(life("a", 0.0, None, 1.0, output_tokens=0))
@@ -217,6 +228,26 @@ def test_what_is_held_is_bounded_and_nothing_is_lost(bounds):
         assert len(replica._held) <= bounds.requests + 1
     seen |= told(replica.passed(2000))
     assert set(seen) == {f"r{k}" for k in range(200)}
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -1.0])
+def test_what_is_no_number_is_refused_at_the_door_and_spoils_nothing(wrong):
+    replica = Replica(FITTED, idle_w=0)
+    for one in (life("a", output_tokens=wrong), life("a", input_tokens=wrong), life("a", cached_tokens=wrong)):
+        with pytest.raises(ValueError, match="request a has"):
+            replica.finished(one)
+    with pytest.raises(ValueError, match="a window of"):
+        replica.window(window(0, 1, wrong))
+    if not math.isfinite(wrong):
+        with pytest.raises(ValueError, match="request a has"):
+            replica.finished(life("a", last_s=wrong))
+        with pytest.raises(ValueError, match="request a has"):
+            replica.finished(life("a", first_s=wrong))
+        with pytest.raises(ValueError, match="a window of"):
+            replica.window(window(0, wrong))
+    replica.finished(life("a", 0.0, 0.5, 1.0))
+    assert told(replica.window(window(0, 2)) + replica.passed(5))["a"].energy_j == 100
+    balanced(replica)
 
 
 def test_windows_that_overlap_are_nobodys():
@@ -360,6 +391,19 @@ def test_joules_are_neither_lost_nor_made(events, idle_w, bounds):
     for row in effects:
         if isinstance(row, Settled):
             assert min(row.energy_j, row.active_j, row.pool_idle_j, row.unattributed_j, row.batch) >= 0
+
+
+@given(cuts=st.lists(st.floats(0.5, 9.5), max_size=8), tokens=st.lists(st.integers(1, 500), min_size=1, max_size=6))
+def test_where_windows_are_cut_changes_nothing_while_the_same_is_done_throughout(cuts, tokens):
+    """Requests that all generate evenly over ten seconds of 500 W: each gets by its tokens, and an equal part of the idle energy."""
+    replica, edges = Replica(FITTED, idle_w=100), sorted({0.0, *cuts, 10.0})
+    for number, count in enumerate(tokens):
+        replica.finished(life(f"r{number}", 0.0, 0.0, 9.999, output_tokens=count, input_tokens=0))
+    effects = [effect for start_s, end_s in pairwise(edges) for effect in replica.window(window(start_s, end_s, 500 * (end_s - start_s)))]
+    found = told(effects + list(replica.passed(20)))
+    for number, count in enumerate(tokens):
+        assert found[f"r{number}"].active_j == pytest.approx(4000 * count / sum(tokens), rel=1e-6)
+        assert found[f"r{number}"].idle_j == pytest.approx(1000 / len(tokens), rel=1e-6)
 
 
 @given(order=st.permutations(list(range(8))))
