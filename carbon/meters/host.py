@@ -12,29 +12,41 @@ import asyncio
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
 from carbon.meters._base import DeniedError, NotSupportedError, OutOfReachError, Reach, Reading, UnreadableError
+from carbon.meters._codecarbon import estimate
 
 ZONE = re.compile(r"intel-rapl:\d+(:\d+)?")
 MOST_ZONES = 256
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Only what the processors count themselves: there is no figure for a machine that counts nothing."""
+    """What the processors count themselves; where they do not, there is no figure unless `otherwise` names an estimate."""
 
     root: str = "/sys/class/powercap"
     """Another one in a container that has the host's mounted."""
     domains: tuple[str, ...] = ("package", "dram")
+    otherwise: Literal["codecarbon"] | None = None
+    """Where RAPL cannot be read: CodeCarbon's estimate (extra `codecarbon`), never called measured."""
     timeout_s: float = 5.0
 
     async def read(self, reach: Reach) -> tuple[Reading, ...]:
         try:
             async with asyncio.timeout(self.timeout_s):
-                return await asyncio.to_thread(self._read, reach.clock_s)
+                return await asyncio.to_thread(self._read_or_estimate, reach.clock_s)
         except TimeoutError as error:
             raise OutOfReachError(f"{self.root} did not answer within {self.timeout_s:g} s") from error
+
+    def _read_or_estimate(self, clock_s: Callable[[], float]) -> tuple[Reading, ...]:
+        try:
+            return self._read(clock_s)
+        except (DeniedError, NotSupportedError):
+            if self.otherwise is None:
+                raise
+            return estimate(clock_s)
 
     def _read(self, clock_s: Callable[[], float]) -> tuple[Reading, ...]:
         try:

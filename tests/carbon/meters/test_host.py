@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
+from carbon.meters import _codecarbon
 from carbon.meters._base import DeniedError, NotSupportedError, OutOfReachError, Reading, UnreadableError
 from carbon.meters.host import Host
 from carbon.windows import Meterage
@@ -123,3 +126,67 @@ asyncio.run(main())
     done = subprocess.run([sys.executable, "-c", program, str(server)], env=environ, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.startswith(DeniedError.__name__)
     assert "energy_uj is for root alone" in done.stdout
+
+
+# CodeCarbon, where RAPL cannot be read
+
+
+class Tracker:
+    """As codecarbon 3.3's OfflineEmissionsTracker is used: one task, whose energies are kWh. 0.5 J and 10 J a task."""
+
+    def __init__(self, *, country_iso_code, save_to_file, log_level, allow_multiple_runs):
+        self.started = None
+
+    def start_task(self, task_name):
+        self.started = task_name
+
+    def stop_task(self, task_name):
+        assert self.started == task_name
+        return SimpleNamespace(cpu_energy=0.5 / 3.6e6, ram_energy=10 / 3.6e6, gpu_energy=99.0)
+
+
+@pytest.fixture
+def codecarbon(monkeypatch):
+    monkeypatch.setattr(_codecarbon, "_ESTIMATE", _codecarbon._Estimate())
+    module = ModuleType("codecarbon")
+    module.OfflineEmissionsTracker = Tracker
+    monkeypatch.setitem(sys.modules, "codecarbon", module)
+    return module
+
+
+def test_an_estimate_stands_in_where_it_is_asked_for_and_is_never_called_measured(codecarbon, tmp_path):
+    readings = [read(tmp_path / "absent", lambda now=now: now, otherwise="codecarbon") for now in (1.0, 2.0, 3.0)]
+    assert [(r.device, r.at_s, r.energy_j, r.measured) for (r,) in readings] == [
+        ("codecarbon", 1.0, 0.0, False),
+        ("codecarbon", 2.0, pytest.approx(10.5), False),
+        ("codecarbon", 3.0, pytest.approx(21.0), False),
+    ]
+    meterage = Meterage()
+    windows = [window for batch in readings for window in meterage.closed(batch)]
+    assert [(window.energy_j, window.measured) for window in windows] == [(pytest.approx(10.5), False)] * 2
+
+
+def test_what_can_be_measured_is_not_estimated(codecarbon, server):
+    assert all(reading.measured for reading in read(server, otherwise="codecarbon"))
+
+
+def test_an_estimate_that_fails_is_a_meters_error_and_the_next_one_begins_again(codecarbon, tmp_path, monkeypatch):
+    monkeypatch.setattr(Tracker, "start_task", lambda self, name: 1 / 0)
+    with pytest.raises(OutOfReachError, match="CodeCarbon failed: ZeroDivisionError"):
+        read(tmp_path / "absent", otherwise="codecarbon")
+    monkeypatch.setattr(Tracker, "start_task", lambda self, name: setattr(self, "started", name))
+    assert read(tmp_path / "absent", otherwise="codecarbon")[0].energy_j == 0.0
+
+
+@pytest.mark.filterwarnings("ignore")  # what it imports warns of its own past
+def test_the_real_codecarbon_or_its_extras_name(tmp_path, monkeypatch):
+    """With the extra installed it is read for real; without, the error names it."""
+    monkeypatch.setattr(_codecarbon, "_ESTIMATE", _codecarbon._Estimate())
+    if importlib.util.find_spec("codecarbon") is None:
+        with pytest.raises(NotSupportedError, match="install the extra `codecarbon`"):
+            read(tmp_path / "absent", otherwise="codecarbon")
+        return
+    first, second = (read(tmp_path / "absent", otherwise="codecarbon", timeout_s=60)[0] for _ in range(2))
+    assert first.energy_j == 0.0
+    assert 0 < second.energy_j < 1000
+    assert not second.measured
