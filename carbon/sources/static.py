@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import msgspec
 
 from carbon import shipped
 from carbon.intensity import Basis, Intensity, Table
+from carbon.reach import Reach
 from carbon.zones import zones
 
 
@@ -16,8 +18,15 @@ class Static(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     basis: Literal["lifecycle", "direct"] = "lifecycle"
 
-    async def latest(self, zones: frozenset[str]) -> tuple[Intensity, ...]:
+    @property
+    def every_s(self) -> float:
+        return math.inf
+
+    async def latest(self, zones: frozenset[str], reach: Reach) -> tuple[Intensity, ...]:  # noqa: ARG002 - needs nothing of the world
         return tuple(sample for zone, sample in self.table().samples.items() if zone in zones)
+
+    async def ahead(self, zone: str, hours: float, reach: Reach) -> tuple[Intensity, ...]:  # noqa: ARG002 - a mean of a year foretells nothing
+        return ()
 
     def table(self) -> Table:
         """Every zone that has a name, under its id."""
