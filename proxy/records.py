@@ -39,6 +39,9 @@ class IntensitySample(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     as_of: str
     assumed: bool = False
     """No zone was configured: WORLD was taken."""
+    signal: str = "average"
+    estimated: bool = False
+    forecast: bool = False
 
 
 class Carbon(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -122,6 +125,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=
     """Of a context: what its figures and its decision were made of."""
 
     intensity: IntensitySample | None = None
+    marginal: IntensitySample | None = None
     profile: dict[str, float | str | None] | None = None
     order: tuple[str, ...] | None = None
     """None, as below: each row has its own."""

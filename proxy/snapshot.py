@@ -75,6 +75,8 @@ class Served(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The adapter, where it can send a client's own bytes."""
     estimator: Estimator | None
     intensity: Intensity | None
+    marginal: Intensity | None
+    """Of the same grid: what one kilowatt-hour more would emit. Known only where a live source tells it."""
     rate: Rate | None
     profile: dict[str, float | str | None] | None
     """The energy profile's inputs, as the ledger keeps them."""

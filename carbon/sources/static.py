@@ -14,9 +14,10 @@ from carbon.zones import zones
 
 
 class Static(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`basis: direct` knows only the zones whose row is direct; lifecycle knows all, converted where it must."""
+    """Yearly means that ship with Greenlane, for every zone it knows; it needs no network."""
 
     basis: Literal["lifecycle", "direct"] = "lifecycle"
+    """`direct` knows only the zones whose row is direct; `lifecycle` knows all, converted where it must."""
 
     @property
     def every_s(self) -> float:

@@ -94,6 +94,7 @@ def _context(
     intensity = footprint.intensity
     inputs = Inputs(
         intensity=None if intensity is None else _sample(intensity),
+        marginal=None if served is None or served.marginal is None else _sample(served.marginal),
         profile=None if served is None else served.profile,
         order=decided[0],
         rejected=decided[1],
@@ -139,4 +140,7 @@ def _sample(intensity: Intensity) -> IntensitySample:
         source=intensity.source,
         as_of=intensity.as_of,
         assumed=intensity.assumed,
+        signal=intensity.signal,
+        estimated=intensity.estimated,
+        forecast=intensity.forecast,
     )

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
 
-from sqlalchemy import Select, select
+from sqlalchemy import Executable, Select, select
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from proxy.records import Context, Entry, Row
@@ -113,6 +113,23 @@ class Ledger:
     async def usage(self, query: UsageQuery) -> list[dict[str, Any]]:
         """One row a group, ordered by the group; see `usage` for what each member means."""
         return [usage_row(query, found._mapping) for found in await self._rows(usage_statement(query))]
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self._url.startswith("sqlite")
+
+    async def write(self, statements: Sequence[tuple[Executable, Sequence[dict[str, Any]]]]) -> None:
+        """Each statement for each of its rows, in one transaction. Raises StoreUnavailableError, also for a row it will never take."""
+        try:
+            with _translated():
+                await self._migrate()
+                await self._database.write(statements)
+        except _RefusedError as error:
+            raise StoreUnavailableError(str(error)) from error
+
+    async def rows(self, statement: Select[Any]) -> Sequence[Any]:
+        """All that the statement finds. Raises StoreUnavailableError."""
+        return await self._rows(statement)
 
     async def _migrate(self) -> None:
         if not self._migrated:

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from msgspec.structs import astuple
-from sqlalchemy import Dialect, Engine, Row, Select, Table, create_engine, event
+from sqlalchemy import Dialect, Engine, Executable, Row, Select, Table, create_engine, event
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import InterfaceError, ProgrammingError
 
@@ -77,6 +77,9 @@ class SqliteDatabase:
     async def set_aside(self, digest: str, kind: str, record: bytes) -> None:
         await asyncio.get_running_loop().run_in_executor(self._writing, self._set_aside, (digest, kind, record))
 
+    async def write(self, statements: Sequence[tuple[Executable, Sequence[dict[str, Any]]]]) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._writing, self._write, statements)
+
     async def rows(self, statement: Select[Any]) -> Sequence[Row[Any]]:
         async with asyncio.timeout(engines.COMMAND_TIMEOUT_S):
             await self._readers.acquire()
@@ -113,6 +116,11 @@ class SqliteDatabase:
     def _set_aside(self, values: tuple[str, str, bytes]) -> None:
         with self._engine.begin() as connection:
             connection.exec_driver_sql(self._quarantined, values)
+
+    def _write(self, statements: Sequence[tuple[Executable, Sequence[dict[str, Any]]]]) -> None:
+        with self._engine.begin() as connection:
+            for statement, rows in statements:
+                connection.execute(statement, rows or None)
 
     def _read(self, statement: Select[Any]) -> Sequence[Row[Any]]:
         with self._engine.connect() as connection:

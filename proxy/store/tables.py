@@ -59,6 +59,17 @@ quarantine = Table(
     Column("record", LargeBinary, nullable=False),
 )
 
+intensities = Table(
+    "intensities",
+    metadata,
+    *(Column(name, Text, primary_key=True) for name in ("feed", "zone", "signal", "as_of")),
+    Column("at_s", Double, nullable=False, comment="as_of as Unix time"),
+    *(Column(name, Double, nullable=False) for name in ("g_per_kwh", "low", "high")),
+    *(Column(name, Text, nullable=False) for name in ("basis", "source", "licence")),
+    *(Column(name, Boolean, nullable=False) for name in ("estimated", "forecast")),
+    Index("intensities_at_s", "at_s"),
+)
+
 exchanges = Table(
     "exchanges",
     MetaData(),
