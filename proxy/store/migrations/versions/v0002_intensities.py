@@ -15,7 +15,7 @@ def upgrade() -> None:
     op.create_table(
         "intensities",
         *(sa.Column(name, sa.Text, primary_key=True) for name in ("feed", "zone", "signal", "as_of")),
-        sa.Column("at_s", sa.Double, nullable=False),
+        sa.Column("at_s", sa.Double, nullable=False, comment="as_of as Unix time"),
         *(sa.Column(name, sa.Double, nullable=False) for name in ("g_per_kwh", "low", "high")),
         *(sa.Column(name, sa.Text, nullable=False) for name in ("basis", "source", "licence")),
         *(sa.Column(name, sa.Boolean, nullable=False) for name in ("estimated", "forecast")),
