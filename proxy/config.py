@@ -182,6 +182,8 @@ class Model(Section, frozen=True):
     """For requests that name none, and whose key and team name none."""
     expected_output_tokens: Count | None = None
     """What a forecast assumes for a request that sets no cap; left out: `limits.expected_output_tokens`."""
+    default: str | None = None
+    """The deployment that would serve it without Greenlane: what savings are measured against. Left out: the first in the file."""
 
 
 class WeightedBounds(Section, frozen=True):
@@ -276,6 +278,8 @@ class CarbonSettings(Section, frozen=True):
     """A live figure older than this counts no longer, and the next source's does; until then its age is shown."""
     keep_days: Positive = 35.0
     """How long figures that were read are kept in the ledger's store."""
+    holdout: Annotated[float, Meta(ge=0, le=0.5)] = 0.0
+    """Share of requests that go to the model's `default`, drawn at random among those it may serve, so that savings are measured."""
     emissions_scope_2_header: bool = False
     """Adds `Carbon-Emissions-Scope-2` where the figure is a direct, location-based one."""
 

@@ -115,6 +115,8 @@ def _models(config: Config) -> Iterator[Finding]:
                     yield Finding(where, f"{other!r} is a group; {setting} are models with deployments")
                 elif others.index(other) != index:
                     yield Finding(where, f"{other!r} is listed twice", warning=True)
+        of = [each for each, deployment in config.deployments.items() if deployment.model in (model.members or (name,))]
+        yield from _unknown((*path, "default"), f"the deployment of {name!r}", model.default, of)
         if model.min_quality is not None:
             yield from _floor((*path, "min_quality"), model.min_quality, _qualities(config, model.members or (name,)))
         if model.members is not None and not model.members:

@@ -16,6 +16,7 @@ from proxy.dataplane.admit import Admission
 from proxy.dataplane.ask import Call
 from proxy.dataplane.attempt import TO_THE_CLIENT, Journey, Tried, failure
 from proxy.dataplane.carriage import Facts, read_answer, reply, retold
+from proxy.dataplane.compare import burnt_g, compared
 from proxy.dataplane.counting import Counter, estimated
 from proxy.dataplane.peer import Peer
 from proxy.dataplane.relay import Result
@@ -119,7 +120,7 @@ class Finish:
         shown = told(journey.admission.entry_id, worked, served, journey.plan.policy, reason_of(journey.decision, tried.candidate))
         body = reply(call, served, journey.hub, result.body, facts, shown)
         self._settle(journey, tried, worked, Outcome(200, "completed", response_id=facts.response_id))
-        head = self._head(journey, (served, peer), (len(tried.attempts), tried.ignored), worked.footprint, worked.cost_usd)
+        head = self._head(journey, (served, peer), (len(tried.attempts), tried.ignored), worked.footprint, worked)
         kind = JSON if text else content_type(result.headers)
         journey.exchange.respond(200, b"%b%b%b" % (head, kind, passed_on(result.headers)), body)
 
@@ -206,7 +207,16 @@ class Finish:
             if operation.counts:
                 return COUNTED
             return Account(tokens=NO_TOKENS, footprint=Footprint(intensity=served.intensity), cost_usd=None)
-        return account(served, self._told(journey, tried, usage, text), report, perf_counter() - tried.started_s)
+        worked = account(served, self._told(journey, tried, usage, text), report, perf_counter() - tried.started_s)
+        extra_g = self._burnt_g(journey, tried) if len(tried.attempts) > 1 else 0.0
+        found = compared(journey.plan, served, worked.tokens, worked.footprint, extra_g)
+        return worked if found is None else msgspec.structs.replace(worked, saving=found)
+
+    def _burnt_g(self, journey: Journey, tried: Tried) -> float:
+        """What attempts took that failed before this one."""
+        known = journey.admission.snapshot.served
+        names = {each.deployment for each in tried.attempts[:-1]}
+        return burnt_g(tried.attempts[:-1], _UNTOUCHED, {name: forecast(journey.call, known[name]) for name in names if name in known})
 
     def _told(self, journey: Journey, tried: Tried, usage: Usage | None, text: bytes | bytearray) -> Tokens:
         """Tokens as the upstream reported them; what it did not report is counted."""
@@ -225,9 +235,9 @@ class Finish:
         by: tuple[Served, Peer],
         how: tuple[int, tuple[str, ...]],
         footprint: Footprint,
-        cost_usd: float | None,
+        worked: Account | None,
     ) -> bytes:
-        """The header lines of an answer `by` a deployment, at which attempt and with which members ignored."""
+        """The header lines of an answer `by` a deployment, at which attempt and with which members ignored. A stream's has no account."""
         (served, peer), (attempts, ignored) = by, how
         decision = journey.decision
         first = decision.order[0].place.name
@@ -236,7 +246,7 @@ class Finish:
             policy=journey.plan.policy,
             reason=decision.reason if served.name == first else "fallback",
             attempts=attempts,
-            cost_usd=cost_usd,
+            cost_usd=None if worked is None else worked.cost_usd,
             footprint=footprint,
             forecast=journey.call.ask.stream,
         )
@@ -246,7 +256,8 @@ class Finish:
         if _verbose(journey):
             rejected = tuple(f"{each.deployment}={each.constraint}" for each in decision.rejected)
             room_bytes = HEADER_BYTES - len(head)
-            head += answer.verbose(footprint, journey.admission.snapshot, (rejected, ignored), room_bytes, time())
+            saved = None if worked is None else worked.saving
+            head += answer.verbose((footprint, saved), journey.admission.snapshot, (rejected, ignored), room_bytes, time())
         settings = journey.admission.snapshot.config.carbon
         if settings.emissions_scope_2_header and not journey.call.ask.stream:
             head += answer.scope_2(footprint)
@@ -273,6 +284,7 @@ class Finish:
             forecast=forecast(journey.call, tried.served) if journey.call.ask.stream and tried.served is not None else None,
             overhead_s=tried.started_s - journey.exchange.arrived_s if len(tried.attempts) == 1 else None,
             upstream_id=upstream_id(tried.result.headers),
+            baseline=None if worked.saving is None or journey.plan.baseline is tried.served else journey.plan.baseline,
         )
         self._settler.settle(journey.admission, journey.call, tried, worked, ending, journey.exchange.arrived_s)
 

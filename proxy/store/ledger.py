@@ -23,6 +23,7 @@ from proxy.store.codec import UndecodableError, joined, restated, restated_row
 from proxy.store.database import Database, database_of
 from proxy.store.engine import kind_of
 from proxy.store.migration import migrate_in_thread
+from proxy.store.savings import holdout_rows, holdout_statement, savings_row, savings_statement
 from proxy.store.tables import contexts, exchanges, ledger, restatements
 from proxy.store.usage import UsageQuery, usage_row, usage_statement
 
@@ -124,6 +125,11 @@ class Ledger:
     async def usage(self, query: UsageQuery) -> list[dict[str, Any]]:
         """One row a group, ordered by the group; see `usage` for what each member means."""
         return [usage_row(query, found._mapping) for found in await self._rows(usage_statement(query))]
+
+    async def savings(self, query: UsageQuery) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """What was avoided, one row a group; and what was measured by holding requests out, one row a model."""
+        rows = [savings_row(query, found._mapping) for found in await self._rows(savings_statement(query))]
+        return rows, holdout_rows([found._mapping for found in await self._rows(holdout_statement(query))])
 
     @property
     def is_sqlite(self) -> bool:
