@@ -176,6 +176,8 @@ class ResponsesStream:
         elif not kind and event.error:
             # hosts that imitate the API put errors of chat completions into the stream
             raise FaultError(_fault(data, event.response))
+        elif not kind:
+            require_object(data)
 
     def _end(self, raw: msgspec.Raw) -> None:
         self.ended = self.started = True
