@@ -192,7 +192,8 @@ class ResponsesStream:
 def responses_reply(body: bytes, account: bytes | None) -> tuple[bytes, Usage | None, str | None]:
     """A whole answer with `usage.greenlane` put in, its usage, and why it ended in hub words.
 
-    Raises FaultError where a 200 holds only an error, GarbledError where it holds no Response.
+    Raises FaultError where a 200 holds only an error, or a Response that failed with nothing to show, as its stream does; GarbledError
+    where it holds no Response.
     """
     response = _response(body)
     if response is None:
@@ -201,6 +202,8 @@ def responses_reply(body: bytes, account: bytes | None) -> tuple[bytes, Usage | 
         if response.error:
             raise FaultError(fault_told(response.error))
         raise GarbledError("the answer is not a response object")
+    if response.error and response.status == "failed" and not response.output:
+        raise FaultError(_with_status(fault_told(response.error)))
     if not body.isascii():
         readable(body)
     told = body if account is None else with_account(body, account, None)
@@ -245,7 +248,10 @@ def _fault(data: bytes, raw: msgspec.Raw) -> Fault:
     if found is None:
         event: dict[str, Any] = msgspec.json.decode(data)
         found = event["error"] if isinstance(event.get("error"), dict) else {**event, "type": "upstream_error"}
-    fault = fault_told(found)
+    return _with_status(fault_told(found))
+
+
+def _with_status(fault: Fault) -> Fault:
     return fault if fault.status is not None else msgspec.structs.replace(fault, status=_STATUS.get(fault.code or "", 500))
 
 

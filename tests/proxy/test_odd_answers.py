@@ -271,3 +271,17 @@ def test_a_complaint_in_an_engines_words_ends_a_stream_of_any_dialect(proxy, ups
     assert "Hi" in got.text
     assert "sk-secret" not in got.text
     assert served.entries()[0].outcome == "truncated"
+
+
+def test_a_response_that_failed_with_nothing_to_show_goes_to_the_next(proxy, upstream):
+    failed = {**RESPONSE, "status": "failed", "error": {"code": "server_error", "message": "key sk-secret"}}
+    text = TWO.replace("model: small,", "model: small, apis: [responses], api_key: env:UPKEY,")
+    first = upstream(answering(json.dumps(failed).encode())).url
+    second = upstream(answering(json.dumps({**RESPONSE, "status": "completed"}).encode())).url
+    served = proxy(text.format(first=first, second=second), environ={"UPKEY": "sk-secret"})
+    got = ask(served, "responses")
+    assert (got.status_code, got.headers["x-greenlane-deployment"], got.headers["x-greenlane-attempts"]) == (200, "second", "2")
+    alone = proxy(text.format(first=first, second=first), environ={"UPKEY": "sk-secret"})
+    got = ask(alone, "responses")
+    assert (got.status_code, alone.entries()[0].outcome) == (502, "failed")
+    assert "sk-secret" not in got.text
