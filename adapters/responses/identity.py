@@ -6,6 +6,7 @@ Reference: https://platform.openai.com/docs/api-reference/responses-streaming
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -189,11 +190,13 @@ class ResponsesStream:
             self.usage, self.finish_reason = _usage(response.usage), _reason(response)
 
 
-def responses_reply(body: bytes, account: bytes | None) -> tuple[bytes, Usage | None, str | None]:
+def responses_reply(
+    body: bytes, account: bytes | None, otherwise: Callable[[], bytes | None] | None = None
+) -> tuple[bytes, Usage | None, str | None]:
     """A whole answer with `usage.greenlane` put in, its usage, and why it ended in hub words.
 
-    Raises FaultError where a 200 holds only an error, or a Response that failed with nothing to show, as its stream does; GarbledError
-    where it holds no Response.
+    `otherwise` makes the usage object of an answer that ended without one. Raises FaultError where a 200 holds only an error, or a
+    Response that failed with nothing to show, as its stream does; GarbledError where it holds no Response.
     """
     response = _response(body)
     if response is None:
@@ -206,8 +209,10 @@ def responses_reply(body: bytes, account: bytes | None) -> tuple[bytes, Usage | 
         raise FaultError(_with_status(fault_told(response.error)))
     if not body.isascii():
         readable(body)
-    told = body if account is None else with_account(body, account, None)
-    return told, _usage(response.usage), _reason(response)
+    reason = _reason(response)
+    made = otherwise() if otherwise is not None and response.usage is None and reason is not None else None
+    told = body if account is None else with_account(body, account, made)
+    return told, _usage(response.usage), reason
 
 
 def _response(raw: bytes | msgspec.Raw) -> _Response | None:

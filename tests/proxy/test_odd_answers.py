@@ -285,3 +285,16 @@ def test_a_response_that_failed_with_nothing_to_show_goes_to_the_next(proxy, ups
     got = ask(alone, "responses")
     assert (got.status_code, alone.entries()[0].outcome) == (502, "failed")
     assert "sk-secret" not in got.text
+
+
+def test_a_response_without_usage_gets_one_with_the_account_once_it_has_ended(proxy, upstream):
+    bodies = [{**RESPONSE, "status": "completed", "output": None}, {**RESPONSE, "status": "queued", "usage": None}]
+    text = TWO.replace("model: small,", "model: small, apis: [responses],")
+    for body in bodies:
+        host = upstream(answering(json.dumps(body).encode())).url
+        got = ask(proxy(text.format(first=host, second=host)), "responses").json()
+        if body["status"] == "queued":
+            assert got == body
+        else:
+            assert got["usage"]["greenlane"]["deployment"] == "first"
+            assert got["usage"]["total_tokens"] == got["usage"]["input_tokens"] + got["usage"]["output_tokens"] > 0
