@@ -353,14 +353,23 @@ def readable(payload: bytes) -> None:
         raise GarbledError("the upstream's text is not UTF-8") from None
 
 
+_TELLING = frozenset(("type", "choices", "usage", "candidates", "usageMetadata", "promptFeedback", "response"))
+"""Members of which every event of a dialect has one."""
+
+
 def require_object(data: bytes) -> None:
-    """Raises GarbledError for an event that is no JSON object, whatever its members."""
+    """Raises GarbledError for an event that is no JSON object, FaultError for one that only complains, in the words of engines' servers.
+
+    For events that a dialect does not know: whatever else they are, they pass.
+    """
     try:
         found: Any = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise GarbledError("an event of the stream is not an object")
+    if _TELLING.isdisjoint(found) and (found.get("object") == "error" or "detail" in found or "message" in found):
+        raise FaultError(fault_told(found))
 
 
 def _accounted(chunk: bytes, account: bytes) -> bytes:

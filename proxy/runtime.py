@@ -28,6 +28,7 @@ from proxy.records import Row
 from proxy.snapshot import Snapshot
 from proxy.store.claims import claim
 from proxy.store.codec import encode_into
+from proxy.store.engine import require_place
 from proxy.store.intensities import IntensityStore
 from proxy.store.ledger import Ledger, StoreUnavailableError
 from proxy.store.spool import Preface
@@ -60,8 +61,10 @@ class Runtime:
         """Where it listens, whatever a later file says."""
         self.metrics = Metrics()
         self.request_log = RequestLog(enabled=config.logs.requests)
+        url = ledger_url(config, os.environ)
+        require_place(url, config.ledger.spool_file)
         self.spool = claim(config.ledger.spool_file, config.ledger.spool_bytes)
-        self.ledger = Ledger.later(ledger_url(config, os.environ))
+        self.ledger = Ledger.later(url)
         self.worker = LedgerWorker(self.spool, self.ledger, config.ledger)
         self.supervisor = Supervisor()
         self.settler = Settler(self.metrics, self.request_log, self._keep, time.time)
@@ -108,6 +111,8 @@ class Runtime:
             return "draining"
         if not any(peer.breaker.closed for peer in self.plane.peers.values()):
             return "no deployment is usable"
+        if self.spool.nearly_full:
+            return "the ledger's spool is full: its store takes no entries"
         return None
 
     def up(self, deployment: str) -> bool:

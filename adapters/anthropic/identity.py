@@ -211,6 +211,8 @@ class MessagesStream:
             case "" if event.error:
                 # gateways put other dialects' errors into the stream
                 raise FaultError(_fault(event.error))
+            case "":
+                require_object(data)
         return event.type
 
     def _count(self, found: _Usage) -> None:

@@ -12,6 +12,7 @@ import msgspec
 
 from adapters._base import Fault, FaultError, GarbledError, Json, Usage, credible
 from adapters._json import encode
+from adapters._passthrough import require_object
 from adapters.gemini.faults import fault_of
 from adapters.gemini.signatures import call_id, derived_id
 
@@ -133,6 +134,8 @@ def response_of(data: bytes, what: str) -> Response:
         raise GarbledError(f"{what} is not a GenerateContentResponse")
     if found.error:
         raise FaultError(fault_of(200, data))
+    if found.candidates is None:
+        require_object(data)
     return found
 
 

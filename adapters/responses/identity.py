@@ -6,6 +6,7 @@ Reference: https://platform.openai.com/docs/api-reference/responses-streaming
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -176,6 +177,8 @@ class ResponsesStream:
         elif not kind and event.error:
             # hosts that imitate the API put errors of chat completions into the stream
             raise FaultError(_fault(data, event.response))
+        elif not kind:
+            require_object(data)
 
     def _end(self, raw: msgspec.Raw) -> None:
         self.ended = self.started = True
@@ -187,10 +190,13 @@ class ResponsesStream:
             self.usage, self.finish_reason = _usage(response.usage), _reason(response)
 
 
-def responses_reply(body: bytes, account: bytes | None) -> tuple[bytes, Usage | None, str | None]:
+def responses_reply(
+    body: bytes, account: bytes | None, otherwise: Callable[[], bytes | None] | None = None
+) -> tuple[bytes, Usage | None, str | None]:
     """A whole answer with `usage.greenlane` put in, its usage, and why it ended in hub words.
 
-    Raises FaultError where a 200 holds only an error, GarbledError where it holds no Response.
+    `otherwise` makes the usage object of an answer that ended without one. Raises FaultError where a 200 holds only an error, or a
+    Response that failed with nothing to show, as its stream does; GarbledError where it holds no Response.
     """
     response = _response(body)
     if response is None:
@@ -199,10 +205,14 @@ def responses_reply(body: bytes, account: bytes | None) -> tuple[bytes, Usage | 
         if response.error:
             raise FaultError(fault_told(response.error))
         raise GarbledError("the answer is not a response object")
+    if response.error and response.status == "failed" and not response.output:
+        raise FaultError(_with_status(fault_told(response.error)))
     if not body.isascii():
         readable(body)
-    told = body if account is None else with_account(body, account, None)
-    return told, _usage(response.usage), _reason(response)
+    reason = _reason(response)
+    made = otherwise() if otherwise is not None and response.usage is None and reason is not None else None
+    told = body if account is None else with_account(body, account, made)
+    return told, _usage(response.usage), reason
 
 
 def _response(raw: bytes | msgspec.Raw) -> _Response | None:
@@ -243,7 +253,10 @@ def _fault(data: bytes, raw: msgspec.Raw) -> Fault:
     if found is None:
         event: dict[str, Any] = msgspec.json.decode(data)
         found = event["error"] if isinstance(event.get("error"), dict) else {**event, "type": "upstream_error"}
-    fault = fault_told(found)
+    return _with_status(fault_told(found))
+
+
+def _with_status(fault: Fault) -> Fault:
     return fault if fault.status is not None else msgspec.structs.replace(fault, status=_STATUS.get(fault.code or "", 500))
 
 

@@ -183,7 +183,7 @@ def reply(call: Call, served: Served, hub: Hub, body: bytes, facts: Facts, accou
         if api == "messages":
             return messages_reply(body, account, _messages_usage(facts.usage))[0]
         if api == "responses":
-            return responses_reply(body, account)[0]
+            return responses_reply(body, account, lambda: _responses_usage(facts.usage))[0]
         if body.lstrip()[:1] != b"{":
             return body
         otherwise = _usage_object(facts.usage) if call.operation.creates and not facts.usage_object else None
@@ -255,6 +255,15 @@ def _messages_usage(usage: Usage | None) -> bytes | None:
     if usage is None or usage.input_tokens is None:
         return None
     return encode({"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens or 0})
+
+
+def _responses_usage(usage: Usage | None) -> bytes | None:
+    """OpenAI's usage object for a Response that came without one."""
+    if usage is None or usage.input_tokens is None:
+        return None
+    output = usage.output_tokens or 0
+    counts = {"input_tokens": usage.input_tokens, "input_tokens_details": {"cached_tokens": 0}, "output_tokens": output}
+    return encode({**counts, "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": usage.input_tokens + output})
 
 
 def _usage_object(usage: Usage | None) -> bytes | None:

@@ -236,6 +236,16 @@ def test_an_error_in_a_200_is_an_error() -> None:
     assert caught.value.fault == Fault(message="No.", code="x")
 
 
-def test_a_failed_answer_is_passed_on() -> None:
-    body: Any = response("failed", more=', "error": {"code": "server_error", "message": "Sorry"}').encode()
+SORRY = ', "error": {"code": "server_error", "message": "Sorry"}'
+
+
+def test_a_failed_answer_with_a_part_of_what_was_asked_is_passed_on() -> None:
+    body: Any = response("failed", more=SORRY).encode().replace(b'"output": []', b'"output": [{"type": "message"}]')
+    assert b'"type": "message"' in body
     assert responses_reply(body, None) == (body, None, None)
+
+
+def test_a_failed_answer_with_nothing_to_show_is_an_error() -> None:
+    with pytest.raises(FaultError) as caught:
+        responses_reply(response("failed", more=SORRY).encode(), ACCOUNT)
+    assert (caught.value.fault.message, caught.value.fault.code, caught.value.fault.status) == ("Sorry", "server_error", 500)
