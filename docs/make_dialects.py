@@ -85,6 +85,8 @@ Where a dialect has another way, or none, to say the same.
 - **Tools in a namespace** of the Responses API (so Codex offers those of MCP servers) are functions elsewhere, named `namespace__name`, and
   cut with a digest where that has more than 64 characters; the client gets its own names back. Tools that are loaded later are told at
   once, and OpenAI's search among them is left out.
+- **Custom tools** (free text; of chat completions and responses) are functions with one string elsewhere, in the history and in the choice
+  too; the client gets calls with its text, in a stream in one piece. A grammar, which no other vendor enforces, is a 400.
 - **Schemas with optional members** are strict at Anthropic and a 400 at OpenAI, whose strict mode demands all: a messages client's such
   schema, of an answer or of a tool, goes to hosts of OpenAI's dialect without `strict`.
 - **Marks of a prompt cache** keep their place where the other vendor has marks: OpenAI's breakpoints become Anthropic's `cache_control`,
