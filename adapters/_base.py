@@ -47,6 +47,10 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """All generated tokens, reasoning included."""
     reasoning_tokens: int | None = None
     """Generated tokens that were reasoning; part of output_tokens."""
+    input_audio_tokens: int | None = None
+    """Prompt tokens of sound; part of input_tokens."""
+    output_audio_tokens: int | None = None
+    """Generated tokens of sound; part of output_tokens."""
 
 
 MOST_TOKENS = 1_000_000_000

@@ -289,3 +289,16 @@ def _system(route) -> str:
         return "".join(part["text"] for part in route.last["systemInstruction"]["parts"])
     system = route.last["system"]
     return system if isinstance(system, str) else "".join(part["text"] for part in system)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_tokens_of_sound_are_told_apart(client, stream):
+    sound = {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}}
+    asked = {"model": "gemini", "messages": [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, sound]}]}
+    if stream:
+        usage = list(client.chat.completions.create(**asked, stream=True, stream_options={"include_usage": True}))[-1].usage
+    else:
+        usage = client.chat.completions.create(**asked).usage
+    assert usage.prompt_tokens_details.audio_tokens == 1
+    assert usage.completion_tokens_details is None
+    assert client.chat.completions.create(model="gemini", messages=HELLO).usage.prompt_tokens_details is None
