@@ -145,6 +145,17 @@ def names_participants(messages: Any) -> bool:
     )
 
 
+IMAGE_DETAIL = "messages.image_url.detail"
+"""What `x-greenlane-ignored` calls the `detail` of an image."""
+
+
+def image_details(messages: list[Json]) -> list[Any]:
+    """How closely the images of well-formed messages are to be looked at, of those that say so."""
+    contents = [message["content"] for message in messages if isinstance(message.get("content"), list)]
+    images = [part.get("image_url") for content in contents for part in content if part["type"] == "image_url"]
+    return [image["detail"] for image in images if isinstance(image, dict) and image.get("detail") is not None]
+
+
 def error_body(fault: Fault) -> bytes:
     """OpenAI's error object."""
     return encode({"error": {"message": fault.message, "type": fault.type, "param": fault.param, "code": fault.code}})

@@ -76,6 +76,9 @@ Where a dialect has another way, or none, to say the same.
   asks again in its next turn.
 - **Documents by URL** go to Anthropic, to Gemini and to hosts of the Responses API. Chat completions take data alone: for a translated
   request the answer is 400 there.
+- **How closely images are looked at** (`detail`): `low`, `high` and `original` are Gemini's media resolution; at Gemini 2, which has
+  one for the whole request, only where all its media ask for the same. Anthropic has none: it is left out, and listed as
+  `messages.image_url.detail` among the entry's `ignored`.
 - **Images and files in results of tools** stay there at Anthropic and at Gemini 3; at hosts of OpenAI's dialect, whose results are text,
   and at earlier Geminis they follow in a user's message.
 - **Thought signatures** of Gemini travel in the id of the call they belong to, and in its `extra_content`, so that they come back from

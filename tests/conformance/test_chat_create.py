@@ -302,3 +302,12 @@ def test_tokens_of_sound_are_told_apart(client, stream):
     assert usage.prompt_tokens_details.audio_tokens == 1
     assert usage.completion_tokens_details is None
     assert client.chat.completions.create(model="gemini", messages=HELLO).usage.prompt_tokens_details is None
+
+
+@pytest.mark.parametrize("model", ["gemini", "gemini-2.5-flash"])
+def test_how_closely_images_are_looked_at_reaches_gemini(client, imitations, model):
+    images = [{"type": "image_url", "image_url": {"url": url, "detail": "low"}} for url in (PIXEL, PICTURE_URL)]
+    messages = [{"role": "user", "content": [{"type": "text", "text": "Look"}, *images]}]
+    answer = client.chat.completions.with_raw_response.create(model=model, messages=messages, extra_headers={"x-greenlane-verbose": "true"})
+    assert "x-greenlane-ignored" not in answer.headers
+    assert answer.parse().choices[0].message.content
