@@ -109,7 +109,10 @@ class Finish:
             raise ValueError("a whole answer comes from somewhere")
         result = tried.result
         text = call.operation.text
-        if facts.usage is None and text:
+        if facts.usage is None and facts.error is not None:
+            # some work was done, and nobody knows how much
+            worked = Account(tokens=NO_TOKENS, footprint=Footprint(intensity=served.intensity), cost_usd=None)
+        elif facts.usage is None and text:
             if not facts.text:
                 facts = self._reread(journey, served, peer, result)
             worked = self._account(journey, tried, None, facts.text, facts.report)
@@ -118,7 +121,8 @@ class Finish:
             worked = self._account(journey, tried, facts.usage, b"", facts.report)
         shown = told(journey.admission.entry_id, worked, served, journey.plan.policy, reason_of(journey.decision, tried.candidate))
         body = reply(call, served, journey.hub, result.body, facts, shown)
-        self._settle(journey, tried, worked, Outcome(200, "completed", response_id=facts.response_id))
+        outcome = "completed" if facts.error is None else "failed"
+        self._settle(journey, tried, worked, Outcome(200, outcome, facts.error, facts.response_id))
         head = self._head(journey, (served, peer), (len(tried.attempts), tried.ignored), worked.footprint, worked.cost_usd)
         kind = JSON if text else content_type(result.headers)
         journey.exchange.respond(200, b"%b%b%b" % (head, kind, passed_on(result.headers)), body)
