@@ -7,7 +7,7 @@ and upstream speak the same dialect nothing is translated: see `_passthrough.py`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 import msgspec
@@ -311,6 +311,18 @@ class Parallel(Protocol):
 
     def one_call(self, chat: Json) -> bool:
         """Whether this hub request allows one call only. `adapters._one_call` reads the answer then."""
+        ...
+
+
+@runtime_checkable
+class Limited(Protocol):
+    """An adapter whose vendor tells its rate limits in headers of its own."""
+
+    def limits(self, headers: list[tuple[bytes, bytes]], until_s: Callable[[str], float]) -> Headers:
+        """Those limits as OpenAI's `x-ratelimit-*`, for clients that know no others.
+
+        `until_s`: seconds until an RFC 3339 instant; raises ValueError for what is none.
+        """
         ...
 
 

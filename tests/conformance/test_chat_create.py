@@ -311,3 +311,15 @@ def test_how_closely_images_are_looked_at_reaches_gemini(client, imitations, mod
     answer = client.chat.completions.with_raw_response.create(model=model, messages=messages, extra_headers={"x-greenlane-verbose": "true"})
     assert "x-greenlane-ignored" not in answer.headers
     assert answer.parse().choices[0].message.content
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_claudes_rate_limits_are_told_as_openais(client, claude, imitations, stream):
+    openais = {f"x-ratelimit-{member}-{kind}" for member in ("limit", "remaining", "reset") for kind in ("requests", "tokens")}
+    headers = client.chat.completions.with_raw_response.create(model="anthropic", messages=HELLO, stream=stream).headers
+    assert openais <= set(headers)
+    assert (headers["x-ratelimit-remaining-requests"], headers["x-ratelimit-reset-tokens"]) == ("49", "0s")
+    assert headers["anthropic-ratelimit-requests-remaining"] == "49"
+    of_its_own = claude.messages.with_raw_response.create(model="anthropic", messages=HELLO, max_tokens=9, stream=stream).headers
+    assert not openais & set(of_its_own)
+    assert of_its_own["anthropic-ratelimit-tokens-limit"] == "96000"
