@@ -157,7 +157,10 @@ class Reader(Protocol):
 
     @property
     def ended(self) -> bool:
-        """The dialect's own end marker was seen (`[DONE]`, `message_stop`); bytes after it are ignored."""
+        """Nothing more will come: the dialect's own end marker was seen (`[DONE]`, `message_stop`), or an error that the next call will raise.
+
+        Bytes after it are ignored.
+        """
         ...
 
     @property
@@ -166,7 +169,10 @@ class Reader(Protocol):
         ...
 
     def feed(self, data: bytes) -> list[Json]:
-        """Chunks completed by these bytes, cut anywhere. Raises FaultError for an in-band error, GarbledError for rubbish."""
+        """Chunks completed by these bytes, cut anywhere. Raises FaultError for an in-band error, GarbledError for rubbish.
+
+        Where content came before it in the same bytes, that is returned first, and `ended` says that there is an error to be raised.
+        """
         ...
 
     def finish(self) -> list[Json]:

@@ -105,13 +105,15 @@ class ResponsesStream:
         """What came before garbage in the same bytes goes out first, once there are words; the error is raised next time."""
         self._raise_broken()
         out, error = passed(self._events, data, self._pass)
-        if error is not None and not (self.started and out):
-            raise error
-        self._broken = error
+        if error is not None:
+            if not (self.started and out):
+                raise error
+            self._broken, self.ended = error, True
         return out
 
     def _raise_broken(self) -> None:
         if self._broken is not None:
+            self.ended = False
             raise self._broken
 
     def finish(self) -> bytes:
