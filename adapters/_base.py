@@ -157,9 +157,8 @@ class Reader(Protocol):
 
     @property
     def ended(self) -> bool:
-        """Nothing more will come: the dialect's own end marker was seen (`[DONE]`, `message_stop`), or an error that the next call will raise.
-
-        Bytes after it are ignored.
+        """Nothing more will come: the dialect's own end marker was seen (`[DONE]`, `message_stop`; bytes after it are ignored), or an
+        error that the next call will raise.
         """
         ...
 
