@@ -159,6 +159,7 @@ class ChatStream:
 
     def feed(self, data: bytes) -> bytes:
         if self._fault is not None:
+            self.ended = False
             raise self._fault
         if self.ended:
             return b""
@@ -195,7 +196,7 @@ class ChatStream:
         """
         if not out or not (begun or _worded(out)):
             raise error
-        self._fault = error
+        self._fault, self.ended = error, True
         return b"".join(out)
 
     def _run(self, data: bytes) -> bytes | None:
@@ -222,6 +223,7 @@ class ChatStream:
 
     def finish(self) -> bytes:
         if self._fault is not None:
+            self.ended = False
             raise self._fault
         out = []
         for event in self._events.finish():

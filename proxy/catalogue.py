@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from adapters import adapters
-from adapters._base import Adapter, Headers, Quirks, Target, Transparent
+from adapters._base import Adapter, Headers, Limited, Quirks, Target, Transparent
 from adapters.openai import HOSTS
 from carbon.energy import EnergyProfile, Serving, estimator, profile_of
 from carbon.footprint import rate
@@ -135,6 +135,7 @@ def _served(name: str, order: int, config: Config, adapter: Adapter, facts: tupl
         identity=identity,
         translated=translated,
         transparent=adapter if isinstance(adapter, Transparent) else None,
+        limited=adapter if isinstance(adapter, Limited) else None,
         estimator=measured,
         intensity=intensity,
         marginal=marginal,

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from adapters._base import Adapter, Headers, Target, Transparent
+from adapters._base import Adapter, Headers, Limited, Target, Transparent
 from carbon.energy import Estimator
 from carbon.footprint import Rate
 from carbon.intensity import Intensity
@@ -73,6 +73,8 @@ class Served(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Operations it serves through the hub."""
     transparent: Transparent | None
     """The adapter, where it can send a client's own bytes."""
+    limited: Limited | None
+    """The adapter, where its vendor's rate limits are retold to clients of other dialects."""
     estimator: Estimator | None
     intensity: Intensity | None
     marginal: Intensity | None

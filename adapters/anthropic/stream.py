@@ -92,11 +92,12 @@ class MessagesReader:
             # the first chunk of a stream is the role's
             if len(found) < (1 if begun else 2):
                 raise
-            self._held = error
+            self._held, self.ended = error, True
         return found
 
     def _raise_held(self) -> None:
         if self._held is not None:
+            self.ended = False
             raise self._held
 
     def finish(self) -> list[Json]:
