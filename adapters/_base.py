@@ -7,7 +7,7 @@ and upstream speak the same dialect nothing is translated: see `_passthrough.py`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 import msgspec
@@ -47,6 +47,10 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """All generated tokens, reasoning included."""
     reasoning_tokens: int | None = None
     """Generated tokens that were reasoning; part of output_tokens."""
+    input_audio_tokens: int | None = None
+    """Prompt tokens of sound; part of input_tokens."""
+    output_audio_tokens: int | None = None
+    """Generated tokens of sound; part of output_tokens."""
 
 
 MOST_TOKENS = 1_000_000_000
@@ -153,7 +157,9 @@ class Reader(Protocol):
 
     @property
     def ended(self) -> bool:
-        """The dialect's own end marker was seen (`[DONE]`, `message_stop`); bytes after it are ignored."""
+        """Nothing more will come: the dialect's own end marker was seen (`[DONE]`, `message_stop`; bytes after it are ignored), or an
+        error that the next call will raise.
+        """
         ...
 
     @property
@@ -162,7 +168,10 @@ class Reader(Protocol):
         ...
 
     def feed(self, data: bytes) -> list[Json]:
-        """Chunks completed by these bytes, cut anywhere. Raises FaultError for an in-band error, GarbledError for rubbish."""
+        """Chunks completed by these bytes, cut anywhere. Raises FaultError for an in-band error, GarbledError for rubbish.
+
+        Where content came before it in the same bytes, that is returned first, and `ended` says that there is an error to be raised.
+        """
         ...
 
     def finish(self) -> list[Json]:
@@ -307,6 +316,18 @@ class Parallel(Protocol):
 
     def one_call(self, chat: Json) -> bool:
         """Whether this hub request allows one call only. `adapters._one_call` reads the answer then."""
+        ...
+
+
+@runtime_checkable
+class Limited(Protocol):
+    """An adapter whose vendor tells its rate limits in headers of its own."""
+
+    def limits(self, headers: list[tuple[bytes, bytes]], until_s: Callable[[str], float]) -> Headers:
+        """Those limits as OpenAI's `x-ratelimit-*`, for clients that know no others.
+
+        `until_s`: seconds until an RFC 3339 instant; raises ValueError for what is none.
+        """
         ...
 
 

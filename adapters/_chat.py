@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from adapters._base import AdapterError, Fault, Json, Usage, Writer
+from adapters._chat_custom import CustomCalls, as_functions, custom_names, custom_place, with_custom_calls
 from adapters._json import encode
 from adapters._places import CALL, MESSAGE, TOOL, renamed
 from adapters._sse import block
@@ -44,13 +45,15 @@ class ChatDoor:
             asked["tool_choice"] = "required"  # Mistral's word for it
         if any(_thinks(message) for message in messages):
             asked["messages"] = [_without_thoughts(message) if _thinks(message) else message for message in messages]
-        return asked
+        return as_functions(asked)
 
     def place(self, param: str, request: Json) -> str:
-        """The hub's places are this dialect's own, but for the older form of tools and calls, which adapters take for the newer."""
+        """The hub's places are this dialect's own, but for custom tools, and for the older form, which adapters take for the newer."""
         tool, message = TOOL.fullmatch(param), MESSAGE.fullmatch(param)
         if tool is not None and is_legacy(request):
             return f"functions[{tool[1]}]{tool[2]}"
+        if (place := custom_place(param, request)) is not None:
+            return place
         call = None if message is None else CALL.fullmatch(message[2])
         if message is not None and call is not None:
             said = dict(enumerate(request["messages"])).get(int(message[1]), {})
@@ -61,6 +64,8 @@ class ChatDoor:
         answer = dict(completion)
         if is_legacy(request):
             answer["choices"] = [_legacy_choice(choice, "message") for choice in answer.get("choices") or ()]
+        if names := custom_names(request):
+            answer["choices"] = [with_custom_calls(choice, names) for choice in answer.get("choices") or ()]
         counts = answer.get("usage") or hub_usage(usage)
         answer.pop("usage", None)
         if counts is None:
@@ -71,7 +76,8 @@ class ChatDoor:
     def writer(self, request: Json) -> Writer:
         options = request.get("stream_options")
         wants_usage = isinstance(options, dict) and options.get("include_usage") is True
-        return ChatWriter(wants_usage=wants_usage, legacy=is_legacy(request))
+        names = custom_names(request)
+        return ChatWriter(wants_usage=wants_usage, legacy=is_legacy(request), custom=CustomCalls(names) if names else None)
 
     def error(self, fault: Fault, status: int, request_id: str | None = None) -> bytes:  # noqa: ARG002 - OpenAI's object holds neither
         return error_body(fault)
@@ -80,12 +86,13 @@ class ChatDoor:
 class ChatWriter:
     """Hub chunks as they are; usage in a last chunk of its own if it was asked for.
 
-    `legacy`: the client sent `functions` and is answered with `function_call`.
+    `legacy`: the client sent `functions` and is answered with `function_call`. `custom`: it has custom tools.
     """
 
-    def __init__(self, *, wants_usage: bool, legacy: bool = False) -> None:
+    def __init__(self, *, wants_usage: bool, legacy: bool = False, custom: CustomCalls | None = None) -> None:
         self._wants_usage = wants_usage
         self._legacy = legacy
+        self._custom = custom
         self._head: Json = {}
 
     def write(self, chunk: Json) -> bytes:
@@ -93,15 +100,20 @@ class ChatWriter:
             self._head = {name: chunk[name] for name in ("id", "object", "created", "model") if name in chunk}
         if self._legacy:
             chunk = {**chunk, "choices": [_legacy_choice(choice, "delta") for choice in chunk.get("choices") or ()]}
+        told = chunk if self._custom is None else self._custom.told(chunk)
+        return b"" if told is None else self._block(told)
+
+    def _block(self, chunk: Json) -> bytes:
         # the reference: with include_usage, "all other chunks will also include a usage field, but with a null value"
         return block(encode({**chunk, "usage": None} if self._wants_usage else chunk))
 
     def close(self, usage: Usage | None, account: bytes | None) -> bytes:
-        out = b""
+        rest = [] if self._custom is None else self._custom.rest()
+        out = self._block({**self._head, "choices": rest}) if rest else b""
         counts = hub_usage(usage)
         if self._wants_usage and counts is not None:
             plain = encode({**self._head, "choices": [], "usage": counts})
-            out = block(plain if account is None else plain[:-2] + b',"greenlane":' + account + b"}}")
+            out += block(plain if account is None else plain[:-2] + b',"greenlane":' + account + b"}}")
         return out + (b"" if account is None else b": greenlane " + account + b"\n") + b"data: [DONE]\n\n"
 
     def fail(self, fault: Fault) -> bytes:
@@ -131,6 +143,17 @@ def names_participants(messages: Any) -> bool:
         isinstance(message, dict) and message.get("name") is not None and message.get("role") not in ("tool", "function")
         for message in messages
     )
+
+
+IMAGE_DETAIL = "messages.image_url.detail"
+"""What `x-greenlane-ignored` calls the `detail` of an image."""
+
+
+def image_details(messages: list[Json]) -> list[Any]:
+    """How closely the images of well-formed messages are to be looked at, of those that say so."""
+    contents = [message["content"] for message in messages if isinstance(message.get("content"), list)]
+    images = [part.get("image_url") for content in contents for part in content if part["type"] == "image_url"]
+    return [image["detail"] for image in images if isinstance(image, dict) and image.get("detail") is not None]
 
 
 def error_body(fault: Fault) -> bytes:

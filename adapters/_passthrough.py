@@ -159,6 +159,7 @@ class ChatStream:
 
     def feed(self, data: bytes) -> bytes:
         if self._fault is not None:
+            self.ended = False
             raise self._fault
         if self.ended:
             return b""
@@ -195,7 +196,7 @@ class ChatStream:
         """
         if not out or not (begun or _worded(out)):
             raise error
-        self._fault = error
+        self._fault, self.ended = error, True
         return b"".join(out)
 
     def _run(self, data: bytes) -> bytes | None:
@@ -222,6 +223,7 @@ class ChatStream:
 
     def finish(self) -> bytes:
         if self._fault is not None:
+            self.ended = False
             raise self._fault
         out = []
         for event in self._events.finish():
@@ -353,14 +355,23 @@ def readable(payload: bytes) -> None:
         raise GarbledError("the upstream's text is not UTF-8") from None
 
 
+_TELLING = frozenset(("type", "choices", "usage", "candidates", "usageMetadata", "promptFeedback", "response"))
+"""Members of which every event of a dialect has one."""
+
+
 def require_object(data: bytes) -> None:
-    """Raises GarbledError for an event that is no JSON object, whatever its members."""
+    """Raises GarbledError for an event that is no JSON object, FaultError for one that only complains, in the words of engines' servers.
+
+    For events that a dialect does not know: whatever else they are, they pass.
+    """
     try:
         found: Any = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise GarbledError("an event of the stream is not an object")
+    if _TELLING.isdisjoint(found) and (found.get("object") == "error" or "detail" in found or "message" in found):
+        raise FaultError(fault_told(found))
 
 
 def _accounted(chunk: bytes, account: bytes) -> bytes:

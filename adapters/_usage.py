@@ -87,12 +87,16 @@ def hub_usage(usage: Usage | None) -> Json | None:
         "completion_tokens": usage.output_tokens,
         "total_tokens": usage.input_tokens + usage.output_tokens,
     }
-    details = {"cached_tokens": usage.cached_tokens, "cache_write_tokens": usage.cache_write_tokens}
-    details = {name: tokens for name, tokens in details.items() if tokens is not None}
-    if details:
-        counts["prompt_tokens_details"] = details
-    if usage.reasoning_tokens is not None:
-        counts["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
+    prompt = {
+        "cached_tokens": usage.cached_tokens,
+        "cache_write_tokens": usage.cache_write_tokens,
+        "audio_tokens": usage.input_audio_tokens,
+    }
+    completion = {"reasoning_tokens": usage.reasoning_tokens, "audio_tokens": usage.output_audio_tokens}
+    for name, details in (("prompt_tokens_details", prompt), ("completion_tokens_details", completion)):
+        known = {detail: tokens for detail, tokens in details.items() if tokens is not None}
+        if known:
+            counts[name] = known
     return counts
 
 

@@ -14,6 +14,7 @@ from benchmarks.places import HERE
 from benchmarks.results import Estimate
 from benchmarks.stacks import KEY
 from carbon.footprint import Footprint, ProviderReport, Workload
+from carbon.sources.static import Static
 from proxy.configuration import load, loads
 from proxy.dataplane.admit import Admission
 from proxy.dataplane.ask import read
@@ -40,7 +41,7 @@ def measured() -> tuple[Estimate, ...]:
     """Each the least of many batches, in processor time of this thread."""
     found = [Estimate(what=f"{FORECAST}, of twenty", took_us=_forecast_us(), goal_us=FORECAST_GOAL_US)]
     work = Workload(input_tokens=420, output_tokens=57, cached_tokens=128, seconds_s=1.2)
-    for served in compiled(loads(FLEET)).served.values():
+    for served in compiled(loads(FLEET), Static().table()).served.values():
         estimator, intensity = served.estimator, served.intensity
         method = Footprint.of(work, estimator, intensity).method
 
@@ -59,7 +60,7 @@ def measured() -> tuple[Estimate, ...]:
 def _forecast_us() -> float:
     """A candidate with its forecast, price, latency and load, as a decision is made of them, of a policy over twenty."""
     os.environ.setdefault("GREENLANE_BENCH_KEY", KEY)
-    snapshot: Snapshot = compiled(load(str(HERE / "greenlane.yaml")))
+    snapshot: Snapshot = compiled(load(str(HERE / "greenlane.yaml")), Static().table())
     metrics = Metrics()
     by_name = peers(snapshot, {}, metrics, lambda *_: None)  # type: ignore[arg-type, return-value]  # nothing is sent
     grant = snapshot.keyring.admit({b"authorization": b"Bearer " + KEY.encode()})

@@ -208,3 +208,8 @@ def _grams(joules: tuple[float, float, float], intensity: Intensity) -> tuple[fl
     down = hypot(log(value / low), log(g_per_kwh / low_g_per_kwh))
     up = hypot(log(high / value), log(intensity.high / g_per_kwh))
     return g * exp(-down), g, g * exp(up)
+
+
+def grams(energy_j: float, g_per_kwh: float) -> float:
+    """Of so much energy at a rate without a band, such as a marginal one."""
+    return energy_j * g_per_kwh / J_PER_KWH

@@ -76,6 +76,9 @@ Where a dialect has another way, or none, to say the same.
   asks again in its next turn.
 - **Documents by URL** go to Anthropic, to Gemini and to hosts of the Responses API. Chat completions take data alone: for a translated
   request the answer is 400 there.
+- **How closely images are looked at** (`detail`): `low`, `high` and `original` are Gemini's media resolution; at Gemini 2, which has
+  one for the whole request, only where all its media ask for the same. Anthropic has none: it is left out, and listed as
+  `messages.image_url.detail` among the entry's `ignored`.
 - **Images and files in results of tools** stay there at Anthropic and at Gemini 3; at hosts of OpenAI's dialect, whose results are text,
   and at earlier Geminis they follow in a user's message.
 - **Thought signatures** of Gemini travel in the id of the call they belong to, and in its `extra_content`, so that they come back from
@@ -85,6 +88,8 @@ Where a dialect has another way, or none, to say the same.
 - **Tools in a namespace** of the Responses API (so Codex offers those of MCP servers) are functions elsewhere, named `namespace__name`, and
   cut with a digest where that has more than 64 characters; the client gets its own names back. Tools that are loaded later are told at
   once, and OpenAI's search among them is left out.
+- **Custom tools** (free text; of chat completions and responses) are functions with one string elsewhere, in the history and in the choice
+  too; the client gets calls with its text, in a stream in one piece. A grammar, which no other vendor enforces, is a 400.
 - **Schemas with optional members** are strict at Anthropic and a 400 at OpenAI, whose strict mode demands all: a messages client's such
   schema, of an answer or of a tool, goes to hosts of OpenAI's dialect without `strict`.
 - **Marks of a prompt cache** keep their place where the other vendor has marks: OpenAI's breakpoints become Anthropic's `cache_control`,

@@ -27,6 +27,7 @@ from proxy.configuration.discovery import Found, discover
 from proxy.configuration.embedded import embedded
 from proxy.controlplane.errors import on_anything, on_http, on_refusal
 from proxy.controlplane.health import Health
+from proxy.controlplane.intensity import Intensities
 from proxy.controlplane.ledger import Entries
 from proxy.controlplane.models import Models
 from proxy.errors import Refusal
@@ -159,7 +160,7 @@ def application(runtime: Runtime) -> Litestar:
         yield
 
     return Litestar(
-        route_handlers=[Health, Models, Entries],
+        route_handlers=[Health, Models, Entries, Intensities],
         exception_handlers={Refusal: on_refusal, HTTPException: on_http, Exception: on_anything},
         state=State({"plane": runtime}),
         lifespan=[lifespan],

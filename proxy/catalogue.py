@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 import msgspec
 
 from adapters import adapters
-from adapters._base import Adapter, Headers, Quirks, Target, Transparent
+from adapters._base import Adapter, Headers, Limited, Quirks, Target, Transparent
 from adapters.openai import HOSTS
 from carbon.energy import EnergyProfile, Serving, estimator, profile_of
 from carbon.footprint import rate
-from carbon.intensity import Table
+from carbon.intensity import Intensity, Table
 from carbon.zones import resolve_regions, resolve_zone
 from policies._base import Limits, Place, Privacy
 from policies.constraints import nearest, strictest
@@ -67,6 +67,28 @@ def snapshot(config: Config, secrets: Secrets, table: Table, version: str) -> Sn
     )
 
 
+def regridded(made: Snapshot, table: Table) -> Snapshot:
+    """The same configuration with the grids as they are now: intensities, and what follows from them.
+
+    The bounds of weighted objectives stay: they are the catalogue's, or an hour's wind would change what a preference means.
+    """
+    served = {name: _on_grid(each, table) for name, each in made.served.items()}
+    return msgspec.structs.replace(made, served=served, models=_models(made.config, served), plans={})
+
+
+def _on_grid(served: Served, table: Table) -> Served:
+    intensity, marginal = _grid(served.settings, table)
+    if (intensity, marginal) == (served.intensity, served.marginal):
+        return served
+    return msgspec.structs.replace(served, intensity=intensity, marginal=marginal, rate=rate(served.estimator, intensity))
+
+
+def _grid(settings: Deployment, table: Table) -> tuple[Intensity | None, Intensity | None]:
+    """Average and marginal of where a deployment is."""
+    zone = None if settings.zone is None else resolve_zone(settings.zone).id
+    return table.latest(zone), None if zone is None else table.marginal.get(zone)
+
+
 def limits(given: Constraints) -> Limits:
     """Constraints as policies compare them. Raises UnknownZoneError for a region nobody knows."""
     return Limits(
@@ -91,8 +113,7 @@ def _served(name: str, order: int, config: Config, adapter: Adapter, facts: tupl
     identity, translated = _operations(settings, adapter, url.hostname or "")
     profile = _profile(settings)
     measured = None if profile is None else estimator(profile)
-    zone = None if settings.zone is None else resolve_zone(settings.zone)
-    intensity = table.latest(None if zone is None else zone.id)
+    intensity, marginal = _grid(settings, table)
     model = config.models.get(settings.model, Model())
     return Served(
         name=name,
@@ -114,8 +135,10 @@ def _served(name: str, order: int, config: Config, adapter: Adapter, facts: tupl
         identity=identity,
         translated=translated,
         transparent=adapter if isinstance(adapter, Transparent) else None,
+        limited=adapter if isinstance(adapter, Limited) else None,
         estimator=measured,
         intensity=intensity,
+        marginal=marginal,
         rate=rate(measured, intensity),
         profile=None if profile is None else profile.record(),
         price=_price(settings),

@@ -6,12 +6,13 @@ Reading, checking and telling what is wrong is `proxy/configuration/`'s work; tu
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
 from adapters._base import Quirks
+from carbon.sources import SOURCES
 
 Positive = Annotated[float, Meta(gt=0)]
 NonNegative = Annotated[float, Meta(ge=0)]
@@ -181,6 +182,8 @@ class Model(Section, frozen=True):
     """For requests that name none, and whose key and team name none."""
     expected_output_tokens: Count | None = None
     """What a forecast assumes for a request that sets no cap; left out: `limits.expected_output_tokens`."""
+    default: str | None = None
+    """The deployment that would serve it without Greenlane: what savings are measured against. Left out: the first in the file."""
 
 
 class WeightedBounds(Section, frozen=True):
@@ -252,11 +255,31 @@ class Key(Section, frozen=True):
         return f"Key(team={self.team!r}, key='****', policy={self.policy!r})"
 
 
+if TYPE_CHECKING:
+    CarbonSource = Any
+else:
+    CarbonSource = msgspec.defstruct(
+        "CarbonSource",
+        [(name, settings | None, None) for name, settings in SOURCES.items()],
+        namespace={"__doc__": "One source of intensities with its settings; exactly one member."},
+        frozen=True,
+        kw_only=True,
+        forbid_unknown_fields=True,
+        omit_defaults=True,
+    )
+
+
 class CarbonSettings(Section, frozen=True):
     basis: Literal["lifecycle", "direct"] = "lifecycle"
     """Intensities over the life cycle, or of combustion alone."""
-    sources: tuple[str, ...] = ("static",)
-    """Where intensities come from, best first."""
+    sources: tuple[str | CarbonSource, ...] = ("static",)
+    """Where intensities come from, best first: a name, or a name with its settings (`{uk_neso: {}}`)."""
+    max_age_s: Positive = 6 * 3600.0
+    """A live figure older than this counts no longer, and the next source's does; until then its age is shown."""
+    keep_days: Positive = 35.0
+    """How long figures that were read are kept in the ledger's store."""
+    holdout: Annotated[float, Meta(ge=0, le=0.5)] = 0.0
+    """Share of requests that go to the model's `default`, drawn at random among those it may serve, so that savings are measured."""
     emissions_scope_2_header: bool = False
     """Adds `Carbon-Emissions-Scope-2` where the figure is a direct, location-based one."""
 

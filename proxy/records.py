@@ -39,6 +39,9 @@ class IntensitySample(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     as_of: str
     assumed: bool = False
     """No zone was configured: WORLD was taken."""
+    signal: str = "average"
+    estimated: bool = False
+    forecast: bool = False
 
 
 class Carbon(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -91,6 +94,11 @@ class Row(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     response_id: str | None
     detail: str | None
     """A `Detail` as JSON; None where there is nothing out of the ordinary."""
+    avoided_g: float | None = None
+    """Grams of what would have served instead, less those of what did; 0 where that is the same. None: not compared."""
+    avoided_low_g: float | None = None
+    avoided_high_g: float | None = None
+    avoided_marginal_g: float | None = None
 
 
 class Context(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=2):
@@ -118,10 +126,21 @@ class Context(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=2):
     """`Inputs` as JSON."""
 
 
+class Counterfactual(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """What would have served without a policy that looks at carbon: by the configuration in force before the request."""
+
+    deployment: str
+    model: str
+    profile: dict[str, float | str | None] | None = None
+    intensity: IntensitySample | None = None
+    marginal: IntensitySample | None = None
+
+
 class Inputs(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """Of a context: what its figures and its decision were made of."""
 
     intensity: IntensitySample | None = None
+    marginal: IntensitySample | None = None
     profile: dict[str, float | str | None] | None = None
     order: tuple[str, ...] | None = None
     """None, as below: each row has its own."""
@@ -129,6 +148,8 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=
     unmet: tuple[str, ...] = ()
     """Preferences that nobody met."""
     warnings: tuple[str, ...] = ()
+    counterfactual: Counterfactual | None = None
+    """None: the same deployment, or none to compare with."""
 
 
 class CrossCheck(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -152,6 +173,26 @@ class Detail(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=
     rejected: tuple[tuple[str, str], ...] | None = None
     provider_report: dict[str, float | str | None] | None = None
     cross_check: CrossCheck | None = None
+
+
+class Restatement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A later and better figure for an entry that stays as it was written: the last one that nothing replaces is what counts."""
+
+    id: str
+    replaces: str
+    """The id of the entry, or of the restatement before."""
+    entry: str
+    at_s: float
+    method: str
+    confidence: str
+    energy_j: float | None
+    energy_low_j: float | None
+    energy_high_j: float | None
+    carbon_g: float | None
+    carbon_low_g: float | None
+    carbon_high_g: float | None
+    inputs: dict[str, object]
+    """What it was made of: the meter, its windows, their flags."""
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -200,3 +241,10 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     provider_report: dict[str, float | str | None] | None
     """The provider's own energy object, flattened, where it sent one."""
     cross_check: CrossCheck | None
+    avoided_g: float | None = None
+    avoided_low_g: float | None = None
+    avoided_high_g: float | None = None
+    avoided_marginal_g: float | None = None
+    counterfactual: Counterfactual | None = None
+    restatements: tuple[Restatement, ...] = ()
+    """Oldest first."""

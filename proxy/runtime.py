@@ -6,18 +6,20 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
-from carbon.sources.static import Static
-from proxy.catalogue import Secrets, snapshot
+from carbon.intensity import Intensity, Table
+from carbon.zones import resolve_zone
+from proxy.catalogue import Secrets, regridded, snapshot
 from proxy.config import Config, Deployment
 from proxy.configuration import ConfigurationError, Problem, SecretError, load, version
 from proxy.configuration.checking import is_loopback
 from proxy.configuration.credentials import ledger_url, resolve_all
+from proxy.configuration.secret import resolve
 from proxy.dataplane.budget import Spent, period_start
 from proxy.dataplane.endpoint import Around, DataPlane
 from proxy.dataplane.peer import peers
@@ -26,6 +28,8 @@ from proxy.records import Row
 from proxy.snapshot import Snapshot
 from proxy.store.claims import claim
 from proxy.store.codec import encode_into
+from proxy.store.engine import require_place
+from proxy.store.intensities import IntensityStore
 from proxy.store.ledger import Ledger, StoreUnavailableError
 from proxy.store.spool import Preface
 from proxy.store.spool_file import SpoolError
@@ -34,10 +38,13 @@ from proxy.telemetry.logs import RequestLog
 from proxy.telemetry.metrics import Labels, Metrics
 from proxy.upstream._base import Upstream
 from proxy.upstream.factory import upstream_for
+from proxy.workers.intensity import Grids
 from proxy.workers.ledger import LedgerWorker
 from proxy.workers.supervisor import Supervisor
 
 log = logging.getLogger("greenlane")
+FORGET_S = 3600.0
+"""How often intensities past their time are looked for."""
 WATCH_S = 1.0
 """How often the configuration file's time of change is looked at."""
 RETIRED_S = 600.0
@@ -54,8 +61,10 @@ class Runtime:
         """Where it listens, whatever a later file says."""
         self.metrics = Metrics()
         self.request_log = RequestLog(enabled=config.logs.requests)
+        url = ledger_url(config, os.environ)
+        require_place(url, config.ledger.spool_file)
         self.spool = claim(config.ledger.spool_file, config.ledger.spool_bytes)
-        self.ledger = Ledger.later(ledger_url(config, os.environ))
+        self.ledger = Ledger.later(url)
         self.worker = LedgerWorker(self.spool, self.ledger, config.ledger)
         self.supervisor = Supervisor()
         self.settler = Settler(self.metrics, self.request_log, self._keep, time.time)
@@ -65,16 +74,20 @@ class Runtime:
         self._retired: list[Upstream] = []
         """Of deployments that a reload took away: what is under way there may still end."""
         self._began_s = time.time()
+        self.grids = Grids(self._regrid, self._keep_samples, secret_of)
+        self.intensities = IntensityStore(self.ledger)
+        self._forgotten_s = 0.0
         self.plane: DataPlane = msgspec.UNSET  # type: ignore[assignment]
 
     async def start(self) -> None:
         """Everything runs when it returns; the store may still be down: entries wait in the spool."""
-        first = compiled(self.config)
+        first = compiled(self.config, self._table(self.config))
         around = Around(accepting=self._accepting, look=self._look, now=lambda: datetime.now(UTC))
         self.plane = DataPlane(first, peers(first, {}, self.metrics, _connect), self.settler, self.metrics, around)
         self._read_gauges()
         self.supervisor.start("ledger", self.worker.run)
         self.supervisor.start("budgets", self._load_budgets)
+        self.supervisor.start("intensity", self._follow_grids)
         self.supervisor.start("tokenizer", lambda: asyncio.to_thread(self.plane.counter.load))
         if self.path is not None:
             self.supervisor.start("configuration", self._watch)
@@ -85,6 +98,7 @@ class Runtime:
         _close([*self._retired, *(peer.upstream for peer in self.plane.peers.values())])
         await self.worker.flush(5.0)
         await self.supervisor.stop()
+        await self.grids.close()
         self.request_log.flush()
         await self.ledger.close()
         self.spool.close()
@@ -97,6 +111,8 @@ class Runtime:
             return "draining"
         if not any(peer.breaker.closed for peer in self.plane.peers.values()):
             return "no deployment is usable"
+        if self.spool.nearly_full:
+            return "the ledger's spool is full: its store takes no entries"
         return None
 
     def up(self, deployment: str) -> bool:
@@ -108,7 +124,11 @@ class Runtime:
 
     def swap(self, config: Config) -> None:
         """Takes a new configuration into force. Raises what `compiled` raises; then the old one stays."""
-        fresh = compiled(config)
+        try:
+            fresh = compiled(config, self._table(config))
+        except Exception:
+            self._table(self.config)
+            raise
         before = self.plane.peers
         after = peers(fresh, before, self.metrics, _connect)
         self.plane.swap(fresh, after)
@@ -152,6 +172,35 @@ class Runtime:
             return await self.ledger.deployment_of_response(response_id, team)
         except StoreUnavailableError as error:
             raise OSError(error.kind) from error
+
+    def _table(self, config: Config) -> Table:
+        """The grids as they are known now, under a configuration that comes into force."""
+        zones = {resolve_zone(each.zone).id for each in config.deployments.values() if each.zone is not None}
+        return self.grids.configure(config.carbon, frozenset(zones))
+
+    def _regrid(self, table: Table) -> None:
+        """Takes other intensities into force; where none of ours changed, nothing happens."""
+        before = self.plane.snapshot
+        fresh = regridded(before, table)
+        if any(fresh.served[name] is not served for name, served in before.served.items()):
+            self.plane.swap(fresh, peers(fresh, self.plane.peers, self.metrics, _connect))
+
+    async def _follow_grids(self) -> None:
+        """Begins with what was known before a restart, if the store can be asked."""
+        try:
+            self.grids.recall(await self.intensities.latest(time.time() - self.config.carbon.max_age_s))
+        except StoreUnavailableError as error:
+            log.warning("the intensities of before the start are not known: the store is unavailable (%s)", error.kind)
+        await self.grids.run()
+
+    async def _keep_samples(self, feed: str, samples: Sequence[Intensity]) -> None:
+        try:
+            await self.intensities.keep(feed, samples)
+            if time.time() - self._forgotten_s > FORGET_S:
+                self._forgotten_s = time.time()
+                await self.intensities.forget(self._forgotten_s - self.config.carbon.keep_days * 86400)
+        except StoreUnavailableError as error:
+            log.warning("intensities of %s were not stored: %s", feed, error.kind)
 
     async def _load_budgets(self) -> None:
         """What each team with a budget has spent already in the period under way, as the ledger has it."""
@@ -209,11 +258,19 @@ class Runtime:
                 self.reload()
 
 
-def compiled(config: Config) -> Snapshot:
-    """The snapshot of a checked configuration. Raises SecretError."""
+def compiled(config: Config, table: Table) -> Snapshot:
+    """The snapshot of a checked configuration on these grids. Raises SecretError."""
     ours, clients = resolve_all(config, os.environ)
     secrets = Secrets(api_keys={name: secret.reveal() for name, secret in ours.items()}, keys=clients)
-    return snapshot(config, secrets, Static(basis=config.carbon.basis).table(), version(config))
+    return snapshot(config, secrets, table, version(config))
+
+
+def secret_of(reference: str) -> str:
+    """What `env:NAME` or `file:PATH` stands for. Raises ValueError, whose text has no secret in it."""
+    try:
+        return resolve(reference, os.environ).reveal()
+    except SecretError as error:
+        raise ValueError(str(error)) from None
 
 
 def _connect(deployment: Deployment, config: Config) -> Upstream:

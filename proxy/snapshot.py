@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from adapters._base import Adapter, Headers, Target, Transparent
+from adapters._base import Adapter, Headers, Limited, Target, Transparent
 from carbon.energy import Estimator
 from carbon.footprint import Rate
 from carbon.intensity import Intensity
@@ -73,8 +73,12 @@ class Served(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Operations it serves through the hub."""
     transparent: Transparent | None
     """The adapter, where it can send a client's own bytes."""
+    limited: Limited | None
+    """The adapter, where its vendor's rate limits are retold to clients of other dialects."""
     estimator: Estimator | None
     intensity: Intensity | None
+    marginal: Intensity | None
+    """Of the same grid: what one kilowatt-hour more would emit. Known only where a live source tells it."""
     rate: Rate | None
     profile: dict[str, float | str | None] | None
     """The energy profile's inputs, as the ledger keeps them."""
@@ -100,6 +104,17 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     group: bool
 
 
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What a plan takes from the configuration beside its policy."""
+
+    output_ceiling_tokens: int
+    default: str | None
+    """The deployment a model names as its default."""
+    expected_output_tokens: Mapping[str, int]
+    """Of the models whose usual length is stated."""
+    holdout: float
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """A merged policy over what can serve one operation of one model for one grant."""
 
@@ -109,21 +124,28 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     caps_carbon: bool
     """Somebody compares the upper end of the carbon forecast: it is worked out only then."""
     caps_cost: bool
-    output_ceiling_tokens: int
+    terms: Terms
     translates: bool
     """Some of them are asked through the hub."""
     constant: bool
     """The order follows from the request's size alone while all are up: latency and turns have no say."""
     standing: dict[Any, Any]
     """Decisions kept for like requests; see `dataplane/candidates.py`. Bounded there."""
+    baseline: Served | None
+    """What would serve without Greenlane, of those that may: the counterfactual of savings."""
+    baseline_output_tokens: int | None
+    """What its model usually writes, where the configuration says so."""
+    alike: frozenset[Served]
+    """Those whose figures share what is unknown with the baseline's: the same model on the same machines, elsewhere."""
+    holdout: float
 
     def ceiling(self, place: Place) -> int:
         """Output tokens a cost cap assumes where the request sets no cap."""
-        return place.max_output_tokens or self.output_ceiling_tokens
+        return place.max_output_tokens or self.terms.output_ceiling_tokens
 
     def tightened(self, require: Limits, prefer: Limits, substitute: Substitution | None) -> Plan:
         """The plan for one request that says something of its own."""
-        return plan_of(self.prepared.with_request(require, prefer, substitute), self.served, self.output_ceiling_tokens, self.translates)
+        return plan_of(self.prepared.with_request(require, prefer, substitute), self.served, self.terms, translates=self.translates)
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True, eq=False, weakref=True):
@@ -181,25 +203,46 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, eq=False, weakref=True
                 if each.serves(api):
                     served[place_for(each, api, stand_in=stand_in)] = each
         translates = api in CHATS and any(api not in each.identity for each in served.values())
-        return plan_of(prepare(policy, list(served)), served, self.config.limits.output_ceiling_tokens, translates)
+        models = self.config.models
+        terms = Terms(
+            output_ceiling_tokens=self.config.limits.output_ceiling_tokens,
+            default=models[member.name].default if member.name in models else None,
+            expected_output_tokens={
+                name: each.expected_output_tokens for name, each in models.items() if each.expected_output_tokens is not None
+            },
+            holdout=0.0 if api == COUNT else self.config.carbon.holdout,
+        )
+        return plan_of(prepare(policy, list(served)), served, terms, translates=translates)
 
 
-def plan_of(prepared: Prepared, served: Mapping[Place, Served], output_ceiling_tokens: int, translates: bool) -> Plan:
+def plan_of(prepared: Prepared, served: Mapping[Place, Served], terms: Terms, *, translates: bool) -> Plan:
     """A prepared policy with what the data plane needs beside it."""
     limits = (prepared.policy.require, prepared.policy.prefer)
     # a lone place comes first whatever it costs: what load and latency would say changes nothing
     unmoved = len(prepared.places) == 1 or prepared.policy.objective.__class__.__name__ in _CONSTANT
+    own = [served[place] for place in prepared.places if not place.substitute]
+    baseline = next((each for each in own if each.name == terms.default), own[0] if own else None)
     return Plan(
         policy=prepared.policy.name,
         prepared=prepared,
         served=served,
         caps_carbon=any(each.max_g is not None for each in limits),
         caps_cost=any(each.max_usd is not None for each in limits),
-        output_ceiling_tokens=output_ceiling_tokens,
+        terms=terms,
         translates=translates,
         constant=unmoved and not any(each.max_ttft_s is not None for each in limits),
         standing={},
+        baseline=baseline,
+        baseline_output_tokens=None if baseline is None else terms.expected_output_tokens.get(baseline.model),
+        alike=frozenset(each for each in served.values() if baseline is not None and _machine(each) == _machine(baseline)),
+        holdout=terms.holdout if len(own) > 1 else 0.0,
     )
+
+
+def _machine(served: Served) -> tuple[str, dict[str, Any]]:
+    """What two deployments have in common when one error in our figures would be the other's too: all but the building."""
+    profile = served.profile or {}
+    return served.model, {name: value for name, value in profile.items() if name not in {"pue", "pue_from"}}
 
 
 def place_for(served: Served, api: str, *, stand_in: bool) -> Place:

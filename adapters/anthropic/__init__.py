@@ -6,12 +6,14 @@ table of what each family of models takes. The door for clients that speak this 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 from adapters._base import Completion, Fault, Headers, Json, Outbound, Reader, Support, Target
 from adapters._json import View, edited, encode
 from adapters.anthropic.answer import completion_of, fault_of_body
 from adapters.anthropic.door import DOOR
+from adapters.anthropic.limits import limits_of
 from adapters.anthropic.request import MEMBERS, SAMPLING_VERSION, VERSION, json_by_words, outbound, version_header
 from adapters.anthropic.stream import MessagesReader
 
@@ -56,6 +58,9 @@ class Anthropic:
 
     def json_by_words(self, chat: Json, target: Target) -> bool:
         return json_by_words(chat, target)
+
+    def limits(self, headers: list[tuple[bytes, bytes]], until_s: Callable[[str], float]) -> Headers:
+        return limits_of(headers, until_s)
 
     def fault(self, status: int, body: bytes) -> Fault:
         return fault_of_body(status, body)

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from adapters._base import Fault, FaultError, GarbledError, Usage, credible
-from adapters._json import with_account
+from adapters._json import encode, with_account
 from adapters._passthrough import readable, require_object
 from adapters._sse import EVENT_BYTES, Event, Events, block, closed, passed
 from adapters.anthropic.door_answer import error_of
@@ -125,13 +125,15 @@ class MessagesStream:
         """What came before garbage in the same bytes goes out first, once there are words; the error is raised next time."""
         self._raise_broken()
         out, error = passed(self._events, data, self._pass)
-        if error is not None and not (self.started and out):
-            raise error
-        self._broken = error
+        if error is not None:
+            if not (self.started and out):
+                raise error
+            self._broken, self.ended = error, True
         return out
 
     def _raise_broken(self) -> None:
         if self._broken is not None:
+            self.ended = False
             raise self._broken
 
     def finish(self) -> bytes:
@@ -211,6 +213,8 @@ class MessagesStream:
             case "" if event.error:
                 # gateways put other dialects' errors into the stream
                 raise FaultError(_fault(event.error))
+            case "":
+                require_object(data)
         return event.type
 
     def _count(self, found: _Usage) -> None:
@@ -246,6 +250,19 @@ def messages_reply(body: bytes, account: bytes | None, otherwise: bytes | None =
     usage = None if answer.usage is None else _usage(answer.usage)
     reason = None if answer.stop_reason is None else _REASONS.get(answer.stop_reason, "stop")
     return (body if account is None else with_account(body, account, otherwise)), usage, reason
+
+
+def messages_text(body: bytes) -> bytes:
+    """What was generated in a whole answer, to be counted where its host does not."""
+    try:
+        found = msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return b""
+    said: list[Any] = []
+    for part in found["content"] if isinstance(found.get("content"), list) else ():
+        if isinstance(part, dict):
+            said += [part.get("text"), part.get("thinking"), encode(part["input"]).decode() if "input" in part else None]
+    return "".join(text for text in said if isinstance(text, str)).encode("utf-8", "replace")
 
 
 def _usage(found: _Usage) -> Usage | None:

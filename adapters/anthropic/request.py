@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from adapters._base import AdapterError, Headers, Json, Outbound, Support, Target
-from adapters._chat import names_participants
+from adapters._chat import IMAGE_DETAIL, image_details, names_participants
 from adapters._json import encode
 from adapters.anthropic.conversation import Conversation, conversation_of, on_wire
 from adapters.anthropic.format import Format, format_of
@@ -93,6 +93,8 @@ def outbound(chat: Json, target: Target) -> Outbound:
     ignored += [*toolset.ignored, *reasoning.ignored]
     if names_participants(asked["messages"]):
         ignored.append("messages.name")
+    if image_details(asked["messages"]):
+        ignored.append(IMAGE_DETAIL)
     version = SAMPLING_VERSION if sampling or not rules.claude else VERSION
     return Outbound(path="/messages", body=encode(body), headers=version_header(target, version), ignored=tuple(ignored))
 

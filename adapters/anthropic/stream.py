@@ -11,6 +11,7 @@ import msgspec
 
 from adapters._base import FaultError, GarbledError, Json, Usage
 from adapters._order import placed
+from adapters._passthrough import require_object
 from adapters._sse import EVENT_BYTES, Event, Events
 from adapters.anthropic.answer import TIERS, Counts, StopDetails, arguments_of, completion_id, fault_of, reason_of, usage_of
 
@@ -91,11 +92,12 @@ class MessagesReader:
             # the first chunk of a stream is the role's
             if len(found) < (1 if begun else 2):
                 raise
-            self._held = error
+            self._held, self.ended = error, True
         return found
 
     def _raise_held(self) -> None:
         if self._held is not None:
+            self.ended = False
             raise self._held
 
     def finish(self) -> list[Json]:
@@ -262,6 +264,9 @@ class MessagesReader:
 
 def _decoded(event: Event) -> _Wire:
     try:
-        return _decode(event.data or b"")
+        wire = _decode(event.data or b"")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise GarbledError("an event of the stream is not what the dialect allows") from None
+    if not wire.type and not wire.error:
+        require_object(event.data or b"")
+    return wire

@@ -12,6 +12,7 @@ import msgspec
 from adapters._base import AdapterError, Json
 from adapters.gemini.models import Model
 from adapters.gemini.parts import parts_of, text_of
+from adapters.gemini.resolution import unmarked
 from adapters.gemini.signatures import BYPASS, google_id, signature_of
 from adapters.gemini.tools import NAME
 
@@ -101,7 +102,7 @@ class _Turns:
         response["response"] = {"error": text} if message.get("is_error") is True else _output(text)
         nested = [part for part in media if "inlineData" in part] if self._model.levels else []
         if nested:
-            response["parts"] = nested
+            response["parts"] = [unmarked(part) for part in nested]
         self._results[identifier] = {"functionResponse": response}
         self._aside += [part for part in media if part not in nested]
 

@@ -25,11 +25,20 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     kind: Kind
     thinks: bool
     """Takes a thinkingConfig."""
+    renders: bool = False
+    """Answers with sound or pictures."""
 
     @property
     def levels(self) -> bool:
         """Takes thinkingLevel (Gemini 3 and later), not thinkingBudget."""
         return self.generation >= (3, 0)
+
+    @property
+    def resolution(self) -> Literal["part", "request", "none"]:
+        """Where it takes how closely media are looked at. Gemma takes it nowhere, models that speak or draw before 3 are not said to."""
+        if self.generation >= (3, 0):
+            return "part"
+        return "request" if self.generation >= (2, 0) and not self.renders else "none"
 
     @property
     def signed(self) -> bool:
@@ -53,8 +62,8 @@ def model_of(name: str) -> Model:
         return Model(generation=_NEWEST, kind=kind, thinks=True)
     generation = (int(found["major"]), int(found["minor"] or 0))
     kind = found["kind"] or "other"  # type: ignore[assignment]  # the pattern has the alternatives of Kind only
-    speaks = "-tts" in plain or ("-image" in plain and generation < (3, 0))
-    return Model(generation=generation, kind=kind, thinks=generation >= (2, 5) and not speaks)
+    renders = "-tts" in plain or ("-image" in plain and generation < (3, 0))
+    return Model(generation=generation, kind=kind, thinks=generation >= (2, 5) and not renders, renders=renders)
 
 
 def bare(name: str) -> str:

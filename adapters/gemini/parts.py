@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from adapters._base import AdapterError, Json
+from adapters.gemini.resolution import marked
 
 _DATA = re.compile(r"\Adata:(?P<mime>[^;,]*)(?P<parameters>(?:;[^;,]*)*),")
 _KINDS = {
@@ -99,7 +100,9 @@ def _part(part: Any, path: str) -> Json | None:
     if kind in ("image_url", "video_url"):
         inner = part.get(kind)
         url = inner.get("url") if isinstance(inner, dict) else inner
-        return _from_url(url, f"{path}.{kind}.url", fallback="image/jpeg" if kind == "image_url" else "video/mp4")
+        if kind == "video_url":
+            return _from_url(url, f"{path}.{kind}.url", fallback="video/mp4")
+        return marked(_from_url(url, f"{path}.{kind}.url", fallback="image/jpeg"), inner)
     if kind == "input_audio":
         return _audio(part.get("input_audio"), f"{path}.input_audio")
     if kind == "file":

@@ -8,11 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 from adapters._base import AdapterError, Json, Outbound, Support, Target
-from adapters._chat import names_participants
+from adapters._chat import IMAGE_DETAIL, image_details, names_participants
 from adapters._json import encode
 from adapters._json_mode import WORDS
 from adapters.gemini.contents import conversation
 from adapters.gemini.models import Model, model_of, path_of
+from adapters.gemini.resolution import settled
 from adapters.gemini.schema import subset
 from adapters.gemini.thinking import thinking_of
 from adapters.gemini.tools import functions_of, tools_of
@@ -77,7 +78,8 @@ def outbound(chat: Json, target: Target) -> Outbound:
     model = model_of(target.upstream_model)
     body = conversation(chat.get("messages"), model)
     body |= tools_of(chat)
-    config = _config(chat, model)
+    resolution, looked_at = settled(body["contents"], model)
+    config = _config(chat, model) | resolution
     if config.get("responseMimeType") and "tools" in body and not model.json_beside_tools:
         if "responseJsonSchema" in config:
             raise AdapterError("This Gemini model cannot keep to a JSON Schema together with tools.", "response_format")
@@ -90,7 +92,7 @@ def outbound(chat: Json, target: Target) -> Outbound:
         body["serviceTier"] = _TIERS[chat["service_tier"]]
     method = "streamGenerateContent" if chat.get("stream") is True else "generateContent"
     path = path_of(target.upstream_model, method) + ("?alt=sse" if chat.get("stream") is True else "")
-    return Outbound(path=path, body=encode(body), ignored=(*left_out, *_ignored(chat)))
+    return Outbound(path=path, body=encode(body), ignored=(*left_out, *_ignored(chat, looked_at)))
 
 
 def json_by_words(chat: Json, target: Target) -> bool:
@@ -98,7 +100,8 @@ def json_by_words(chat: Json, target: Target) -> bool:
     return "responseMimeType" in _format(chat) and not model_of(target.upstream_model).json_beside_tools and bool(tools_of(chat))
 
 
-def _ignored(chat: Json) -> tuple[str, ...]:
+def _ignored(chat: Json, looked_at: int) -> tuple[str, ...]:
+    """`looked_at`: how many images are looked at as closely as they were asked to be."""
     dropped = [name for name in (*_DROPPED, *_REFUSED) if chat.get(name) is not None]
     if chat.get("service_tier") not in (None, "auto", "default", *_TIERS):
         dropped.append("service_tier")
@@ -107,6 +110,8 @@ def _ignored(chat: Json) -> tuple[str, ...]:
         dropped.append("tools.strict")
     if names_participants(chat.get("messages")):
         dropped.append("messages.name")
+    if sum(detail != "auto" for detail in image_details(chat["messages"])) > looked_at:
+        dropped.append(IMAGE_DETAIL)
     return tuple(dropped)
 
 

@@ -57,9 +57,9 @@ class GeminiReader:
         return self._events.comments
 
     def feed(self, data: bytes) -> list[Json]:
+        self._raise_held()
         if self.ended:
             return []
-        self._raise_held()
         found: list[Json] = []
         try:
             for event in self._events.feed(data):
@@ -71,9 +71,9 @@ class GeminiReader:
         return found
 
     def finish(self) -> list[Json]:
+        self._raise_held()
         if self.ended:
             return []
-        self._raise_held()
         found: list[Json] = []
         for event in self._events.finish():
             found += self._take(event)
@@ -138,7 +138,7 @@ class GeminiReader:
             # raised at once if nothing came with it, else by the next call
             if not found:
                 raise
-            self._held = self._held or error
+            self._hold(error)
             return choice.finish_reason
         return self.finish_reason
 
@@ -165,10 +165,14 @@ class GeminiReader:
     def _with_error(self, found: list[Json], error: FaultError | GarbledError) -> list[Json]:
         if not found:
             raise error
-        self._held = self._held or error
+        self._hold(error)
         return found
+
+    def _hold(self, error: FaultError | GarbledError) -> None:
+        self._held, self.ended = self._held or error, True
 
     def _raise_held(self) -> None:
         held = self._held
         if held is not None:
+            self.ended = False
             raise held

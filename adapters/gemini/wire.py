@@ -12,6 +12,7 @@ import msgspec
 
 from adapters._base import Fault, FaultError, GarbledError, Json, Usage, credible
 from adapters._json import encode
+from adapters._passthrough import require_object
 from adapters.gemini.faults import fault_of
 from adapters.gemini.signatures import call_id, derived_id
 
@@ -64,6 +65,11 @@ class Feedback(msgspec.Struct, rename="camel"):
     block_reason: str | None = None
 
 
+class OfModality(msgspec.Struct, rename="camel"):
+    modality: str = ""
+    token_count: int | None = None
+
+
 class Counts(msgspec.Struct, rename="camel"):
     prompt_token_count: int | None = None
     cached_content_token_count: int | None = None
@@ -71,6 +77,11 @@ class Counts(msgspec.Struct, rename="camel"):
     tool_use_prompt_token_count: int | None = None
     thoughts_token_count: int | None = None
     total_token_count: int | None = None
+    prompt_tokens_details: list[OfModality] | None = None
+    tool_use_prompt_tokens_details: list[OfModality] | None = None
+    candidates_tokens_details: list[OfModality] | None = None
+    response_tokens_details: list[OfModality] | None = None
+    """So it is called by Vertex and the Live API (google-genai's types)."""
 
 
 class Response(msgspec.Struct, rename="camel"):
@@ -133,6 +144,8 @@ def response_of(data: bytes, what: str) -> Response:
         raise GarbledError(f"{what} is not a GenerateContentResponse")
     if found.error:
         raise FaultError(fault_of(200, data))
+    if found.candidates is None:
+        require_object(data)
     return found
 
 
@@ -231,8 +244,17 @@ def usage_of(counts: Counts | None) -> Usage | None:
         cached_tokens=counts.cached_content_token_count,
         output_tokens=output,
         reasoning_tokens=thought,
+        input_audio_tokens=_audio(given, counts.prompt_tokens_details, counts.tool_use_prompt_tokens_details),
+        output_audio_tokens=_audio(said, counts.candidates_tokens_details or counts.response_tokens_details),
     )
     return credible(usage)
+
+
+def _audio(whole: int | None, *details: list[OfModality] | None) -> int | None:
+    """Tokens of sound, where they are told and can be part of the whole. OpenAI's usage has no place for those of images."""
+    told = [each.token_count for listed in details for each in listed or () if each.modality == "AUDIO"]
+    counts = [count for count in told if count is not None]
+    return sum(counts) if counts and min(counts) >= 0 and sum(counts) <= (whole or 0) else None
 
 
 def logprobs_of(found: Logprobs | None) -> Json | None:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from adapters._base import Fault, Json, Usage
+from adapters._custom import unwrapped
 from adapters._json import encode
 from adapters._order import PLACE, bare, interleaved
 from adapters.responses.items import sealed
@@ -181,16 +182,6 @@ def call_item(place: str, tool: Called, call_id: str, arguments: str, status: St
     if tool.custom:
         return item | {"type": "custom_tool_call", "input": unwrapped(arguments)}
     return item | {"arguments": arguments}
-
-
-def unwrapped(arguments: str) -> str:
-    """The free text of a custom tool's call; the arguments themselves where the model did not keep to `{"input": text}`."""
-    try:
-        found = msgspec.json.decode(arguments)
-    except (msgspec.DecodeError, RecursionError):
-        return arguments
-    text = found.get("input") if isinstance(found, dict) else None
-    return text if isinstance(text, str) else arguments
 
 
 def logprobs_of(choice: Json) -> list[Json]:

@@ -14,7 +14,7 @@ from adapters._base import Fault, FaultError, GarbledError, Usage, credible
 from adapters._json import View, edited, encode, with_account
 from adapters._passthrough import fault_told, readable, require_object
 from adapters._sse import EVENT_BYTES, Event, Events, block, closed, passed
-from adapters.responses.answer import error_body, failed
+from adapters.responses.answer import error_body, failed, usage_of
 
 CAPTURE_BYTES = 4 * 1024 * 1024
 _LAST = ("response.completed", "response.incomplete")
@@ -105,13 +105,15 @@ class ResponsesStream:
         """What came before garbage in the same bytes goes out first, once there are words; the error is raised next time."""
         self._raise_broken()
         out, error = passed(self._events, data, self._pass)
-        if error is not None and not (self.started and out):
-            raise error
-        self._broken = error
+        if error is not None:
+            if not (self.started and out):
+                raise error
+            self._broken, self.ended = error, True
         return out
 
     def _raise_broken(self) -> None:
         if self._broken is not None:
+            self.ended = False
             raise self._broken
 
     def finish(self) -> bytes:
@@ -122,7 +124,7 @@ class ResponsesStream:
         held, self._held = self._held, None
         if held is None:
             return b""
-        return held.raw if account is None else b": greenlane " + account + b"\n" + _accounted(held, account)
+        return held.raw if account is None else b": greenlane " + account + b"\n" + _accounted(held, account, self.usage)
 
     def fail(self, fault: Fault) -> bytes:
         head = {} if self._head is None else msgspec.json.decode(self._head)
@@ -176,6 +178,8 @@ class ResponsesStream:
         elif not kind and event.error:
             # hosts that imitate the API put errors of chat completions into the stream
             raise FaultError(_fault(data, event.response))
+        elif not kind:
+            require_object(data)
 
     def _end(self, raw: msgspec.Raw) -> None:
         self.ended = self.started = True
@@ -187,10 +191,13 @@ class ResponsesStream:
             self.usage, self.finish_reason = _usage(response.usage), _reason(response)
 
 
-def responses_reply(body: bytes, account: bytes | None) -> tuple[bytes, Usage | None, str | None]:
-    """A whole answer with `usage.greenlane` put in, its usage, and why it ended in hub words.
+def responses_reply(
+    body: bytes, account: bytes | None, otherwise: Usage | None = None
+) -> tuple[bytes, Usage | None, str | None, str | None]:
+    """A whole answer with `usage.greenlane` put in, its usage, why it ended in hub words, and the code of the error if it failed.
 
-    Raises FaultError where a 200 holds only an error, GarbledError where it holds no Response.
+    `otherwise`: what was counted where one that ended has no usage. Raises FaultError where a 200 holds only an error, or a Response
+    that failed with nothing to show, as its stream does; GarbledError where it holds no Response.
     """
     response = _response(body)
     if response is None:
@@ -199,10 +206,28 @@ def responses_reply(body: bytes, account: bytes | None) -> tuple[bytes, Usage | 
         if response.error:
             raise FaultError(fault_told(response.error))
         raise GarbledError("the answer is not a response object")
+    if response.error and response.status == "failed" and not response.output and response.usage is None:
+        raise FaultError(_with_status(fault_told(response.error)))
     if not body.isascii():
         readable(body)
-    told = body if account is None else with_account(body, account, None)
-    return told, _usage(response.usage), _reason(response)
+    reason = _reason(response)
+    told = body if account is None else _with_account(body, account, None if reason is None else otherwise)
+    return told, _usage(response.usage), reason, _failure(response)
+
+
+def responses_text(body: bytes) -> bytes:
+    """What was generated in a whole answer, to be counted where its host does not: as much as the deltas of a stream hold."""
+    try:
+        found = msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return b""
+    said: list[Any] = []
+    for item in found["output"] if isinstance(found.get("output"), list) else ():
+        parts = [item.get(name) for name in ("content", "summary")] if isinstance(item, dict) else []
+        listed = [part for each in parts if isinstance(each, list) for part in each if isinstance(part, dict)]
+        said += [part.get(name) for part in listed for name in ("text", "refusal")]
+        said += [item.get(name) for name in ("arguments", "input")] if isinstance(item, dict) else []
+    return "".join(text for text in said if isinstance(text, str)).encode("utf-8", "replace")
 
 
 def _response(raw: bytes | msgspec.Raw) -> _Response | None:
@@ -220,6 +245,22 @@ def _reason(response: _Response) -> str | None:
         details = response.incomplete_details
         return "content_filter" if details is not None and details.reason == "content_filter" else "length"
     return None
+
+
+def _failure(response: _Response) -> str | None:
+    """The code of the error of a Response that failed."""
+    if response.status != "failed" and not response.error:
+        return None
+    code = response.error.get("code") if isinstance(response.error, dict) else None
+    return code[:64] if isinstance(code, str) and code else "upstream_error"
+
+
+def _with_account(body: bytes, account: bytes, otherwise: Usage | None) -> bytes:
+    told = with_account(body, account, None)
+    if told is not body or otherwise is None:
+        return told
+    usage = usage_of(otherwise, None)
+    return told if usage is None else with_account(body, account, encode(usage))
 
 
 def _usage(found: _Usage | None) -> Usage | None:
@@ -243,19 +284,22 @@ def _fault(data: bytes, raw: msgspec.Raw) -> Fault:
     if found is None:
         event: dict[str, Any] = msgspec.json.decode(data)
         found = event["error"] if isinstance(event.get("error"), dict) else {**event, "type": "upstream_error"}
-    fault = fault_told(found)
+    return _with_status(fault_told(found))
+
+
+def _with_status(fault: Fault) -> Fault:
     return fault if fault.status is not None else msgspec.structs.replace(fault, status=_STATUS.get(fault.code or "", 500))
 
 
-def _accounted(event: Event, account: bytes) -> bytes:
-    """The last event's block with the account in the usage of its Response."""
+def _accounted(event: Event, account: bytes, otherwise: Usage | None) -> bytes:
+    """The last event's block with the account in the usage of its Response, or in one of what was counted where it has none."""
     data = event.data or b""
     members = _view(data)
     response = members.get("response")
     if response is None or not bytes(response).startswith(b"{"):
         return event.raw
     old = bytes(response)
-    new = with_account(old, account, None)
+    new = _with_account(old, account, otherwise)
     # a Response's bytes can stand in its event only once more if a member repeats them: then the members are written anew
     told = data.replace(old, new) if data.count(old) == 1 else edited(data, members, {"response": new})
     return event.raw.replace(data, told, 1) if data in event.raw else block(told, event.name)

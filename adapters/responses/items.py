@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from adapters._base import AdapterError, Json
+from adapters._custom import as_call
 from adapters._json import encode
 from adapters._order import placed
 from adapters._shape import INVALID, MISSING, shaped
@@ -188,8 +189,7 @@ def _call(kind: str, item: Json, path: str) -> Json:
             "function": {"name": hub_name(call.name, call.namespace), "arguments": call.arguments},
         }
     custom = shaped(item, _CustomCall, path)
-    arguments = encode({"input": custom.input}).decode()
-    return {"id": custom.call_id, "type": "function", "function": {"name": hub_name(custom.name, custom.namespace), "arguments": arguments}}
+    return as_call(custom.call_id, hub_name(custom.name, custom.namespace), custom.input)
 
 
 def _message(kind: Any, item: Json, path: str) -> Json:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import msgspec
 
 from adapters._base import AdapterError, Json
+from adapters._custom import as_function
 from adapters._shape import INVALID, MISSING, below, shaped
 
 UNSUPPORTED = "unsupported_value"
@@ -109,14 +110,7 @@ def _tool(body: Json, path: str) -> Json:
     if kind == "custom":
         custom = shaped(body, _Custom, path)
         _callable(custom.allowed_callers, path)
-        if (custom.format or {}).get("type", "text") != "text":
-            raise AdapterError("A grammar cannot be enforced by this model.", f"{path}.format", code=UNSUPPORTED)
-        # free text is one string argument: the answer is unwrapped again
-        schema = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"], "additionalProperties": False}
-        function: Json = {"name": custom.name, "parameters": schema}
-        if custom.description is not None:
-            function["description"] = custom.description
-        return {"type": "function", "function": function}
+        return as_function(custom.name, custom.description, custom.format, path)
     if not isinstance(kind, str):
         raise AdapterError(f"Missing required parameter: '{path}.type'.", f"{path}.type", code=MISSING)
     raise AdapterError(

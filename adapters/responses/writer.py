@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import msgspec
 
 from adapters._base import Fault, Json, Usage
+from adapters._custom import unwrapped
 from adapters._json import encode
 from adapters._order import bare
 from adapters._sse import block
@@ -28,7 +29,6 @@ from adapters.responses.answer import (
     message_item,
     reasoning_item,
     text_part,
-    unwrapped,
     usage_of,
     wants_summary,
 )

@@ -1,1 +1,18 @@
-"""Where grid intensities come from, one file a source. This package, unlike the rest of carbon, may wait for a network."""
+"""Where grid intensities come from, one file a source. This package, unlike the rest of carbon, may wait for a network.
+
+A file `uk_neso.py` holds a Struct `UkNeso` that satisfies `_base.IntensitySource`, its fields its settings; nothing else is to be done.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+SOURCES: Mapping[str, type[Any]] = {
+    name: getattr(import_module(f"{__name__}.{name}"), name.title().replace("_", ""))
+    for _, name, _ in pkgutil.iter_modules(__path__)
+    if not name.startswith("_")
+}
+"""Name → its settings; an instance is the source."""

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import msgspec
 
 from carbon import shipped
 from carbon.intensity import Basis, Intensity, Table
+from carbon.reach import Reach
 from carbon.zones import zones
 
 
 class Static(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`basis: direct` knows only the zones whose row is direct; lifecycle knows all, converted where it must."""
+    """Yearly means that ship with Greenlane, for every zone it knows; it needs no network."""
 
     basis: Literal["lifecycle", "direct"] = "lifecycle"
+    """`direct` knows only the zones whose row is direct; `lifecycle` knows all, converted where it must."""
 
-    async def latest(self, zones: frozenset[str]) -> tuple[Intensity, ...]:
+    @property
+    def every_s(self) -> float:
+        return math.inf
+
+    async def latest(self, zones: frozenset[str], reach: Reach) -> tuple[Intensity, ...]:  # noqa: ARG002 - needs nothing of the world
         return tuple(sample for zone, sample in self.table().samples.items() if zone in zones)
+
+    async def ahead(self, zone: str, hours: float, reach: Reach) -> tuple[Intensity, ...]:  # noqa: ARG002 - a mean of a year foretells nothing
+        return ()
 
     def table(self) -> Table:
         """Every zone that has a name, under its id."""

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from proxy import __version__
-from proxy.cli import checking, importing, routing, serving, usage
+from proxy.cli import checking, importing, intensity, routing, serving, usage
 from proxy.configuration import ConfigurationError
 
 _FORMATTER = argparse.RawDescriptionHelpFormatter
@@ -48,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     _config(commands)
     _route(commands)
     _usage(commands)
+    _intensity(commands)
     _import(commands)
     return top
 
@@ -117,6 +118,22 @@ def _usage(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     command.add_argument("--group-by", choices=usage.GROUPS, default="model", help="what a line is (default: %(default)s)")
     command.add_argument("--json", action="store_true", help="print the answer as it came")
     command.set_defaults(answer=usage.usage)
+
+
+def _intensity(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser(
+        "intensity",
+        help="show how much CO2e a kilowatt-hour carries now",
+        description="Shows the grids of a running proxy's fleet, or one zone with its past and its forecast.",
+        epilog="Times are written 90m, 24h or 2d. A key is sent from $GREENLANE_API_KEY where that is set.",
+    )
+    command.add_argument("zone", nargs="?", metavar="ZONE", help="cloud region, country, grid zone, city (default: those of the fleet)")
+    command.add_argument("--horizon", metavar="TIME", help="show the forecast for so long")
+    command.add_argument("--history", metavar="TIME", help="show what was read for so long back")
+    command.add_argument("--url", default="http://127.0.0.1:8080", help="the proxy's address (default: %(default)s)")
+    command.add_argument("--config", metavar="FILE", help="ask the sources of this configuration, no proxy")
+    command.add_argument("--json", action="store_true", help="print the answer as it came")
+    command.set_defaults(answer=intensity.intensity)
 
 
 def _import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -4,40 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import sys
 from typing import Any
 
-import httpx
-
+from proxy.cli.asking import asked
 from proxy.cli.table import table
 
 GROUPS = ("model", "deployment", "policy", "team", "key", "task", "day")
 _COLUMNS = ("requests", "errors", "input_tokens", "output_tokens", "energy_wh", "carbon_g", "cost_usd")
-_TIMEOUT_S = 30.0
 
 
 def usage(options: argparse.Namespace) -> int:
     """0: shown; 1: the proxy refused; 2: it was not reached."""
-    asked = {"from": options.from_, "to": options.to, "group_by": options.group_by}
-    key = os.environ.get("GREENLANE_API_KEY")
-    try:
-        answer = httpx.get(
-            f"{options.url.rstrip('/').removesuffix('/v1')}/v1/greenlane/usage",
-            params={name: value for name, value in asked.items() if value is not None},
-            headers={"authorization": f"Bearer {key}"} if key else {},
-            timeout=_TIMEOUT_S,
-        )
-        body = answer.json()
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        reason = "it did not answer in JSON" if isinstance(error, ValueError) else str(error) or type(error).__name__
-        sys.stderr.write(f"greenlane: {options.url} cannot be asked: {reason}\n")
-        return 2
-    if answer.status_code != 200:
-        told = body.get("error") if isinstance(body, dict) else None
-        message = told.get("message") if isinstance(told, dict) else None
-        sys.stderr.write(f"greenlane: {answer.status_code}: {message or 'refused'}\n")
-        return 1
+    body = asked(options.url, "/v1/greenlane/usage", {"from": options.from_, "to": options.to, "group_by": options.group_by})
+    if isinstance(body, int):
+        return body
     print(json.dumps(body, indent=2) if options.json else _shown(body, options.group_by), end="\n" if options.json else "")
     return 0
 

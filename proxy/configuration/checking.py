@@ -115,6 +115,8 @@ def _models(config: Config) -> Iterator[Finding]:
                     yield Finding(where, f"{other!r} is a group; {setting} are models with deployments")
                 elif others.index(other) != index:
                     yield Finding(where, f"{other!r} is listed twice", warning=True)
+        of = [each for each, deployment in config.deployments.items() if deployment.model in (model.members or (name,))]
+        yield from _unknown((*path, "default"), f"the deployment of {name!r}", model.default, of)
         if model.min_quality is not None:
             yield from _floor((*path, "min_quality"), model.min_quality, _qualities(config, model.members or (name,)))
         if model.members is not None and not model.members:
@@ -210,10 +212,24 @@ def _zone(path: Path, zone: str | None) -> Iterator[Finding]:
         yield Finding(path, f"the zone {zone!r} is not known", " or ".join(near) or None)
 
 
+def _sources(config: Config) -> Iterator[Finding]:
+    if not config.carbon.sources:
+        yield Finding(("carbon", "sources"), "is empty: every intensity is unknown, and with it every gram", warning=True)
+    for index, source in enumerate(config.carbon.sources):
+        path: Path = ("carbon", "sources", index)
+        if isinstance(source, str):
+            yield from _unknown(path, "the source", source, registries.sources())
+            if wanting := registries.source_wanting(source):
+                yield Finding(path, f"needs settings: {{{source}: {{{', '.join(f'{name}: ...' for name in wanting)}}}}}")
+        elif len(named := registries.sources_in(source)) != 1:
+            yield Finding(path, f"is one source with its settings, not {len(named)}")
+        else:
+            yield from (Finding((*path, named[0], *where), message) for where, message in registries.source_findings(source))
+
+
 def _server(config: Config) -> Iterator[Finding]:
     yield from addresses.check_ledger(config.ledger.url)
-    for index, source in enumerate(config.carbon.sources):
-        yield from _unknown(("carbon", "sources", index), "the source", source, registries.sources())
+    yield from _sources(config)
     server = config.server
     if (server.tls_certificate_file is None) != (server.tls_key_file is None):
         missing = "tls_certificate_file" if server.tls_certificate_file is None else "tls_key_file"

@@ -5,17 +5,15 @@ The one module of this package that knows how those packages are laid out.
 
 from __future__ import annotations
 
-import pkgutil
-from types import ModuleType
+from collections.abc import Iterator
+from typing import Any
 
-import carbon.sources
+import msgspec
+
 from adapters import adapters
+from carbon.sources import SOURCES
 from carbon.zones import UnknownZoneError, resolve_regions, resolve_zone
 from policies.objectives import OBJECTIVES
-
-
-def _modules(package: ModuleType) -> frozenset[str]:
-    return frozenset(module.name for module in pkgutil.iter_modules(package.__path__) if not module.name.startswith("_"))
 
 
 def dialects() -> frozenset[str]:
@@ -40,7 +38,33 @@ def objectives() -> frozenset[str]:
 
 def sources() -> frozenset[str]:
     """Names for `carbon.sources`: one file each in carbon/sources/."""
-    return _modules(carbon.sources) | {"static"}
+    return frozenset(SOURCES)
+
+
+def sources_in(written: Any) -> list[str]:
+    """The names of the sources that one item of `carbon.sources` sets."""
+    return [name for name in SOURCES if getattr(written, name) is not None]
+
+
+def source_wanting(name: str) -> list[str]:
+    """The settings a source cannot do without."""
+    return [field.encode_name for field in msgspec.structs.fields(SOURCES[name]) if field.required] if name in SOURCES else []
+
+
+def source_findings(written: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """What is wrong with a source's settings that their types cannot say, each with where; a source may have a `problems` of its own."""
+    source = getattr(written, sources_in(written)[0])
+    check = getattr(source, "problems", None)
+    if check is not None:
+        yield from check()
+
+
+def source_of(written: Any) -> tuple[str, Any]:
+    """Name and source of one checked item of `carbon.sources`."""
+    if isinstance(written, str):
+        return written, SOURCES[written]()
+    name = sources_in(written)[0]
+    return name, getattr(written, name)
 
 
 def unknown_zone(name: str) -> tuple[str, ...] | None:

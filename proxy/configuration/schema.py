@@ -16,10 +16,12 @@ from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
 
-from proxy.config import Config
+from carbon.sources import SOURCES
+from proxy.config import CarbonSource, Config
 
 _UNITS = {
     "_s": "seconds",
+    "_days": "days",
     "_bytes": "bytes",
     "_tokens": "tokens",
     "_g": "g CO2e",
@@ -133,7 +135,9 @@ def settings(struct: type[msgspec.Struct]) -> list[Setting]:
 
 @functools.cache
 def descriptions(struct: type[msgspec.Struct]) -> dict[str, str]:
-    """The docstring below each field of a Struct, on one line."""
+    """The docstring below each field of a Struct, on one line; of a source's name, the source's own."""
+    if struct is CarbonSource:
+        return {name: " ".join(inspect.cleandoc(source.__doc__ or "").split("\n\n")[0].split()) for name, source in SOURCES.items()}
     body = ast.parse(textwrap.dedent(inspect.getsource(struct))).body[0]
     texts: dict[str, str] = {}
     if isinstance(body, ast.ClassDef):

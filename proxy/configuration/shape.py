@@ -20,6 +20,7 @@ _WORDS = {
     "array": "a list",
     "object": "a mapping",
     "null": "nothing",
+    "str | object": "text or a mapping",
 }
 
 
@@ -56,6 +57,11 @@ class _Shape:
                     self._leaf(key, mapping[0], (*path, key))
                     self.value(item, mapping[1], (*path, key))
                 return
+        items = _items_in(wanted)
+        if isinstance(value, list) and items is not None and _struct_in(items) is not None:
+            for index, item in enumerate(value):
+                self.value(item, items, (*path, index))
+            return
         self._leaf(value, wanted, path)
 
     def _struct(self, value: dict[str, Any], struct: type[msgspec.Struct], path: Path) -> None:
@@ -100,6 +106,11 @@ def _struct_in(wanted: Any) -> type[msgspec.Struct] | None:
 
 def _mapping_in(wanted: Any) -> tuple[Any, Any] | None:
     return next((get_args(part) for part in _members(wanted) if get_origin(part) is dict), None)
+
+
+def _items_in(wanted: Any) -> Any | None:
+    """What a list of any length holds."""
+    return next((get_args(part)[0] for part in _members(wanted) if get_origin(part) is tuple and get_args(part)[1:] == (...,)), None)
 
 
 def _suggestion(value: Any, wanted: Any) -> str | None:

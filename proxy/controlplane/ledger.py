@@ -51,19 +51,41 @@ class Entries(Controller):
     async def usage(self, request: Request[Any, Any, Any]) -> dict[str, Any]:
         """Sum what was used: `from`, `to` (RFC 3339 or a date), `group_by`."""
         plane: Plane = request.app.state.plane
-        query = request.query_params
-        group_by = query.get("group_by", "model")
-        if group_by not in get_args(GroupBy):
-            raise Refusal(400, None, f"`group_by` must be one of {', '.join(get_args(GroupBy))}.", param="group_by")
-        asked = UsageQuery(
-            group_by=cast("GroupBy", group_by), from_s=_instant(query, "from"), to_s=_instant(query, "to"), team=grant_of(request).team
-        )
+        asked = _asked(request, "model")
         try:
             await plane.written()
             rows = await plane.ledger.usage(asked)
         except StoreUnavailableError:
             raise _unreadable() from None
-        return {"object": "list", "group_by": group_by, "from": query.get("from"), "to": query.get("to"), "data": rows}
+        return {"object": "list", **_echoed(request, asked), "data": rows}
+
+    @route("/savings", http_method=["GET", "HEAD"])
+    async def savings(self, request: Request[Any, Any, Any]) -> dict[str, Any]:
+        """Sum what choices avoided, against each model's default: `from`, `to`, `group_by`; and what a holdout measured."""
+        plane: Plane = request.app.state.plane
+        asked = _asked(request, "policy")
+        try:
+            await plane.written()
+            rows, measured = await plane.ledger.savings(asked)
+        except StoreUnavailableError:
+            raise _unreadable() from None
+        return {"object": "list", **_echoed(request, asked), "data": rows, "holdout": measured}
+
+
+def _asked(request: Request[Any, Any, Any], otherwise: GroupBy) -> UsageQuery:
+    """What to sum, for the caller's own team. Raises Refusal 400."""
+    query = request.query_params
+    group_by = query.get("group_by", otherwise)
+    if group_by not in get_args(GroupBy):
+        raise Refusal(400, None, f"`group_by` must be one of {', '.join(get_args(GroupBy))}.", param="group_by")
+    return UsageQuery(
+        group_by=cast("GroupBy", group_by), from_s=_instant(query, "from"), to_s=_instant(query, "to"), team=grant_of(request).team
+    )
+
+
+def _echoed(request: Request[Any, Any, Any], asked: UsageQuery) -> dict[str, Any]:
+    query = request.query_params
+    return {"group_by": asked.group_by, "from": query.get("from"), "to": query.get("to")}
 
 
 def shown(entry: Entry) -> dict[str, Any]:

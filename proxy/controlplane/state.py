@@ -4,9 +4,28 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from carbon.intensity import Intensity, Table
 from proxy.snapshot import Snapshot
+from proxy.store.intensities import IntensityStore
 from proxy.store.ledger import Ledger
 from proxy.telemetry.metrics import Metrics
+
+
+class SourceStatus(Protocol):
+    """How one source of intensities is doing: a Struct."""
+
+    @property
+    def name(self) -> str: ...
+
+
+class Grids(Protocol):
+    """What is known of grids; see `workers/intensity.py`."""
+
+    def table(self) -> Table: ...
+    def told(self, zone: str) -> list[tuple[str, Intensity]]: ...
+    def status(self) -> tuple[SourceStatus, ...]: ...
+    async def look_up(self, zone: str) -> None: ...
+    async def ahead(self, zone: str, hours: float) -> tuple[Intensity, ...]: ...
 
 
 class Plane(Protocol):
@@ -16,6 +35,10 @@ class Plane(Protocol):
     def metrics(self) -> Metrics: ...
     @property
     def ledger(self) -> Ledger: ...
+    @property
+    def grids(self) -> Grids: ...
+    @property
+    def intensities(self) -> IntensityStore: ...
     def snapshot(self) -> Snapshot: ...
     def ready(self) -> str | None:
         """Why the proxy should get no traffic now; None when it is ready."""

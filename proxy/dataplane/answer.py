@@ -8,6 +8,7 @@ import msgspec
 
 from carbon.footprint import Footprint
 from carbon.format import plain
+from carbon.savings import Saving
 from proxy.dataplane.admit import Admission
 from proxy.dataplane.operations import Operation
 from proxy.snapshot import Snapshot
@@ -77,7 +78,8 @@ _NAMES = (
     "x-carbon-g x-carbon-low-g x-carbon-high-g x-energy-wh x-energy-low-wh x-energy-high-wh "
     "x-carbon-forecast-g x-carbon-forecast-low-g x-carbon-forecast-high-g "
     "x-energy-forecast-wh x-energy-forecast-low-wh x-energy-forecast-high-wh x-carbon-method x-carbon-confidence "
-    "x-carbon-intensity-g-per-kwh x-carbon-zone x-carbon-basis x-carbon-source x-carbon-as-of x-carbon-age-s retry-after"
+    "x-carbon-intensity-g-per-kwh x-carbon-zone x-carbon-basis x-carbon-source x-carbon-as-of x-carbon-age-s "
+    "x-carbon-avoided-g x-carbon-avoided-marginal-g retry-after"
 )
 _EXPOSED_NAMES = _NAMES.replace(" ", ", ").encode()
 
@@ -168,10 +170,15 @@ def carbon(footprint: Footprint, *, forecast: bool) -> str:
 
 
 def verbose(
-    footprint: Footprint, snapshot: Snapshot, told: tuple[tuple[str, ...], tuple[str, ...]], room_bytes: int, now_s: float
+    figures: tuple[Footprint, Saving | None],
+    snapshot: Snapshot,
+    told: tuple[tuple[str, ...], tuple[str, ...]],
+    room_bytes: int,
+    now_s: float,
 ) -> bytes:
     """The lines sent when asked for; `told` are the rejected and the ignored. What finds no room is left out, longest first."""
     rejected, ignored = told
+    footprint, saved = figures
     intensity = footprint.intensity
     lines = [f"x-greenlane-config-version: {snapshot.version}\r\n"]
     if intensity is not None:
@@ -181,6 +188,10 @@ def verbose(
             f"x-carbon-as-of: {intensity.as_of}\r\n",
             f"x-carbon-age-s: {age_s(intensity.as_of, now_s)}\r\n",
         ]
+    if saved is not None:
+        lines.append(f"x-carbon-avoided-g: {plain(saved.g)}\r\n")
+        if saved.marginal_g is not None:
+            lines.append(f"x-carbon-avoided-marginal-g: {plain(saved.marginal_g)}\r\n")
     if rejected:
         lines.append(f"x-greenlane-rejected: {_listed(rejected, 300)}\r\n")
     if ignored:

@@ -119,6 +119,16 @@ def recalled(kept: Standing, peers: Mapping[str, Peer], trouble: AbstractSet[str
     return led
 
 
+def held_out(plan: Plan, decision: Decision) -> Decision:
+    """The decision led by what would serve without Greenlane, if that is one of its order; what it may not serve, it never does."""
+    name = None if plan.baseline is None else plan.baseline.name
+    first = next((each for each in decision.order if each.place.name == name), None)
+    if first is None:
+        return decision
+    rest = tuple(each for each in decision.order if each is not first)
+    return Decision(order=(first, *rest), reason="holdout", rejected=decision.rejected, unmet=decision.unmet)
+
+
 class Affinity:
     """Where a prompt's beginning was served last, so that its prefix cache is met again. Bounded; never across teams."""
 

@@ -17,8 +17,8 @@ from adapters._one_call import first_call, first_calls
 from adapters._passthrough import ChatStream, whole
 from adapters._translated import TranslatedStream
 from adapters._usage import plain_usage
-from adapters.anthropic.identity import MessagesStream, messages_reply
-from adapters.responses.identity import ResponsesStream, responses_reply
+from adapters.anthropic.identity import MessagesStream, messages_reply, messages_text
+from adapters.responses.identity import ResponsesStream, responses_reply, responses_text
 from carbon.footprint import ProviderReport
 from carbon.meters.provider import from_body
 from proxy.dataplane.ask import Call
@@ -39,6 +39,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     response_id: str | None = None
     usage_object: bytes = b""
     """The answer's own usage as it stands there, where it is passed on and was read."""
+    error: str | None = None
+    """The code of the error by which generation failed, where the answer that tells it is the client's as it came."""
     hub: Json | None = None
     """The answer in hub form, where it is to be translated."""
 
@@ -155,10 +157,12 @@ def read_answer(call: Call, served: Served, body: bytes, *, capture: bool) -> Fa
     if api in served.identity:
         if api == "messages":
             _, usage, reason = messages_reply(body, None)
-            return Facts(usage=usage, finish_reason=reason, report=_report(body))
+            text = messages_text(body) if capture and usage is None else b""
+            return Facts(usage=usage, finish_reason=reason, text=text, report=_report(body))
         if api == "responses":
-            _, usage, reason = responses_reply(body, None)
-            return Facts(usage=usage, finish_reason=reason, report=_report(body), response_id=_id(body))
+            _, usage, reason, error = responses_reply(body, None)
+            text = responses_text(body) if capture and usage is None else b""
+            return Facts(usage=usage, finish_reason=reason, text=text, report=_report(body), response_id=_id(body), error=error)
         said = whole(body, capture=capture, choices=True)
         report = _report(body) if said.reports else None
         return Facts(usage=said.usage, finish_reason=said.finish_reason, text=said.text, report=report, usage_object=said.usage_object)
@@ -183,7 +187,7 @@ def reply(call: Call, served: Served, hub: Hub, body: bytes, facts: Facts, accou
         if api == "messages":
             return messages_reply(body, account, _messages_usage(facts.usage))[0]
         if api == "responses":
-            return responses_reply(body, account)[0]
+            return responses_reply(body, account, facts.usage)[0]
         if body.lstrip()[:1] != b"{":
             return body
         otherwise = _usage_object(facts.usage) if call.operation.creates and not facts.usage_object else None

@@ -11,7 +11,7 @@ from policies._base import Decision
 from proxy import __version__
 from proxy.dataplane.ask import Call
 from proxy.dataplane.candidates import Stood
-from proxy.records import Context, Inputs, IntensitySample
+from proxy.records import Context, Counterfactual, Inputs, IntensitySample
 from proxy.snapshot import Served, Snapshot
 from proxy.store.codec import encode, identified, text
 from proxy.store.spool import Preface
@@ -47,14 +47,14 @@ class Contexts:
         call: Call | None,
         served: Served | None,
         footprint: Footprint,
-        by: tuple[Decision | None, str, str | None],
+        by: tuple[Decision | None, str, str | None, Served | None],
     ) -> Shared:
-        """The context of an exchange decided `by` a decision, for a reason, under a policy."""
+        """The context of an exchange decided `by` a decision, for a reason, under a policy, compared with a counterfactual."""
         if snapshot is not self._snapshot:
             self._snapshot = snapshot
             self._by_key.clear()
             self._by_id.clear()
-        decision, reason, policy = by
+        decision, reason, policy, baseline = by
         order: tuple[str, ...] | None
         rejected: Rejected | None
         order, rejected = names(decision)
@@ -63,7 +63,8 @@ class Contexts:
         # a footprint's own intensity is compared by its values, a deployment's by the deployment
         intensity = None if of_served else footprint.intensity
         unmet = () if decision is None else decision.unmet
-        about = (api, stream, model, served, policy, reason, unmet, footprint.method, footprint.confidence, footprint.warnings, intensity)
+        quality = (footprint.method, footprint.confidence, footprint.warnings)
+        about = (api, stream, model, served, policy, reason, unmet, *quality, intensity, baseline)
         key: Any = (*about, order, rejected)
         found = self._by_key.get(key)
         if found is None and len(self._by_key) >= MOST and not isinstance(decision, Stood):
@@ -90,15 +91,17 @@ def _context(
     footprint: Footprint,
     decided: tuple[tuple[str, ...] | None, Rejected | None],
 ) -> Context:
-    api, stream, model, _, policy, reason, unmet, *_ = about
+    api, stream, model, _, policy, reason, unmet, *_, baseline = about
     intensity = footprint.intensity
     inputs = Inputs(
         intensity=None if intensity is None else _sample(intensity),
+        marginal=None if served is None or served.marginal is None else _sample(served.marginal),
         profile=None if served is None else served.profile,
         order=decided[0],
         rejected=decided[1],
         unmet=unmet,
         warnings=footprint.warnings,
+        counterfactual=None if baseline is None else _counterfactual(baseline),
     )
     return identified(
         Context(
@@ -129,6 +132,16 @@ def names(decision: Decision | None) -> tuple[tuple[str, ...], Rejected]:
     return tuple([each.place.name for each in decision.order]), tuple([(each.deployment, each.constraint) for each in decision.rejected])
 
 
+def _counterfactual(baseline: Served) -> Counterfactual:
+    return Counterfactual(
+        deployment=baseline.name,
+        model=baseline.model,
+        profile=baseline.profile,
+        intensity=None if baseline.intensity is None else _sample(baseline.intensity),
+        marginal=None if baseline.marginal is None else _sample(baseline.marginal),
+    )
+
+
 def _sample(intensity: Intensity) -> IntensitySample:
     return IntensitySample(
         zone=intensity.zone,
@@ -139,4 +152,7 @@ def _sample(intensity: Intensity) -> IntensitySample:
         source=intensity.source,
         as_of=intensity.as_of,
         assumed=intensity.assumed,
+        signal=intensity.signal,
+        estimated=intensity.estimated,
+        forecast=intensity.forecast,
     )

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
+from random import random
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -24,7 +25,7 @@ from proxy.dataplane import answer
 from proxy.dataplane.admit import Admission, admit, admit_again, greet
 from proxy.dataplane.ask import Call, read, through_hub
 from proxy.dataplane.attempt import Journey, Tried, Way, attempt
-from proxy.dataplane.candidates import Affinity, Key, candidates, key_of, recalled, standing
+from proxy.dataplane.candidates import Affinity, Key, candidates, held_out, key_of, recalled, standing
 from proxy.dataplane.carriage import Hub
 from proxy.dataplane.continuity import Continuity, Look
 from proxy.dataplane.counting import Counter
@@ -166,6 +167,8 @@ class DataPlane:
                 decision = await self._decide(exchange, call, plan, admission, key)
                 if decision is None:
                     return
+            if plan.holdout and random() < plan.holdout:  # noqa: S311 - a sample, not a secret
+                decision = held_out(plan, decision)
             journey = Journey(exchange=exchange, admission=admission, call=call, plan=plan, decision=decision, hub=hub)
             snapshot = admission.snapshot
             way = self._way if snapshot is self.snapshot else self._way_of(snapshot, self._peers_of(snapshot))

@@ -9,13 +9,14 @@ from typing import NamedTuple
 
 import msgspec
 
-from adapters._base import Fault, Usage
+from adapters._base import Fault, Limited, Usage
 from carbon.footprint import Footprint, ProviderReport
 from proxy.dataplane import answer, refusals
 from proxy.dataplane.admit import Admission
 from proxy.dataplane.ask import Call
 from proxy.dataplane.attempt import TO_THE_CLIENT, Journey, Tried, failure
 from proxy.dataplane.carriage import Facts, read_answer, reply, retold
+from proxy.dataplane.compare import burnt_g, compared
 from proxy.dataplane.counting import Counter, estimated
 from proxy.dataplane.peer import Peer
 from proxy.dataplane.relay import Result
@@ -36,6 +37,7 @@ from proxy.dataplane.settle import (
 from proxy.exchange import Exchange
 from proxy.records import Attempt, Tokens
 from proxy.snapshot import Served
+from proxy.telemetry.ages import instant_s
 
 EVENTS = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
 HEADER_BYTES = 1000
@@ -85,7 +87,8 @@ class Finish:
             footprint = forecast(call, served) if call.operation.text else Footprint(intensity=served.intensity)
             head = self._head(journey, (served, peer), (number, ignored), footprint, None)
             kind = EVENTS if call.operation.text else content_type(headers)
-            journey.exchange.start(200, head + kind + passed_on(headers), first)
+            lines = passed_on(headers) if served.limited is None else _with_limits(call, served.limited, headers)
+            journey.exchange.start(200, head + kind + lines, first)
 
         return send
 
@@ -109,7 +112,10 @@ class Finish:
             raise ValueError("a whole answer comes from somewhere")
         result = tried.result
         text = call.operation.text
-        if facts.usage is None and text:
+        if facts.usage is None and facts.error is not None:
+            # some work was done, and nobody knows how much
+            worked = Account(tokens=NO_TOKENS, footprint=Footprint(intensity=served.intensity), cost_usd=None)
+        elif facts.usage is None and text:
             if not facts.text:
                 facts = self._reread(journey, served, peer, result)
             worked = self._account(journey, tried, None, facts.text, facts.report)
@@ -118,10 +124,12 @@ class Finish:
             worked = self._account(journey, tried, facts.usage, b"", facts.report)
         shown = told(journey.admission.entry_id, worked, served, journey.plan.policy, reason_of(journey.decision, tried.candidate))
         body = reply(call, served, journey.hub, result.body, facts, shown)
-        self._settle(journey, tried, worked, Outcome(200, "completed", response_id=facts.response_id))
-        head = self._head(journey, (served, peer), (len(tried.attempts), tried.ignored), worked.footprint, worked.cost_usd)
+        outcome = "completed" if facts.error is None else "failed"
+        self._settle(journey, tried, worked, Outcome(200, outcome, facts.error, facts.response_id))
+        head = self._head(journey, (served, peer), (len(tried.attempts), tried.ignored), worked.footprint, worked)
         kind = JSON if text else content_type(result.headers)
-        journey.exchange.respond(200, b"%b%b%b" % (head, kind, passed_on(result.headers)), body)
+        lines = passed_on(result.headers) if served.limited is None else _with_limits(call, served.limited, result.headers)
+        journey.exchange.respond(200, b"%b%b%b" % (head, kind, lines), body)
 
     def _reread(self, journey: Journey, served: Served, peer: Peer, result: Result) -> Facts:
         """The answer once more with its text, because it reports no usage; from now on the text is kept at once."""
@@ -182,7 +190,9 @@ class Finish:
         head = named + answer.refused(journey.admission, journey.plan.policy, len(tried.attempts), worked=kind not in _UNTOUCHED)
         operation, admission = journey.call.operation, journey.admission
         body = operation.door.error(fault, status, admission.request_id)
-        lines = answer.claude_id(operation, admission) + passed_on(tried.result.headers)
+        limited = None if tried.served is None else tried.served.limited
+        lines = answer.claude_id(operation, admission)
+        lines += passed_on(tried.result.headers) if limited is None else _with_limits(journey.call, limited, tried.result.headers)
         if fault.retry_after_s is not None and b"retry-after:" not in lines:
             lines += b"retry-after: %d\r\n" % max(1, round(fault.retry_after_s))
         journey.exchange.respond(status, head + JSON + lines, body)
@@ -206,7 +216,16 @@ class Finish:
             if operation.counts:
                 return COUNTED
             return Account(tokens=NO_TOKENS, footprint=Footprint(intensity=served.intensity), cost_usd=None)
-        return account(served, self._told(journey, tried, usage, text), report, perf_counter() - tried.started_s)
+        worked = account(served, self._told(journey, tried, usage, text), report, perf_counter() - tried.started_s)
+        extra_g = self._burnt_g(journey, tried) if len(tried.attempts) > 1 else 0.0
+        found = compared(journey.plan, served, worked.tokens, worked.footprint, extra_g)
+        return worked if found is None else msgspec.structs.replace(worked, saving=found)
+
+    def _burnt_g(self, journey: Journey, tried: Tried) -> float:
+        """What attempts took that failed before this one."""
+        known = journey.admission.snapshot.served
+        names = {each.deployment for each in tried.attempts[:-1]}
+        return burnt_g(tried.attempts[:-1], _UNTOUCHED, {name: forecast(journey.call, known[name]) for name in names if name in known})
 
     def _told(self, journey: Journey, tried: Tried, usage: Usage | None, text: bytes | bytearray) -> Tokens:
         """Tokens as the upstream reported them; what it did not report is counted."""
@@ -225,9 +244,9 @@ class Finish:
         by: tuple[Served, Peer],
         how: tuple[int, tuple[str, ...]],
         footprint: Footprint,
-        cost_usd: float | None,
+        worked: Account | None,
     ) -> bytes:
-        """The header lines of an answer `by` a deployment, at which attempt and with which members ignored."""
+        """The header lines of an answer `by` a deployment, at which attempt and with which members ignored. A stream's has no account."""
         (served, peer), (attempts, ignored) = by, how
         decision = journey.decision
         first = decision.order[0].place.name
@@ -236,7 +255,7 @@ class Finish:
             policy=journey.plan.policy,
             reason=decision.reason if served.name == first else "fallback",
             attempts=attempts,
-            cost_usd=cost_usd,
+            cost_usd=None if worked is None else worked.cost_usd,
             footprint=footprint,
             forecast=journey.call.ask.stream,
         )
@@ -246,7 +265,8 @@ class Finish:
         if _verbose(journey):
             rejected = tuple(f"{each.deployment}={each.constraint}" for each in decision.rejected)
             room_bytes = HEADER_BYTES - len(head)
-            head += answer.verbose(footprint, journey.admission.snapshot, (rejected, ignored), room_bytes, time())
+            saved = None if worked is None else worked.saving
+            head += answer.verbose((footprint, saved), journey.admission.snapshot, (rejected, ignored), room_bytes, time())
         settings = journey.admission.snapshot.config.carbon
         if settings.emissions_scope_2_header and not journey.call.ask.stream:
             head += answer.scope_2(footprint)
@@ -273,6 +293,7 @@ class Finish:
             forecast=forecast(journey.call, tried.served) if journey.call.ask.stream and tried.served is not None else None,
             overhead_s=tried.started_s - journey.exchange.arrived_s if len(tried.attempts) == 1 else None,
             upstream_id=upstream_id(tried.result.headers),
+            baseline=None if worked.saving is None or journey.plan.baseline is tried.served else journey.plan.baseline,
         )
         self._settler.settle(journey.admission, journey.call, tried, worked, ending, journey.exchange.arrived_s)
 
@@ -280,6 +301,18 @@ class Finish:
 def passed_on(headers: list[tuple[bytes, bytes]]) -> bytes:
     """The upstream's header lines that are the client's business."""
     return b"".join([b"%b: %b\r\n" % header for header in headers if _passes(header[0])])
+
+
+def _with_limits(call: Call, limited: Limited, headers: list[tuple[bytes, bytes]]) -> bytes:
+    """The same, and the upstream's rate limits under the names that the clients of other dialects know."""
+    lines = passed_on(headers)
+    if call.operation.claude or b"ratelimit-" not in lines:
+        return lines
+    return lines + b"".join([b"%b: %b\r\n" % header for header in limited.limits(headers, _until_s)])
+
+
+def _until_s(instant: str) -> float:
+    return instant_s(instant) - time()
 
 
 @lru_cache(maxsize=256)

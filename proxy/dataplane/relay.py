@@ -164,7 +164,12 @@ class Relay:
         self._broken(Fault(message=f"The upstream's stream could not be read{told}.", code="upstream_error"), "garbled")
 
     def _at_the_end(self, stream: Stream) -> None:
-        """The dialect's end has come before the body's."""
+        """The dialect's end has come before the body's, or an error behind words of the same read."""
+        try:
+            stream.feed(b"")
+        except Exception as error:  # noqa: BLE001 - whatever a reader fails at, the client is told
+            self._unreadable(error)
+            return
         if self._sending is not None:
             self._sending.leave()
         self._ended(stream)

@@ -11,10 +11,12 @@ from time import perf_counter
 from typing import Any
 
 import msgspec
+from msgspec.structs import astuple
 
 from adapters._base import Usage
 from carbon.footprint import NO_WORK, Footprint, ProviderReport, Workload
 from carbon.meters.provider import from_comment
+from carbon.savings import Saving
 from policies._base import Candidate, Decision
 from proxy.dataplane.admit import Admission
 from proxy.dataplane.ask import Call
@@ -40,6 +42,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     footprint: Footprint
     cost_usd: float | None
     report: ProviderReport | None = None
+    saving: Saving | None = None
 
 
 NOTHING = Account(tokens=NO_TOKENS, footprint=NO_WORK, cost_usd=0.0)
@@ -64,6 +67,8 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     overhead_s: float | None = None
     forecast: Footprint | None = None
     upstream_id: str | None = None
+    baseline: Served | None = None
+    """What the saving is measured against, where that is another deployment."""
 
 
 def forecast(call: Call, served: Served) -> Footprint:
@@ -210,7 +215,7 @@ class Settler:
     def _shared(self, admission: Admission, call: Call | None, served: Served | None, footprint: Footprint, ending: Ending) -> Shared:
         """What the row has in common with others. A standing decision belongs to one plan: it keeps them by what the plan leaves open."""
         decision = ending.decision
-        by = (decision, ending.reason, ending.policy)
+        by = (decision, ending.reason, ending.policy, ending.baseline)
         if decision.__class__ is not Stood or call is None or served is None or footprint.intensity is not served.intensity:
             return self._contexts.of(admission.snapshot, call, served, footprint, by)
         kept: dict[Any, Shared] = decision.contexts
@@ -265,6 +270,7 @@ class Settler:
             ending.upstream_id,
             ending.response_id,
             None if ordinary else detail_of(account, ending, shared),
+            *((None, None, None, None) if account.saving is None else astuple(account.saving)),
         )
 
     def _count(self, row: Row, call: Call | None, ending: Ending, peer: Peer | None, account: Account) -> None:
@@ -288,6 +294,8 @@ class Settler:
         tally.output += tokens.output or 0
         tally.reasoning += tokens.reasoning or 0
         tally.cost_usd += account.cost_usd or 0.0
+        if account.saving is not None:
+            tally.avoided_g += account.saving.g
         footprint = account.footprint
         if footprint.energy_j:
             sums = tally.by_method.get(footprint.method)

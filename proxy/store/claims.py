@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from proxy.store.spool import Spool
-from proxy.store.spool_file import SpoolLockedError, SpoolUnusableError
+from proxy.store.spool_file import SpoolForeignError, SpoolLockedError, SpoolUnusableError
 
 _log = logging.getLogger("greenlane.store")
 
@@ -26,6 +26,11 @@ def claim(path: str | Path, capacity_bytes: int) -> Spool:
             return Spool.open(_member(path, number), capacity_bytes)
         except SpoolLockedError:
             continue
+        except SpoolForeignError as error:
+            # the first name is the one that was configured: perhaps somebody else's file; the numbered ones are ours
+            if number == 0:
+                raise
+            _log.warning("%s", error)
     raise SpoolUnusableError(f"spool {path}: all {MOST_PROCESSES} files are in use by live processes")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from proxy.records import Attempt, Carbon, Context, Detail, Entry, Inputs, Row, Tokens
+from proxy.records import Attempt, Carbon, Context, Detail, Entry, Inputs, Restatement, Row, Tokens
 
 Parameters = tuple[Any, ...]
 
@@ -20,7 +20,9 @@ class UndecodableError(Exception):
     """The bytes are not a record this version can read."""
 
 
-ROW = b"\xdc\x00\x1f\x01"
+ROW = b"\xdc\x00\x23\x01"
+"""Of this version; one of an earlier version is shorter, has the same tag and is read by `checked`."""
+_ROW_TAG = b"\x01"
 CONTEXT = b"\xdc\x00\x11\x02"
 
 _encoder = msgspec.msgpack.Encoder()
@@ -62,7 +64,7 @@ def parameters(rows: Sequence[bytes]) -> Parameters:
 def checked(record: bytes) -> Row | Context:
     """The record, every value of its type. Raises UndecodableError."""
     try:
-        return (_row if record.startswith(ROW) else _context).decode(record)
+        return (_row if record[3:4] == _ROW_TAG else _context).decode(record)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UndecodableError(f"not a record: {type(error).__name__}, {len(record)} bytes") from error
 
@@ -120,7 +122,23 @@ def joined(row: Row, context: Context | None) -> Entry:
         profile=inputs.profile,
         provider_report=detail.provider_report,
         cross_check=detail.cross_check,
+        avoided_g=row.avoided_g,
+        avoided_low_g=row.avoided_low_g,
+        avoided_high_g=row.avoided_high_g,
+        avoided_marginal_g=row.avoided_marginal_g,
+        counterfactual=inputs.counterfactual,
     )
+
+
+def restated_row(later: Restatement) -> dict[str, Any]:
+    """The columns of the table `restatements`."""
+    return {**msgspec.structs.asdict(later), "inputs": _json.encode(later.inputs).decode()}
+
+
+def restated(row: Any) -> Restatement:
+    """A row of the table `restatements`."""
+    values = {name: getattr(row, name) for name in Restatement.__struct_fields__}
+    return Restatement(**{**values, "inputs": msgspec.json.decode(row.inputs)})
 
 
 def _tokens(row: Row, detail: Detail) -> Tokens:

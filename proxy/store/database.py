@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from sqlalchemy import Row, Select
+from sqlalchemy import Executable, Row, Select
 
 from proxy.store.engine import store_url
 from proxy.store.sqlite import SqliteDatabase
@@ -19,6 +19,9 @@ class Database(Protocol):
 
     async def set_aside(self, digest: str, kind: str, record: bytes) -> None:
         """The record is in the table `ledger_quarantine`, once."""
+
+    async def write(self, statements: Sequence[tuple[Executable, Sequence[dict[str, Any]]]]) -> None:
+        """Each statement is done for each of its rows (once where it has none), in one transaction."""
 
     async def rows(self, statement: Select[Any]) -> Sequence[Row[Any]]:
         """All that the statement finds."""

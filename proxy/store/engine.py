@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -31,6 +34,34 @@ def store_url(url: str) -> URL:
     if drivername.startswith("sqlite") and parsed.database in {None, "", ":memory:"}:
         raise StoreUrlError("expected a file, as in sqlite:///greenlane.db")
     return parsed.set(drivername=drivername) if drivername == "sqlite" else _with_known_parameters(parsed.set(drivername=drivername))
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file a URL of SQLite's names; None for another database, and for SQLite's own `file:` form."""
+    parsed = store_url(url)
+    if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database.startswith("file:"):
+        return None
+    return Path(parsed.database)
+
+
+def require_place(url: str, spool_file: str) -> None:
+    """Raises StoreUrlError where SQLite could never make or write that file: a wrong path is told at start, a full disk is waited for."""
+    path = sqlite_file(url)
+    if path is None:
+        return
+    folder = path.absolute().parent
+    if path.resolve() == Path(spool_file).resolve():
+        raise StoreUrlError(f"{path}: that is the spool; the store needs a file of its own")
+    if not folder.exists():
+        raise StoreUrlError(f"{path}: its directory does not exist")
+    if not folder.is_dir():
+        raise StoreUrlError(f"{path}: {folder} is not a directory")
+    if path.exists() and not path.is_file():
+        raise StoreUrlError(f"{path}: not a regular file")
+    # of the directory as well: the write-ahead log lies beside the file
+    for place in (folder, path):
+        if place.exists() and not os.access(place, os.W_OK):
+            raise StoreUrlError(f"{path}: {place} may not be written")
 
 
 def _with_known_parameters(url: URL) -> URL:

@@ -13,15 +13,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
 
-from sqlalchemy import Select, select
+import msgspec
+from sqlalchemy import Executable, Select, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
-from proxy.records import Context, Entry, Row
-from proxy.store.codec import UndecodableError, joined
+from proxy.records import Context, Entry, Restatement, Row
+from proxy.store.codec import UndecodableError, joined, restated, restated_row
 from proxy.store.database import Database, database_of
 from proxy.store.engine import kind_of
 from proxy.store.migration import migrate_in_thread
-from proxy.store.tables import contexts, exchanges, ledger
+from proxy.store.savings import holdout_rows, holdout_statement, savings_row, savings_statement
+from proxy.store.tables import contexts, exchanges, ledger, restatements
 from proxy.store.usage import UsageQuery, usage_row, usage_statement
 
 _WHOLE = select(ledger, *(column.label(f"context_{column.name}") for column in contexts.columns)).outerjoin(
@@ -97,7 +100,16 @@ class Ledger:
     async def get(self, entry_id: str, team: str | None) -> Entry | None:
         """The entry; None where there is none or it is another team's. `team` None may read all."""
         found = await self._entries(_WHOLE.where(ledger.c.id == entry_id), team)
-        return found[0] if found else None
+        if not found:
+            return None
+        later = await self._rows(select(restatements).where(restatements.c.entry == entry_id).order_by(restatements.c.at_s))
+        return msgspec.structs.replace(found[0], restatements=tuple(map(restated, later)))
+
+    async def restate(self, later: Sequence[Restatement]) -> None:
+        """They are in the store on return; of two that replace the same, the first to come stays. Raises StoreUnavailableError."""
+        flavour = sqlite if self.is_sqlite else postgresql
+        if later:
+            await self.write([(flavour.insert(restatements).on_conflict_do_nothing(), [restated_row(each) for each in later])])
 
     async def recent(self, limit: int, team: str | None = None) -> list[Entry]:
         """The latest entries, newest first. `team` None means every team's."""
@@ -113,6 +125,28 @@ class Ledger:
     async def usage(self, query: UsageQuery) -> list[dict[str, Any]]:
         """One row a group, ordered by the group; see `usage` for what each member means."""
         return [usage_row(query, found._mapping) for found in await self._rows(usage_statement(query))]
+
+    async def savings(self, query: UsageQuery) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """What was avoided, one row a group; and what was measured by holding requests out, one row a model."""
+        rows = [savings_row(query, found._mapping) for found in await self._rows(savings_statement(query))]
+        return rows, holdout_rows([found._mapping for found in await self._rows(holdout_statement(query))])
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self._url.startswith("sqlite")
+
+    async def write(self, statements: Sequence[tuple[Executable, Sequence[dict[str, Any]]]]) -> None:
+        """Each statement for each of its rows, in one transaction. Raises StoreUnavailableError, also for a row it will never take."""
+        try:
+            with _translated():
+                await self._migrate()
+                await self._database.write(statements)
+        except _RefusedError as error:
+            raise StoreUnavailableError(str(error)) from error
+
+    async def rows(self, statement: Select[Any]) -> Sequence[Any]:
+        """All that the statement finds. Raises StoreUnavailableError."""
+        return await self._rows(statement)
 
     async def _migrate(self) -> None:
         if not self._migrated:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from msgspec.structs import astuple
-from sqlalchemy import ColumnElement, Dialect, Double, Row, Select, Table, bindparam, func, literal_column
+from sqlalchemy import ColumnElement, Dialect, Double, Executable, Row, Select, Table, bindparam, func, literal_column
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -54,6 +54,11 @@ class PostgresqlDatabase:
     async def set_aside(self, digest: str, kind: str, record: bytes) -> None:
         async with self._engine.begin() as connection:
             await connection.exec_driver_sql(self._quarantined, (digest, kind, record))
+
+    async def write(self, statements: Sequence[tuple[Executable, Sequence[dict[str, Any]]]]) -> None:
+        async with self._engine.begin() as connection:
+            for statement, rows in statements:
+                await connection.execute(statement, rows or None)
 
     async def rows(self, statement: Select[Any]) -> Sequence[Row[Any]]:
         async with self._engine.connect() as connection:

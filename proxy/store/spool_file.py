@@ -2,7 +2,8 @@
 
 SpoolError
   SpoolLockedError     another live process has it
-  SpoolUnusableError   not a spool of ours, or it cannot be made
+  SpoolUnusableError   it cannot be made
+    SpoolForeignError  not a spool of ours, or one whose header is damaged
   SpoolFullError       no room until the store catches up
   RecordTooLargeError  longer than a slot
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import stat
 from mmap import mmap
 from pathlib import Path
 
@@ -28,6 +30,10 @@ class SpoolLockedError(SpoolError):
 
 class SpoolUnusableError(SpoolError):
     """The file is not a spool, or cannot be created at its full size."""
+
+
+class SpoolForeignError(SpoolUnusableError):
+    """The file is there and not a spool: another's, or its header is damaged."""
 
 
 class SpoolFullError(SpoolError):
@@ -72,6 +78,7 @@ def open_locked(path: Path, capacity_bytes: int, *, create: bool = True) -> Spoo
     while True:
         descriptor = _open(path, create=create)
         try:
+            _require_file(descriptor, path)
             _lock(descriptor, path)
             if not _is_still(path, descriptor):
                 os.close(descriptor)
@@ -99,6 +106,11 @@ def _open(path: Path, *, create: bool) -> int:
         raise SpoolUnusableError(f"spool {path}: {error.strerror}") from error
 
 
+def _require_file(descriptor: int, path: Path) -> None:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise SpoolForeignError(f"spool {path}: not a regular file")
+
+
 def _lock(descriptor: int, path: Path) -> None:
     # flock, not lockf: it belongs to this open file, so a second open in this very process is refused as well.
     try:
@@ -122,7 +134,7 @@ def _existing(descriptor: int, path: Path) -> Geometry | None:
         return None
     geometry = geometry_of(header)
     if geometry is None:
-        raise SpoolUnusableError(f"spool {path}: not a spool file of this version; move it away or name another")
+        raise SpoolForeignError(f"spool {path}: not a spool file of this version, or a damaged one; move it away or name another")
     return geometry
 
 
@@ -139,7 +151,12 @@ def _reserve(descriptor: int, path: Path, geometry: Geometry) -> None:
 
 
 def _lay_out(descriptor: int, path: Path, geometry: Geometry) -> None:
-    _reserve(descriptor, path, geometry)
+    try:
+        _reserve(descriptor, path, geometry)
+    except SpoolUnusableError:
+        # what was reserved until the disk was full is given back to whoever else needs it
+        os.ftruncate(descriptor, 0)
+        raise
     # 48 random bits, then at least 2**63 numbers before the end: never guessed by a payload, never used up.
     os.pwrite(descriptor, WORD.pack(secrets.randbits(48) + 1), RELEASED_AT)
     os.pwrite(descriptor, file_header(geometry), 0)

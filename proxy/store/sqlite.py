@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from msgspec.structs import astuple
-from sqlalchemy import Dialect, Engine, Row, Select, Table, create_engine, event
+from sqlalchemy import Dialect, Engine, Executable, Row, Select, Table, create_engine, event
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import InterfaceError, ProgrammingError
 
@@ -60,11 +60,24 @@ def _prepare(connection: Any, _record: object) -> None:
     cursor.close()
 
 
+class StoreMovedError(OSError):
+    """The file was moved, replaced or deleted under us: what is written now goes where nobody looks.
+
+    It is not opened anew while we run: SQLite, when it closes the old file, deletes the log beside the path, which may by then be the
+    log of another process's new file.
+    """
+
+    sqlite_errorname = "SQLITE_READONLY_DBMOVED"
+
+
 class SqliteDatabase:
     """Its threads do whatever waits for the disk."""
 
     def __init__(self, url: str) -> None:
         self._engine = sqlite_engine(url)
+        self._path = engines.sqlite_file(url)
+        self._opened: tuple[int, int] | None = None
+        """Which file that was when it was first written to."""
         self._rows = {size: _inserting(ledger, self._engine.dialect, size) for size in SIZES}
         self._context, self._quarantined = (_inserting(table, self._engine.dialect) for table in (contexts, quarantine))
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="ledger")
@@ -76,6 +89,9 @@ class SqliteDatabase:
 
     async def set_aside(self, digest: str, kind: str, record: bytes) -> None:
         await asyncio.get_running_loop().run_in_executor(self._writing, self._set_aside, (digest, kind, record))
+
+    async def write(self, statements: Sequence[tuple[Executable, Sequence[dict[str, Any]]]]) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._writing, self._execute, statements)
 
     async def rows(self, statement: Select[Any]) -> Sequence[Row[Any]]:
         async with asyncio.timeout(engines.COMMAND_TIMEOUT_S):
@@ -92,6 +108,24 @@ class SqliteDatabase:
         self._engine.dispose()
 
     def _insert(self, records: Sequence[bytes]) -> None:
+        if self._opened is None:
+            self._opened = self._identity()
+        self._write(records)
+        # after the commit: whatever is not where it will be looked for must not be given up in the spool
+        if self._identity() != self._opened:
+            raise StoreMovedError
+
+    def _identity(self) -> tuple[int, int] | None:
+        """None where the file is missing, or has no path of ours to look at."""
+        if self._path is None:
+            return None
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _write(self, records: Sequence[bytes]) -> None:
         rows = [record for record in records if record.startswith(ROW)]
         others = [checked(record) for record in records if not record.startswith(ROW)] if len(rows) < len(records) else []
         try:
@@ -113,6 +147,11 @@ class SqliteDatabase:
     def _set_aside(self, values: tuple[str, str, bytes]) -> None:
         with self._engine.begin() as connection:
             connection.exec_driver_sql(self._quarantined, values)
+
+    def _execute(self, statements: Sequence[tuple[Executable, Sequence[dict[str, Any]]]]) -> None:
+        with self._engine.begin() as connection:
+            for statement, rows in statements:
+                connection.execute(statement, rows or None)
 
     def _read(self, statement: Select[Any]) -> Sequence[Row[Any]]:
         with self._engine.connect() as connection:

@@ -27,6 +27,7 @@ ledger = Table(
     Column("attempt_s", Double),
     *(Column(name, Text) for name in ("request_id", "upstream_id", "response_id")),
     Column("detail", Text),
+    *(Column(name, Double) for name in ("avoided_g", "avoided_low_g", "avoided_high_g", "avoided_marginal_g")),
     Index("ledger_at_s", "at_s"),
     Index(
         "ledger_response_id",
@@ -59,11 +60,38 @@ quarantine = Table(
     Column("record", LargeBinary, nullable=False),
 )
 
+intensities = Table(
+    "intensities",
+    metadata,
+    *(Column(name, Text, primary_key=True) for name in ("feed", "zone", "signal", "as_of")),
+    Column("at_s", Double, nullable=False, comment="as_of as Unix time"),
+    *(Column(name, Double, nullable=False) for name in ("g_per_kwh", "low", "high")),
+    *(Column(name, Text, nullable=False) for name in ("basis", "source", "licence")),
+    *(Column(name, Boolean, nullable=False) for name in ("estimated", "forecast")),
+    Index("intensities_at_s", "at_s"),
+)
+
+restatements = Table(
+    "restatements",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("replaces", Text, nullable=False),
+    Column("entry", Text, nullable=False),
+    Column("at_s", Double, nullable=False),
+    *(Column(name, Text, nullable=False) for name in ("method", "confidence")),
+    *(Column(name, Double) for name in ("energy_j", "energy_low_j", "energy_high_j")),
+    *(Column(name, Double) for name in ("carbon_g", "carbon_low_g", "carbon_high_g")),
+    Column("inputs", Text, nullable=False),
+    Index("restatements_entry", "entry"),
+    Index("restatements_replaces", "replaces", unique=True),
+)
+
 exchanges = Table(
     "exchanges",
     MetaData(),
     *(Column(column.name, column.type) for column in ledger.columns),
     *(Column(column.name, column.type) for column in contexts.columns if column.name != "id"),
     Column("day", Integer),
+    Column("restated", Boolean),
 )
-"""The view over both: each row with its context, and `day`, days since 1970-01-01 in UTC."""
+"""The view over all: each row with its context, `day` (days since 1970-01-01 in UTC), and its figures as they were last restated."""

@@ -43,26 +43,34 @@ def usage_statement(query: UsageQuery) -> Select[Any]:
         columns.append(func.sum(c[name]).label(name))
         columns.append(func.count().filter(and_(c[name].is_(None), worked)).label(f"{name}_unknown"))
     columns += [func.sum(c[name]).label(name) for name in ("energy_low_j", "energy_high_j", "carbon_low_g", "carbon_high_g")]
-    statement = select(*columns).select_from(exchanges)
+    return narrowed(select(*columns).select_from(exchanges), query)
+
+
+def narrowed(statement: Select[Any], query: UsageQuery, *, group: bool = True) -> Select[Any]:
+    """Of the entries a query is about, one row a group; the group's value is `grouped`."""
+    c = exchanges.c
     if query.from_s is not None:
         statement = statement.where(c.at_s >= query.from_s)
     if query.to_s is not None:
         statement = statement.where(c.at_s < query.to_s)
     if query.team is not None:
         statement = statement.where(c.team == query.team)
-    if query.group_by is not None:
-        group = c[query.group_by]
-        statement = statement.add_columns(group.label("grouped")).group_by(group).order_by(group.nulls_first())
+    if group and query.group_by is not None:
+        by = c[query.group_by]
+        statement = statement.add_columns(by.label("grouped")).group_by(by).order_by(by.nulls_first())
     return statement
 
 
-def usage_row(query: UsageQuery, found: Mapping[str, Any]) -> dict[str, Any]:
-    """One group as it is shown: the group's name under its own key (a day as YYYY-MM-DD, UTC), energy in watt-hours."""
-    shown: dict[str, Any] = {}
+def grouped_row(query: UsageQuery, found: Mapping[str, Any]) -> dict[str, Any]:
+    """The group's name under its own key, a day as YYYY-MM-DD in UTC."""
     if query.group_by == "day":
-        shown["day"] = (dt.date(1970, 1, 1) + dt.timedelta(days=found["grouped"])).isoformat()
-    elif query.group_by is not None:
-        shown[query.group_by] = found["grouped"]
+        return {"day": (dt.date(1970, 1, 1) + dt.timedelta(days=found["grouped"])).isoformat()}
+    return {} if query.group_by is None else {query.group_by: found["grouped"]}
+
+
+def usage_row(query: UsageQuery, found: Mapping[str, Any]) -> dict[str, Any]:
+    """One group as it is shown, energy in watt-hours."""
+    shown = grouped_row(query, found)
     shown["requests"] = found["requests"]
     shown["errors"] = found["errors"]
     for name in _TOKEN_CLASSES:

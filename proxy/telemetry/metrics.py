@@ -72,11 +72,13 @@ class Histogram:
 class Tally:
     """What one deployment has served: counters as plain attributes, rendered under several instruments."""
 
-    __slots__ = ("by_method", "cached", "codes", "cost_usd", "input", "output", "reasoning")
+    __slots__ = ("avoided_g", "by_method", "cached", "codes", "cost_usd", "input", "output", "reasoning")
 
     def __init__(self) -> None:
         self.input = self.cached = self.output = self.reasoning = 0
         self.cost_usd = 0.0
+        self.avoided_g = 0.0
+        """Signed."""
         self.by_method: dict[str, list[float]] = {}
         """Method → joules and grams."""
         self.codes: dict[tuple[str | None, int], int] = {}
@@ -151,6 +153,8 @@ class Metrics:
                 found |= {(*labels, kind): float(count) for kind, count in kinds.items() if count}
             elif name == "greenlane_cost_usd" and tally.cost_usd:
                 found[labels] = tally.cost_usd
+            elif name == "greenlane_avoided_co2e_grams" and tally.avoided_g:
+                found[labels] = tally.avoided_g
             elif name in ("greenlane_energy_joules", "greenlane_co2e_grams"):
                 which = 0 if name == "greenlane_energy_joules" else 1
                 found |= {(*labels, method): sums[which] for method, sums in list(tally.by_method.items())}

@@ -17,6 +17,16 @@ from proxy.workers.supervisor import DEFAULT_BACKOFF, Backoff
 ADOPT_INTERVAL_S = 30.0
 """How often the files of processes that died are looked for."""
 _FLUSH_PAUSE_S = 0.05
+_DAMAGED = "the file is damaged: stop the proxy, move it away, start it again; a new one is made"
+_ADVICE = {
+    "SQLITE_FULL": "no room on the disk",
+    "SQLITE_CANTOPEN": "the file cannot be opened or made",
+    "SQLITE_READONLY": "the file may not be written",
+    "SQLITE_READONLY_DBMOVED": "the file was moved or deleted: put it back, or start the proxy again; a new one is made then",
+    "SQLITE_NOTADB": _DAMAGED,
+    "SQLITE_CORRUPT": _DAMAGED,
+}
+"""What is worth saying beside the code of what went wrong."""
 
 _log = logging.getLogger("greenlane.workers.ledger")
 
@@ -92,7 +102,7 @@ class LedgerWorker:
     async def _run(self) -> None:
         clock = asyncio.get_running_loop().time
         tries = failures = 0
-        asked = False
+        asked = full = False
         adopt_at_s = clock()
         while True:
             if clock() >= adopt_at_s:
@@ -105,15 +115,24 @@ class LedgerWorker:
                 # a try that a reader asked for says nothing of how long the store has been away
                 failures += not (asked and failures)
                 if error.kind != self.last_error_kind:
-                    _log.warning("ledger: %s; %d entries wait in the spool", error.kind, self.pending)
+                    _log.warning("ledger: %s; %d entries wait in the spool", _told(error.kind), self.pending)
                 self.last_error_kind = error.kind
                 pause_s = self._backoff.pause_s(failures)
             else:
                 if tries:
                     _log.info("ledger: the store is back after %d tries", tries)
                 tries, failures, self.last_error_kind, pause_s = 0, 0, None, self._settings.interval_s
+            full = self._tell_full(full)
             self._end_round()
             asked = await self._pause(pause_s)
+
+    def _tell_full(self, before: bool) -> bool:
+        full = self._spool.nearly_full
+        if full and not before:
+            _log.error("ledger: the spool is full, %d entries wait; new requests are refused until the store takes them", self.pending)
+        elif before and not full:
+            _log.info("ledger: the spool has room again; requests are served")
+        return full
 
     async def _drain_all(self) -> None:
         await self._drain(self._spool)
@@ -171,6 +190,11 @@ class LedgerWorker:
         for ended in rounds:
             if not ended.done():
                 ended.set_result(None)
+
+
+def _told(kind: str) -> str:
+    advice = _ADVICE.get(kind) or next((_ADVICE[known] for known in _ADVICE if kind.startswith(known + "_")), None)
+    return kind if advice is None else f"{kind} ({advice})"
 
 
 class _Search:

@@ -222,11 +222,12 @@ def _add(whole: Json, choice: Json) -> None:
 def _add_call(calls: list[Json], delta: Json) -> None:
     call = {name: value for name, value in delta.items() if name != "index"}
     if delta["index"] == len(calls):
-        calls.append({**call, "function": {"arguments": "", **call["function"]}})
+        kind, text = ("custom", "input") if call.get("type") == "custom" else ("function", "arguments")
+        calls.append({**call, kind: {text: "", **call[kind]}})
         return
-    function = calls[delta["index"]]["function"]
-    assert call.keys() <= {"function"}
-    function["arguments"] += call["function"]["arguments"]
+    [(kind, more)] = call.items()
+    for name, text in more.items():
+        calls[delta["index"]][kind][name] += text
 
 
 def _messages(stream: bytes) -> Json:

@@ -323,7 +323,7 @@ FEATURES = {
     "tools": "tools",
     "usage": "usage with cached read and write and reasoning tokens",
 }
-LACKS = {"chat": {"custom_tools"}, "responses": {"functions", "stop"}, "messages": {"audio", "choices", "custom_tools", "functions"}}
+LACKS = {"chat": set(), "responses": {"functions", "stop"}, "messages": {"audio", "choices", "custom_tools", "functions"}}
 """What a client's dialect has no way to ask for."""
 DIALECTS = adapters()
 MATRIX = sorted(frozenset().union(*(each.members for each in DIALECTS.values())))

@@ -27,13 +27,6 @@ def test_an_unknown_zone_is_none_not_the_world():
     assert TABLE.latest("Atlantis") is None
 
 
-def test_a_newer_sample_takes_the_place_and_an_older_does_not():
-    old, new = sample("SWE", 30, "2026-01-01T00:00:00Z"), sample("SWE", 20, "2026-01-01T01:00:00Z")
-    assert TABLE.updated([old]).updated([new]).latest("SWE") == new
-    assert TABLE.updated([new]).updated([old]).latest("SWE") == new
-    assert TABLE.updated([old]).latest("DEU") == TABLE.latest("DEU")
-
-
 def test_a_grid_the_provider_names_replaces_only_an_assumption():
     world = TABLE.latest(None)
     assert TABLE.stated("FI", world) == TABLE.latest("FIN")

@@ -289,3 +289,37 @@ def _system(route) -> str:
         return "".join(part["text"] for part in route.last["systemInstruction"]["parts"])
     system = route.last["system"]
     return system if isinstance(system, str) else "".join(part["text"] for part in system)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_tokens_of_sound_are_told_apart(client, stream):
+    sound = {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}}
+    asked = {"model": "gemini", "messages": [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, sound]}]}
+    if stream:
+        usage = list(client.chat.completions.create(**asked, stream=True, stream_options={"include_usage": True}))[-1].usage
+    else:
+        usage = client.chat.completions.create(**asked).usage
+    assert usage.prompt_tokens_details.audio_tokens == 1
+    assert usage.completion_tokens_details is None
+    assert client.chat.completions.create(model="gemini", messages=HELLO).usage.prompt_tokens_details is None
+
+
+@pytest.mark.parametrize("model", ["gemini", "gemini-2.5-flash"])
+def test_how_closely_images_are_looked_at_reaches_gemini(client, imitations, model):
+    images = [{"type": "image_url", "image_url": {"url": url, "detail": "low"}} for url in (PIXEL, PICTURE_URL)]
+    messages = [{"role": "user", "content": [{"type": "text", "text": "Look"}, *images]}]
+    answer = client.chat.completions.with_raw_response.create(model=model, messages=messages, extra_headers={"x-greenlane-verbose": "true"})
+    assert "x-greenlane-ignored" not in answer.headers
+    assert answer.parse().choices[0].message.content
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_claudes_rate_limits_are_told_as_openais(client, claude, imitations, stream):
+    openais = {f"x-ratelimit-{member}-{kind}" for member in ("limit", "remaining", "reset") for kind in ("requests", "tokens")}
+    headers = client.chat.completions.with_raw_response.create(model="anthropic", messages=HELLO, stream=stream).headers
+    assert openais <= set(headers)
+    assert (headers["x-ratelimit-remaining-requests"], headers["x-ratelimit-reset-tokens"]) == ("49", "0s")
+    assert headers["anthropic-ratelimit-requests-remaining"] == "49"
+    of_its_own = claude.messages.with_raw_response.create(model="anthropic", messages=HELLO, max_tokens=9, stream=stream).headers
+    assert not openais & set(of_its_own)
+    assert of_its_own["anthropic-ratelimit-tokens-limit"] == "96000"

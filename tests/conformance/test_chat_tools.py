@@ -412,3 +412,26 @@ def test_an_unknown_result_is_a_bad_request(client, translated):
     result["tool_call_id"] = "call_of_nobody"
     with pytest.raises(openai.BadRequestError):
         client.chat.completions.create(model=translated.model, messages=[*ASK_WEATHER, said, result], tools=[WEATHER])
+
+
+RUN = {"type": "custom", "custom": {"name": "run", "description": "Runs a line."}}
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_a_custom_tool_is_called_with_text_and_answered(client, route, stream):
+    """The client's types of chunks have no custom calls yet; it keeps what comes."""
+    asked = {"tools": [RUN], "tool_choice": {"type": "custom", "custom": {"name": "run"}}}
+    if stream:
+        call: dict = {"type": "custom", "custom": {"name": "", "input": ""}}
+        for chunk in ask(client, route, asked, stream=True):
+            for delta in chunk.choices[0].delta.tool_calls or () if chunk.choices else ():
+                told = delta.model_dump(exclude_none=True)
+                call["id"] = call.get("id") or told["id"]
+                call["custom"] = {name: text + told["custom"].get(name, "") for name, text in call["custom"].items()}
+    else:
+        [made] = ask(client, route, asked).choices[0].message.tool_calls
+        call = made.model_dump(exclude_none=True)
+    assert (call["type"], call["custom"]["name"]) == ("custom", "run")
+    assert call["custom"]["input"]
+    history = [*ASK_WEATHER, {"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": call["id"], "content": "rain"}]
+    assert ask(client, route, {"tools": [RUN]}, history).choices[0].finish_reason in ("stop", "tool_calls")

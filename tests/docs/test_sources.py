@@ -17,7 +17,7 @@ LINES_A_FUNCTION = 60
 PURE = [
     *sorted((ROOT / "adapters").rglob("*.py")),
     *sorted((ROOT / "policies").rglob("*.py")),
-    *sorted(path for path in (ROOT / "carbon").rglob("*.py") if path.parent.name not in {"sources", "meters"}),
+    *sorted(path for path in (ROOT / "carbon").rglob("*.py") if path.parent.name not in {"sources", "meters"} and path.name != "reach.py"),
 ]
 OUTSIDE = {"time", "datetime", "random", "secrets", "uuid", "os", "socket", "asyncio", "threading", "subprocess", "httpx", "requests"}
 

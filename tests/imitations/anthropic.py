@@ -53,6 +53,23 @@ class Received:
     body: Any = None
 
 
+RATE_LIMITS = (
+    (b"requests-limit", b"50"),
+    (b"requests-remaining", b"49"),
+    (b"requests-reset", b"2020-01-01T00:00:00Z"),
+    (b"tokens-limit", b"96000"),
+    (b"tokens-remaining", b"95000"),
+    (b"tokens-reset", b"2020-01-01T00:00:00Z"),
+    (b"input-tokens-limit", b"80000"),
+    (b"input-tokens-remaining", b"79000"),
+    (b"input-tokens-reset", b"2020-01-01T00:00:00Z"),
+    (b"output-tokens-limit", b"16000"),
+    (b"output-tokens-remaining", b"16000"),
+    (b"output-tokens-reset", b"2020-01-01T00:00:00Z"),
+)
+"""https://platform.claude.com/docs/en/api/rate-limits#response-headers; the buckets are full again."""
+
+
 @dataclass
 class Imitation:
     """The ASGI app, and what it has seen."""
@@ -159,7 +176,7 @@ class Imitation:
             (b"content-type", b"application/json"),
             (b"request-id", number.encode()),
             (b"anthropic-organization-id", b"00000000-0000-4000-8000-000000000000"),
-            (b"anthropic-ratelimit-requests-remaining", b"49"),
+            *((b"anthropic-ratelimit-" + name, value) for name, value in RATE_LIMITS),
         ]
 
     async def _stream(self, parts: Iterator[bytes], number: str, receive: Receive, send: Send) -> None:

@@ -86,6 +86,12 @@ class FileData(Strict):
     mime_type: str | None = None
 
 
+class MediaResolution(Strict):
+    """https://ai.google.dev/gemini-api/docs/media-resolution"""
+
+    level: Literal["MEDIA_RESOLUTION_LOW", "MEDIA_RESOLUTION_MEDIUM", "MEDIA_RESOLUTION_HIGH", "MEDIA_RESOLUTION_ULTRA_HIGH"]
+
+
 class Part(Strict):
     text: str | None = None
     inline_data: Blob | None = None
@@ -94,7 +100,7 @@ class Part(Strict):
     file_data: FileData | None = None
     thought: bool | None = None
     thought_signature: str | None = None
-    media_resolution: Json | None = None
+    media_resolution: MediaResolution | None = None
     video_metadata: Json | None = None
     part_metadata: Json | None = None
 
@@ -161,7 +167,7 @@ class GenerationConfig(Strict):
     speech_config: Json | None = None
     thinking_config: ThinkingConfig | None = None
     image_config: Json | None = None
-    media_resolution: str | None = None
+    media_resolution: Literal["MEDIA_RESOLUTION_LOW", "MEDIA_RESOLUTION_MEDIUM", "MEDIA_RESOLUTION_HIGH"] | None = None
 
 
 class SafetySetting(Strict):
@@ -267,6 +273,9 @@ def _contents(asked: GenerateContentRequest, generation: tuple[int, int]) -> Non
     _alternation(asked.contents)
     if generation >= (3, 0):
         _signatures(asked.contents)
+    elif any(part.media_resolution is not None for content in asked.contents for part in content.parts):
+        # langchain4j/langchain4j#4389
+        raise RefusedError("Per part media resolution is not supported for this Model.")
 
 
 def _part(part: Part, where: str) -> None:

@@ -63,7 +63,10 @@ def say(asked: GenerateContentRequest, model: str, scenario: str) -> Said:
     said = [part for content in asked.contents for part in content.parts]
     prompt_tokens = sum(len((part.text or "x").split()) for part in said)
     identifier = hashlib.sha256(json.dumps([model, str(asked.contents), scenario]).encode()).hexdigest()[:22]
-    usage: Json = {"promptTokenCount": prompt_tokens, "promptTokensDetails": [{"modality": "TEXT", "tokenCount": prompt_tokens}]}
+    heard = sum(part.inline_data is not None and part.inline_data.mime_type.startswith("audio/") for part in said)
+    counts = {"TEXT": prompt_tokens - heard, **({"AUDIO": heard} if heard else {})}
+    details = [{"modality": modality, "tokenCount": tokens} for modality, tokens in counts.items()]
+    usage: Json = {"promptTokenCount": prompt_tokens, "promptTokensDetails": details}
     if scenario == "cached":
         usage["cachedContentTokenCount"] = prompt_tokens // 2
     if scenario == "block_prompt":

@@ -18,6 +18,12 @@ from proxy.store.postgresql import postgresql_engine
 from proxy.store.tables import metadata
 from proxy.store.usage import UsageQuery
 from tests.store.entries import parts, written
+from tests.store.test_intensities import (  # noqa: F401 - the same
+    test_a_figure_read_twice_is_kept_once_and_as_it_was_first,
+    test_the_newest_of_each_source_zone_and_signal_come_back_as_they_were,
+    test_the_past_is_told_in_order_and_of_one_zone_only,
+    test_what_is_past_its_time_is_forgotten,
+)
 from tests.store.test_ledger import (  # noqa: F401 - the same tests, with this folder's fixture `url`
     run,
     test_a_batch_larger_than_a_slice_goes_in_whole,
@@ -27,6 +33,12 @@ from tests.store.test_ledger import (  # noqa: F401 - the same tests, with this 
     test_a_value_the_database_cannot_hold_is_in_no_row,
     test_an_entry_is_read_back_whole,
     test_recent_gives_the_newest_first,
+)
+from tests.store.test_restatements import (  # noqa: F401 - the same
+    test_a_restatement_to_unknown_makes_the_sum_say_so,
+    test_sums_take_the_last_that_nothing_replaces,
+    test_the_entry_stays_and_lists_what_was_said_later,
+    test_the_same_restatement_twice_is_one_and_nothing_is_replaced_twice,
 )
 from tests.store.test_usage import *  # noqa: F403 - the same tests, with this folder's fixture `url`
 from tests.store.together import raised_by_many

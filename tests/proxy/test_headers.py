@@ -31,7 +31,7 @@ METHOD = {"x-carbon-method", "x-carbon-confidence"}
 OBSERVED = {"x-carbon-g", "x-carbon-low-g", "x-carbon-high-g", "x-energy-wh", "x-energy-low-wh", "x-energy-high-wh"}
 FORECAST = {name.replace("x-carbon-", "x-carbon-forecast-").replace("x-energy-", "x-energy-forecast-") for name in OBSERVED}
 COST = {"x-greenlane-cost-usd"}
-VERBOSE = {"x-carbon-basis", "x-carbon-source", "x-carbon-as-of", "x-carbon-age-s", "x-greenlane-config-version"}
+VERBOSE = {"x-carbon-basis", "x-carbon-source", "x-carbon-as-of", "x-carbon-age-s", "x-greenlane-config-version", "x-carbon-avoided-g"}
 
 
 @pytest.fixture(scope="module")

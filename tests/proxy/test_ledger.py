@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sqlite3
 
+import httpx
 import pytest
 
+from proxy.store.spool import Spool
 from tests.harness import DONE, USAGE, ask, completion
+from tests.store.entries import entry_with, written
+
+__all__ = ["entry_with"]
 
 CHAT = {"model": "small", "messages": [{"role": "user", "content": "Hi"}]}
 TWINS = """
@@ -136,3 +142,60 @@ def test_what_an_upstream_says_that_is_no_count_is_counted_instead(proxy, upstre
         assert 0 < entry["tokens"]["input"] < 100
         assert 0 < entry["tokens"]["output"] < 100
     assert stored(served, "SELECT * FROM ledger_quarantine") == []
+
+
+def pending(served):
+    return float(re.search(r"\ngreenlane_ledger_pending (\S+)", httpx.get(f"{served.base}/metrics").text)[1])
+
+
+def test_entries_wait_while_the_stores_file_is_gone_and_go_in_when_it_is_back(proxy, upstream, caplog):
+    """SQLite goes on writing to a file that was moved or deleted: nobody would find the rows again."""
+    served = proxy(TWINS.format(url=upstream().url, policy="green"))
+    entry_of(served)
+    file, aside = served.folder / "ledger.db", served.folder / "moved.db"
+    file.rename(aside)
+    asked = [ask(served, CHAT).headers["x-greenlane-id"] for _ in range(3)]
+    served.entries(0)
+    assert pending(served) == 3
+    aside.rename(file)
+    assert [served.entry(each)["id"] for each in asked] == asked
+    assert stored(served, "SELECT count(*) FROM ledger") == [(4,)]
+    assert [text.partition(" (")[0] for text in caplog.messages if "wait in the spool" in text] == ["ledger: SQLITE_READONLY_DBMOVED"]
+
+
+def test_a_deleted_store_is_made_anew_at_the_next_start_with_all_that_waited(proxy, upstream):
+    served = proxy(TWINS.format(url=upstream().url, policy="green"))
+    entry_of(served)
+    for each in served.folder.glob("ledger.db*"):
+        each.unlink()
+    asked = {ask(served, CHAT).headers["x-greenlane-id"] for _ in range(3)}
+    served.close()
+    with contextlib.closing(Spool.open_existing(served.folder / "spool")) as spool:
+        assert spool.pending == 3
+        found = "".join(record.decode(errors="replace") for record in spool.read(10))
+    assert all(each in found for each in asked)
+
+
+def test_a_proxy_whose_spool_is_full_says_so_once_and_is_not_ready(proxy, upstream, entry, caplog, monkeypatch):
+    monkeypatch.setattr("proxy.store.engine.BUSY_TIMEOUT_S", 0.01)
+    served = proxy(TWINS.format(url=upstream().url, policy="green"))
+    entry_of(served)
+    with contextlib.closing(sqlite3.connect(served.folder / "ledger.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        row = written(entry())[1]
+        served.call(lambda runtime: [runtime.spool.append(row) for _ in iter(lambda: runtime.spool.nearly_full, True)])
+        refused = ask(served, CHAT)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "unavailable")
+        ready = httpx.get(f"{served.base}/health/ready")
+        assert (ready.status_code, ready.json()["reason"]) == (503, "the ledger's spool is full: its store takes no entries")
+        served.entries(0)
+        assert {ask(served, CHAT).status_code for _ in range(5)} == {503}
+        served.entries(0)
+        other.execute("ROLLBACK")
+    served.entries(2)
+    assert pending(served) == 0
+    assert httpx.get(f"{served.base}/health/ready").status_code == 200
+    assert ask(served, CHAT).status_code == 200
+    told = [text for text in caplog.messages if "the spool is full" in text]
+    assert len(told) == 1
+    assert "new requests are refused" in told[0]

@@ -215,3 +215,86 @@ def test_images_in_a_stream_of_responses_have_their_own_bound(proxy, upstream):
     served = proxy(text.format(first=upstream(answer).url, second=upstream().url))
     got = ask(served, "responses", stream=True, tools=[{"type": "image_generation"}])
     assert (got.headers["x-greenlane-deployment"], "response.completed" in got.text) == ("first", True)
+
+
+def events(*told):
+    return [b"data: " + json.dumps(each).encode() + b"\n\n" for each in told]
+
+
+RESPONSE = {"id": "r1", "object": "response", "created_at": 1, "model": "up", "output": []}
+STREAMS = {
+    "anthropic": events(
+        {"type": "message_start", "message": {"id": "m1", "type": "message", "role": "assistant", "model": "up", "content": []}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hi"}},
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"input_tokens": 3, "output_tokens": 2}},
+        {"type": "message_stop"},
+    ),
+    "gemini": events(
+        {"candidates": [{"content": {"role": "model", "parts": [{"text": "Hi"}]}, "index": 0}]},
+        {"candidates": [{"content": {"role": "model", "parts": []}, "finishReason": "STOP", "index": 0}]},
+    ),
+    "openai": events(
+        {"type": "response.created", "response": {**RESPONSE, "status": "in_progress"}},
+        {"type": "response.output_text.delta", "item_id": "i1", "output_index": 0, "content_index": 0, "delta": "Hi"},
+        {"type": "response.completed", "response": {**RESPONSE, "status": "completed"}},
+    ),
+}
+COMPLAINTS = [
+    {"message": "sk-secret"},
+    {"detail": [{"loc": ["body"], "msg": "sk-secret"}]},
+    {"object": "error", "message": "x", "code": 500},
+]
+
+
+@pytest.mark.parametrize(
+    ("door", "dialect"), [("messages", "anthropic"), ("chat", "anthropic"), ("chat", "gemini"), ("responses", "openai")]
+)
+@pytest.mark.parametrize("complaint", COMPLAINTS, ids=",".join)
+def test_a_complaint_in_an_engines_words_ends_a_stream_of_any_dialect(proxy, upstream, door, dialect, complaint):
+    """Gateways before a vendor's API put their own errors into its stream; an end mark behind one makes it no answer."""
+    *said, end = STREAMS[dialect]
+
+    def answer(_, handler):
+        def pieces():
+            yield b"".join(said)
+            time.sleep(0.05)
+            yield b"event: error\n" + events(complaint)[0] + end
+
+        handler.events(pieces())
+
+    apis = "apis: [responses], " if dialect == "openai" else ""
+    text = TWO.replace("model: small,", f"model: small, dialect: {dialect}, {apis}api_key: env:UPKEY,")
+    served = proxy(text.format(first=upstream(answer).url, second=upstream().url), environ={"UPKEY": "sk-secret"})
+    got = ask(served, door, stream=True)
+    assert "Hi" in got.text
+    assert "sk-secret" not in got.text
+    assert served.entries()[0].outcome == "truncated"
+
+
+def test_a_response_that_failed_with_nothing_to_show_goes_to_the_next(proxy, upstream):
+    failed = {**RESPONSE, "status": "failed", "error": {"code": "server_error", "message": "key sk-secret"}}
+    text = TWO.replace("model: small,", "model: small, apis: [responses], api_key: env:UPKEY,")
+    first = upstream(answering(json.dumps(failed).encode())).url
+    second = upstream(answering(json.dumps({**RESPONSE, "status": "completed"}).encode())).url
+    served = proxy(text.format(first=first, second=second), environ={"UPKEY": "sk-secret"})
+    got = ask(served, "responses")
+    assert (got.status_code, got.headers["x-greenlane-deployment"], got.headers["x-greenlane-attempts"]) == (200, "second", "2")
+    alone = proxy(text.format(first=first, second=first), environ={"UPKEY": "sk-secret"})
+    got = ask(alone, "responses")
+    assert (got.status_code, alone.entries()[0].outcome) == (502, "failed")
+    assert "sk-secret" not in got.text
+
+
+def test_a_response_without_usage_gets_one_with_the_account_once_it_has_ended(proxy, upstream):
+    bodies = [{**RESPONSE, "status": "completed", "output": None}, {**RESPONSE, "status": "queued", "usage": None}]
+    text = TWO.replace("model: small,", "model: small, apis: [responses],")
+    for body in bodies:
+        host = upstream(answering(json.dumps(body).encode())).url
+        got = ask(proxy(text.format(first=host, second=host)), "responses").json()
+        if body["status"] == "queued":
+            assert got == body
+        else:
+            assert got["usage"]["greenlane"]["deployment"] == "first"
+            assert got["usage"]["total_tokens"] == got["usage"]["input_tokens"] + got["usage"]["output_tokens"] > 0

@@ -39,6 +39,21 @@ def test_claims_end_somewhere(path, monkeypatch):
     assert MOST_PROCESSES == 256
 
 
+def test_a_damaged_file_costs_nobody_the_start_but_is_never_taken_for_ours_at_the_configured_name(path, caplog):
+    damaged = path.with_name("greenlane.spool.1")
+    damaged.write_bytes(b"damage" * 999)
+    with caplog.at_level(logging.WARNING):
+        spools = [claim(path, SMALL), claim(path, SMALL)]
+    assert [spool.path.name for spool in spools] == ["greenlane.spool", "greenlane.spool.2"]
+    assert "greenlane.spool.1: not a spool file" in caplog.text
+    assert damaged.read_bytes() == b"damage" * 999
+    for spool in spools:
+        spool.close()
+    path.write_bytes(b"somebody else's")
+    with pytest.raises(SpoolUnusableError, match="not a spool file"):
+        claim(path, SMALL)
+
+
 def test_abandoned_files_are_adopted_and_live_ones_are_not(path):
     spools = [claim(path, SMALL) for _ in range(4)]
     for number, spool in enumerate(spools):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from proxy.store.engine import StoreUrlError, kind_of, store_url
+from proxy.store.engine import StoreUrlError, kind_of, require_place, store_url
 
 
 @pytest.mark.parametrize(
@@ -48,3 +49,29 @@ def test_the_kind_is_the_drivers_code_or_the_exceptions_name():
     connection.close()
     assert kind_of(OperationalError("secret", {}, caught.value)) == "SQLITE_ERROR"
     assert kind_of(ConnectionRefusedError(111, "secret")) == "ConnectionRefusedError"
+
+
+def test_a_place_where_no_file_can_ever_be_is_told(tmp_path):
+    (tmp_path / "file").write_text("x")
+    os.mkfifo(tmp_path / "pipe")
+    for name, message in (
+        ("none/g.db", "its directory does not exist"),
+        ("file/g.db", "is not a directory"),
+        ("pipe", "not a regular file"),
+        ("", "not a regular file"),
+        ("spool", "that is the spool"),
+    ):
+        with pytest.raises(StoreUrlError, match=message):
+            require_place(f"sqlite:///{tmp_path}/{name}", str(tmp_path / "spool"))
+
+
+def test_what_may_not_be_written_is_told(tmp_path, monkeypatch):
+    """As root all may be written: who asks the system is told what a read-only mount would answer."""
+    monkeypatch.setattr("os.access", lambda path, _mode: path != tmp_path)
+    with pytest.raises(StoreUrlError, match="may not be written"):
+        require_place(f"sqlite:///{tmp_path}/g.db", "spool")
+
+
+@pytest.mark.parametrize("url", ["postgresql://u@h/none/db", "sqlite:///file:none/g.db?uri=true", "sqlite:///{folder}/g.db"])
+def test_every_other_place_is_for_its_driver_to_judge(url, tmp_path):
+    require_place(url.format(folder=tmp_path), str(tmp_path / "spool"))

@@ -6,13 +6,14 @@ import asyncio
 import sqlite3
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
 
 from proxy.store.codec import encode
 from proxy.store.engine import StoreUrlError
 from proxy.store.ledger import Ledger, StoreUnavailableError
 from proxy.store.usage import UsageQuery
-from tests.store.entries import parts, written
+from tests.store.entries import ENTRY, parts, written
 
 
 @asynccontextmanager
@@ -219,3 +220,17 @@ def test_a_ledger_for_later_speaks_to_its_store_at_the_first_use(tmp_path, entry
         return found
 
     assert asyncio.run(session()) == entry()
+
+
+def test_a_row_that_an_earlier_version_left_in_the_spool_becomes_an_entry(url):
+    """Before rows had what was avoided they were four values shorter."""
+    context, row = written(ENTRY)
+    values = msgspec.msgpack.decode(row)
+    assert values[-4:] == [None] * 4
+    earlier = b"\xdc\x00\x1f" + b"".join(map(msgspec.msgpack.encode, values[:-4]))
+
+    async def steps(ledger):
+        await ledger.insert_records([context, earlier])
+        return await ledger.get(ENTRY.id, None)
+
+    assert run(url, steps) == ENTRY

@@ -103,3 +103,18 @@ def test_a_store_of_a_later_version_is_refused(url, tmp_path):
     connection.close()
     with pytest.raises(StoreVersionError, match=f"not one this version knows \\(up to {HEAD}\\)"):
         migrate(url)
+
+
+def test_a_ledger_of_the_first_version_keeps_its_rows(tmp_path):
+    url = f"sqlite:///{tmp_path}/greenlane.db"
+    migrate(url)
+    downgrade(url, "0001")
+    connection = sqlite3.connect(tmp_path / "greenlane.db")
+    connection.execute(
+        "INSERT INTO ledger (id, at_s, context, outcome, status, duration_s, attempts, energy_j) "
+        "VALUES ('gl-1', 1, 2, 'completed', 200, 1, 1, 5)"
+    )
+    connection.commit()
+    migrate(url)
+    assert connection.execute("SELECT id, energy_j, avoided_g, restated FROM exchanges").fetchall() == [("gl-1", 5.0, None, 0)]
+    connection.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -84,6 +86,27 @@ def test_a_missing_directory_is_told(tmp_path):
 def test_a_path_that_is_a_directory_is_told(tmp_path):
     with pytest.raises(SpoolUnusableError, match="Is a directory"):
         Spool.open(tmp_path, SMALL)
+
+
+def test_a_path_that_is_a_pipe_is_told(path):
+    os.mkfifo(path)
+    with pytest.raises(SpoolUnusableError, match="not a regular file"):
+        Spool.open(path, SMALL)
+
+
+def test_a_disk_that_fills_while_it_is_made_gets_its_room_back(path, monkeypatch):
+    reserve = os.posix_fallocate
+
+    def full(descriptor, offset, length):
+        reserve(descriptor, offset, length // 2)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    with pytest.raises(SpoolUnusableError, match="No space left"):
+        Spool.open(path, 1 << 20)
+    assert path.stat().st_blocks == 0
+    monkeypatch.undo()
+    Spool.open(path, 1 << 20).close()
 
 
 def test_an_existing_file_only_is_opened_without_create(path):

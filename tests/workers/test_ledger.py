@@ -91,7 +91,7 @@ def test_a_flush_that_cannot_end_in_time_says_so_and_loses_nothing(settings):
         spool = claim(settings.spool_file, SMALL)
         worker = LedgerWorker(spool, store, settings)
         spool.append(b"a")
-        flushed = await worker.flush(0.2)
+        flushed = await worker.flush(1.0)
         spool.close()
         again = claim(settings.spool_file, SMALL)
         left = again.read(5)
@@ -139,9 +139,9 @@ def test_a_store_that_fails_in_a_way_nobody_foresaw_ends_no_flush_early_and_lose
         store = Broken()
         worker = LedgerWorker(spool, store, settings)
         spool.append(b"a")
-        flushed = await worker.flush(0.2)
+        flushed = await worker.flush(1.0)
         spool.close()
-        return flushed, worker.last_error_kind, worker.pending, 1 <= store.calls < 5
+        return flushed, worker.last_error_kind, worker.pending, 1 <= store.calls < 40
 
     assert asyncio.run(main()) == (False, "LookupError", 1, True)
 

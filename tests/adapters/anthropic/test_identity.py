@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters._base import Fault, FaultError, GarbledError, Usage
-from adapters.anthropic.identity import MessagesStream, messages_reply
+from adapters.anthropic.identity import MessagesStream, messages_reply, messages_text
 
 ACCOUNT = b'{"id":"gl_1","carbon_g":0.00011}'
 
@@ -247,3 +247,9 @@ def test_an_error_in_a_200_is_an_error(error: bytes, fault: Fault) -> None:
     with pytest.raises(FaultError) as caught:
         messages_reply(b'{"type": "error", "error": ' + error + b"}", ACCOUNT)
     assert caught.value.fault == fault
+
+
+def test_what_was_generated_can_be_counted() -> None:
+    content = [{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": "Hé"}, {"type": "tool_use", "input": {"a": 1}}, 5]
+    assert messages_text(json.dumps({"content": content}).encode()) == 'Hm.Hé{"a":1}'.encode()
+    assert messages_text(b'{"content": null}') == messages_text(b"[") == b""

@@ -150,6 +150,31 @@ def test_logprobs_are_openais():
 
 
 @pytest.mark.parametrize(
+    ("details", "tokens"),
+    [
+        ({"promptTokensDetails": [{"modality": "TEXT", "tokenCount": 2}, {"modality": "AUDIO", "tokenCount": 7}]}, (7, None)),
+        ({"promptTokensDetails": [{"modality": "TEXT", "tokenCount": 9}, {"modality": "IMAGE", "tokenCount": 1}]}, (None, None)),
+        ({"promptTokensDetails": [{"modality": "AUDIO"}], "candidatesTokensDetails": []}, (None, None)),
+        ({"promptTokensDetails": [{"modality": "AUDIO", "tokenCount": 11}]}, (None, None)),
+        ({"promptTokensDetails": None, "candidatesTokensDetails": [{"modality": "AUDIO", "tokenCount": 4}]}, (None, 4)),
+        ({"responseTokensDetails": [{"modality": "AUDIO", "tokenCount": 4}]}, (None, 4)),
+        (
+            {
+                "toolUsePromptTokenCount": 5,
+                "promptTokensDetails": [{"modality": "AUDIO", "tokenCount": 7}],
+                "toolUsePromptTokensDetails": [{"modality": "AUDIO", "tokenCount": 5}],
+            },
+            (12, None),
+        ),
+    ],
+)
+def test_tokens_of_sound_are_told_where_google_tells_them(details, tokens):
+    """https://ai.google.dev/api/generate-content#UsageMetadata"""
+    usage = completion(answer([{"text": "a"}], usageMetadata={"promptTokenCount": 10, "candidatesTokenCount": 4, **details})).usage
+    assert (usage.input_audio_tokens, usage.output_audio_tokens) == tokens
+
+
+@pytest.mark.parametrize(
     ("counts", "usage"),
     [
         ({"promptTokenCount": 3, "totalTokenCount": 9}, Usage(input_tokens=3, output_tokens=6)),

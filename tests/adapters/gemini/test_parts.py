@@ -19,7 +19,7 @@ def linked(uri, mime=None):
     [
         ({"type": "text", "text": "a"}, {"text": "a"}),
         ({"type": "refusal", "refusal": "no"}, {"text": "no"}),
-        ({"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA", "detail": "high"}}, inline("image/png")),
+        ({"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA", "detail": "auto"}}, inline("image/png")),
         ({"type": "image_url", "image_url": {"url": "data:image/jpg;charset=x;base64,AAAA"}}, inline("image/jpeg")),
         ({"type": "image_url", "image_url": "data:;base64,AAAA"}, inline("image/jpeg")),
         ({"type": "image_url", "image_url": {"url": "https://x.org/a.PNG?s=1"}}, linked("https://x.org/a.PNG?s=1", "image/png")),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from openai.types.responses import Response
 
 from adapters._base import Fault, FaultError, GarbledError, Usage
-from adapters.responses.identity import ResponsesStream, responses_reply
+from adapters.responses.identity import ResponsesStream, responses_reply, responses_text
 
 ACCOUNT = b'{"id":"gl_1","carbon_g":0.00011}'
 COMMENT = b': greenlane {"id":"gl_1","carbon_g":0.00011}\n'
@@ -217,9 +217,9 @@ def test_events_of_unknown_shape_go_through() -> None:
 
 def test_a_whole_answer_gets_the_account_and_keeps_its_bytes() -> None:
     body = response("completed", WHOLE_ITEM, COUNTS % "").encode()
-    told, usage, reason = responses_reply(body, ACCOUNT)
+    told, usage, reason, error = responses_reply(body, ACCOUNT)
     assert told == response("completed", WHOLE_ITEM, TOLD).encode()
-    assert (usage, reason) == (USAGE, "stop")
+    assert (usage, reason, error) == (USAGE, "stop", None)
     Response.model_validate_json(told)
     assert responses_reply(body, None)[0] is body
 
@@ -236,6 +236,40 @@ def test_an_error_in_a_200_is_an_error() -> None:
     assert caught.value.fault == Fault(message="No.", code="x")
 
 
-def test_a_failed_answer_is_passed_on() -> None:
-    body: Any = response("failed", more=', "error": {"code": "server_error", "message": "Sorry"}').encode()
-    assert responses_reply(body, None) == (body, None, None)
+SORRY = ', "error": {"code": "server_error", "message": "Sorry"}'
+
+
+def test_a_failed_answer_with_a_part_of_what_was_asked_is_passed_on() -> None:
+    body: Any = response("failed", more=SORRY).encode().replace(b'"output": []', b'"output": [{"type": "message"}]')
+    assert b'"type": "message"' in body
+    assert responses_reply(body, None) == (body, None, None, "server_error")
+
+
+def test_a_failed_answer_with_nothing_to_show_is_an_error() -> None:
+    with pytest.raises(FaultError) as caught:
+        responses_reply(response("failed", more=SORRY).encode(), ACCOUNT)
+    assert (caught.value.fault.message, caught.value.fault.code, caught.value.fault.status) == ("Sorry", "server_error", 500)
+
+
+@pytest.mark.parametrize("error", ["null", '"oops"', '{"code": 5}', "{}"])
+def test_a_failed_answer_is_told_whatever_its_error_holds(error: str) -> None:
+    assert responses_reply(response("failed", WHOLE_ITEM, more=f', "error": {error}').encode(), None)[3] == "upstream_error"
+
+
+def test_an_answer_without_usage_gets_what_was_counted() -> None:
+    told = json.loads(responses_reply(response("completed", WHOLE_ITEM).encode(), ACCOUNT, USAGE)[0])
+    assert told["usage"].pop("greenlane") == json.loads(ACCOUNT)
+    assert (told["usage"]["input_tokens"], told["usage"]["output_tokens"]) == (USAGE.input_tokens, USAGE.output_tokens)
+    Response.model_validate(told)
+
+
+def test_what_was_generated_can_be_counted() -> None:
+    items = [
+        {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}], "content": None},
+        {"type": "message", "content": [{"type": "output_text", "text": "Hé"}, {"type": "refusal", "refusal": "No."}, 5]},
+        {"type": "function_call", "arguments": "{}"},
+        {"type": "custom_tool_call", "input": "1+1"},
+        5,
+    ]
+    assert responses_text(json.dumps({"output": items}).encode()) == "Hm.HéNo.{}1+1".encode()
+    assert responses_text(b'{"output": null}') == responses_text(b"[") == b""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 
+import httpx
 import pytest
 
 from carbon.intensity import Intensity
+from carbon.reach import Reach
 from carbon.sources.static import Static
 
 TABLE = Static().table()
 DIRECT = Static(basis="direct").table()
+NO_REACH = Reach(http=httpx.AsyncClient(), secret=str)
 
 
 def test_a_lifecycle_row_is_given_as_it_is():
@@ -56,5 +59,5 @@ def test_low_value_and_high_are_in_order_and_positive():
 @pytest.mark.parametrize("source", [Static(), Static(basis="direct")], ids=["lifecycle", "direct"])
 def test_a_source_leaves_out_what_it_does_not_know(source):
     """The contract of IntensitySource, for every source."""
-    found = asyncio.run(source.latest(frozenset({"aws:us-east-1", "Atlantis"})))
+    found = asyncio.run(source.latest(frozenset({"aws:us-east-1", "Atlantis"}), NO_REACH))
     assert [each.zone for each in found] == ["aws:us-east-1"]

@@ -1,0 +1,41 @@
+"""What a source or a meter may use of the world. Whoever asks it passes this in, so that tests bring their own clock and secrets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import httpx
+
+
+class Reach:
+    """For one source or meter; kept from one asking to the next."""
+
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        secret: Callable[[str], str],
+        now_s: Callable[[], float] = time.time,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.http = http
+        """Follows no redirects, keeps no cookies, has a deadline for everything."""
+        self.secret = secret
+        """What `env:NAME` or `file:PATH` stands for. Raises ValueError. Never to be shown, nor kept in a setting."""
+        self.now_s = now_s
+        """Unix time."""
+        self.clock_s = clock_s
+        """Seconds that never go back."""
+        self.kept: dict[str, tuple[str, float]] = {}
+        """What a source must remember, such as a token and the Unix time it ends. Its settings never change."""
+
+
+class OutOfReachError(OSError):
+    """A source or meter gave no usable answer. The text is for logs: it names neither secrets nor whole answers."""
+
+    def __init__(self, kind: str, detail: str, retry_after_s: float | None = None) -> None:
+        super().__init__(f"{kind}: {detail}")
+        self.kind = kind
+        """`connect`, `timeout`, `status`, `forbidden`, `limited`, `garbled`, `too_large`, `secret`."""
+        self.retry_after_s = retry_after_s
+        """As the provider asks for."""

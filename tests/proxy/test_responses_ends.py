@@ -1,0 +1,112 @@
+"""How a Response of a host of the same dialect ended: its bytes are the client's, what it says of itself is the ledger's.
+
+https://platform.openai.com/docs/api-reference/responses/object
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+FLEET = """
+deployments:
+  first: {{model: small, base_url: "{url}", zone: SE, parameters_b: 8, apis: [responses, messages], usd_per_mtok: {{input: 1, output: 2}}}}
+"""
+COUNTS = {"input_tokens": 9, "output_tokens": 3, "total_tokens": 12}
+ITEM = {
+    "type": "message",
+    "id": "m1",
+    "role": "assistant",
+    "content": [{"type": "output_text", "text": "Hello there, friend", "annotations": []}],
+}
+ERROR = {"code": "server_error", "message": "Sorry"}
+
+
+def response(status: str, **more: Any) -> dict[str, Any]:
+    return {"id": "resp_1", "object": "response", "created_at": 1, "model": "up", "status": status, "error": None, "output": [], **more}
+
+
+def event(number: int, kind: str, **more: Any) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (kind.encode(), json.dumps({"type": kind, "sequence_number": number, **more}).encode())
+
+
+@pytest.fixture
+def ask(proxy, upstream):
+    def asked(answer: dict[str, Any] | list[bytes], path: str = "/responses", **more: Any) -> tuple[httpx.Response, Any]:
+        def answering(_, handler):
+            return handler.events(answer) if isinstance(answer, list) else handler.reply(200, answer)
+
+        served = proxy(FLEET.format(url=upstream(answering).url))
+        body = {"model": "small", "input": "Hi", "stream": isinstance(answer, list), **more}
+        got = httpx.post(served.url + path, json=body, timeout=10)
+        return got, served.entries()[0]
+
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (response("failed", error=ERROR, output=[ITEM]), "server_error"),
+        (response("failed", usage=None), "upstream_error"),
+        (response("completed", error=ERROR), "server_error"),
+    ],
+)
+def test_a_failed_response_is_told_as_it_is_and_is_no_success(ask, answer, code):
+    got, entry = ask(answer)
+    assert (got.status_code, got.json()) == (200, answer)
+    assert (entry.status, entry.outcome, entry.error) == (200, "failed", code)
+    assert (entry.tokens.input, entry.tokens.output, entry.cost_usd) == (None, None, None)
+
+
+def test_the_tokens_of_a_failed_response_are_accounted(ask):
+    got, entry = ask(response("failed", error=ERROR, usage=COUNTS))
+    assert got.json()["usage"].pop("greenlane")["id"] == entry.id
+    assert (entry.outcome, entry.tokens.input, entry.tokens.output) == ("failed", 9, 3)
+
+
+def test_an_incomplete_response_is_complete_as_an_exchange(ask):
+    _, entry = ask(response("incomplete", incomplete_details={"reason": "max_output_tokens"}, usage=COUNTS))
+    assert (entry.outcome, entry.error) == ("completed", None)
+
+
+def test_a_stream_that_fails_is_no_success(ask):
+    begun = event(0, "response.created", response=response("in_progress"))
+    said = event(1, "response.output_text.delta", item_id="m1", output_index=0, content_index=0, delta="Hello")
+    got, entry = ask([begun + said, event(2, "response.failed", response=response("failed", error=ERROR))])
+    assert [name for name in ("event: response.failed", "event: error", "event: response.completed") if name in got.text] == [
+        "event: response.failed",
+        "event: error",
+    ]
+    assert (entry.status, entry.outcome, entry.error) == (200, "truncated", "server_error")
+
+
+@pytest.mark.parametrize("absent", [{}, {"usage": None}], ids=["absent", "null"])
+def test_a_response_without_usage_gets_what_was_counted(ask, absent):
+    answer = response("completed", output=[ITEM], **absent)
+    got, entry = ask(answer)
+    usage = got.json()["usage"]
+    assert usage.pop("greenlane")["id"] == entry.id
+    assert {**got.json(), "usage": None} == {**answer, "usage": None}
+    assert (usage["input_tokens"], usage["output_tokens"]) == (entry.tokens.input, entry.tokens.output)
+    assert usage["total_tokens"] == usage["input_tokens"] + usage["output_tokens"]
+    assert usage["output_tokens"] > 1
+    assert entry.tokens.estimated
+
+
+def test_so_does_one_that_is_streamed(ask):
+    said = event(0, "response.output_text.delta", item_id="m1", output_index=0, content_index=0, delta="Hello there, friend")
+    got, entry = ask([said, event(1, "response.completed", response=response("completed", output=[ITEM]))])
+    last = json.loads(got.text.rpartition("data: ")[2])
+    assert last["response"]["usage"]["greenlane"]["id"] == entry.id
+    assert last["response"]["usage"]["output_tokens"] == entry.tokens.output > 0
+
+
+def test_a_message_without_usage_counts_its_words(ask):
+    answer = {"id": "msg_1", "type": "message", "role": "assistant", "content": [{"type": "text", "text": "Hello there, friend"}]}
+    messages = [{"role": "user", "content": "Hi"}]
+    got, entry = ask({**answer, "stop_reason": "end_turn"}, "/messages", messages=messages, max_tokens=9)
+    assert got.json()["usage"]["output_tokens"] == entry.tokens.output > 1
