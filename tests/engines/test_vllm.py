@@ -13,6 +13,7 @@ import openai
 import pydantic
 import pytest
 
+from carbon.engine import EngineSignals, engine_signals, progress, signals_of
 from tests.engines.fleet import Engines
 from tests.engines.launch import get
 
@@ -180,3 +181,22 @@ def test_documents_are_ranked(wire: httpx.Client) -> None:
 
     assert answer.status_code == 200
     assert sorted(result["index"] for result in answer.json()["results"]) == [0, 1]
+
+
+def test_its_own_metrics_are_all_understood_and_count_what_was_done(engines: Engines):
+    """Twelve tokens written, and as many read as it says itself."""
+
+    def now() -> EngineSignals:
+        return signals_of(engine_signals(get(f"{engines.vllm.root}/metrics")[1]), engines.vllm.model)
+
+    before = now()
+    asked = {"model": engines.vllm.model, "messages": ASK, "max_tokens": 12, "ignore_eos": True}
+    status, answer = engines.vllm.post("/v1/chat/completions", asked)
+    after = now()
+    assert status == 200
+    assert after.missing == ()
+    done = progress(before, after, 0.0, 1.0)
+    assert done.generation_tokens is not None
+    assert done.prompt_tokens is not None
+    assert done.generation_tokens >= 12
+    assert done.prompt_tokens >= answer["usage"]["prompt_tokens"]

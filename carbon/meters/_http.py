@@ -1,0 +1,68 @@
+"""Reading an exporter's page: bounded in bytes and in time, its failures as a meter's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+import httpx
+
+from carbon import exposition
+from carbon.exposition import Sample
+from carbon.meters._base import DeniedError, NotSupportedError, OutOfReachError, Reach, UnreadableError
+
+MOST_BYTES = 8 * 1024 * 1024
+"""dcgm-exporter's page on a machine of 8 GPUs with seven MIG devices each is about 2 MB."""
+
+
+async def page(reach: Reach, url: str, timeout_s: float) -> bytes:
+    """The body of a 200. Raises MeterError; a password in the URL is in no message."""
+    said = _public(url)
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await _body(reach.http, url, said)
+    except TimeoutError as error:
+        raise OutOfReachError(f"{said} did not answer within {timeout_s:g} s") from error
+    except httpx.TransportError as error:
+        raise OutOfReachError(f"{said} is out of reach: {error or type(error).__name__}") from error
+    except httpx.InvalidURL as error:
+        raise NotSupportedError(f"{said} is no URL") from error
+
+
+async def _body(http: httpx.AsyncClient, url: str, said: str) -> bytes:
+    # asked plain, so that the bytes counted are the bytes held
+    request = http.build_request("GET", url, headers={"accept-encoding": "identity"}, timeout=None)
+    answer = await http.send(request, stream=True, follow_redirects=False)
+    try:
+        if answer.status_code in {401, 403}:
+            raise DeniedError(f"{said} refuses us with {answer.status_code}")
+        if answer.status_code == 404:
+            raise NotSupportedError(f"{said} is not there (404): another path, or a version without it")
+        if answer.status_code != 200:
+            raise OutOfReachError(f"{said} answers {answer.status_code}")
+        if answer.headers.get("content-encoding", "identity") != "identity":
+            raise UnreadableError(f"{said} answers compressed though asked for plain text")
+        parts, held = [], 0
+        async for part in answer.aiter_raw():
+            held += len(part)
+            if held > MOST_BYTES:
+                raise UnreadableError(f"{said} answers more than {MOST_BYTES} bytes")
+            parts.append(part)
+        return b"".join(parts)
+    finally:
+        await answer.aclose()
+
+
+def samples(body: bytes, names: Iterable[str], url: str) -> list[Sample]:
+    """`carbon.exposition.samples` of a page that was read."""
+    try:
+        return exposition.samples(body, names)
+    except ValueError as error:
+        raise UnreadableError(f"{_public(url)} does not answer in Prometheus's text format") from error
+
+
+def _public(url: str) -> str:
+    try:
+        return str(httpx.URL(url).copy_with(userinfo=b"", query=None, fragment=None))
+    except httpx.InvalidURL:
+        return "the address"

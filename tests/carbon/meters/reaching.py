@@ -1,0 +1,18 @@
+"""What the tests of meters give them of the world."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+
+import httpx
+
+from carbon.meters._base import Reach
+
+
+@contextlib.asynccontextmanager
+async def reach(clock_s: Callable[[], float] = time.monotonic) -> AsyncIterator[Reach]:
+    """A client as the caller of a meter keeps one."""
+    async with httpx.AsyncClient(trust_env=False) as client:
+        yield Reach(http=client, now_s=time.time, clock_s=clock_s)
