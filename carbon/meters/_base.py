@@ -9,12 +9,9 @@ MeterError (an OSError)         no reading came of it; the message says what to 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
-import httpx
-import msgspec
-
+from carbon.reach import Reach
 from carbon.windows import Reading
 
 __all__ = ["DeniedError", "Meter", "MeterError", "NotSupportedError", "OutOfReachError", "Reach", "Reading", "UnreadableError"]
@@ -38,16 +35,6 @@ class NotSupportedError(MeterError):
 
 class UnreadableError(MeterError):
     pass
-
-
-class Reach(msgspec.Struct, frozen=True, kw_only=True):
-    """What a meter may use of the world. The caller owns the client and closes it."""
-
-    http: httpx.AsyncClient
-    now_s: Callable[[], float]
-    """Wall clock, seconds since 1970."""
-    clock_s: Callable[[], float]
-    """Monotonic: what readings are dated with."""
 
 
 class Meter(Protocol):
