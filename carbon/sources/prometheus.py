@@ -15,8 +15,7 @@ from carbon.reach import OutOfReachError, Reach
 from carbon.sources._figures import Facts, Reading, current, grams
 from carbon.sources._grids import by_id, grid_of
 from carbon.sources._http import BaseUrl, Seconds, SecretRef, get_json, of_each, secret
-from carbon.zones import ALSO_WRITTEN
-from carbon.zones import zones as known_zones
+from carbon.zones import named_zone
 
 NAME = "Prometheus"
 PLACEHOLDER = "{zone}"
@@ -143,8 +142,7 @@ def _reading(sample: Any) -> Reading | None:
 
 def _zone(name: str) -> str | None:
     """The id of the zone of that very name: a city in a label is no zone's figure."""
-    wanted = name.strip().upper()
-    found = known_zones().get(ALSO_WRITTEN.get(wanted, wanted))
+    found = named_zone(name)
     return None if found is None else found.id
 
 
