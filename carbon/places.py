@@ -63,7 +63,8 @@ def alike(written: str) -> tuple[str, ...]:
 
 def folded(name: str) -> str:
     """Without marks, case and what joins words: `São Paulo` and `sao-paulo` are one."""
-    bare = "".join(letter for letter in unicodedata.normalize("NFKD", name.casefold()) if not unicodedata.combining(letter))
+    small = unicodedata.normalize("NFKD", name).casefold()
+    bare = "".join(letter for letter in unicodedata.normalize("NFKD", small) if not unicodedata.combining(letter))
     return re.sub(r"[\s.'-]+", " ", bare.translate(_PLAIN)).strip()
 
 

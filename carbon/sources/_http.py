@@ -48,14 +48,14 @@ async def get_json(
     reach: Reach, provider: str, url: str, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
 ) -> Any:
     """The decoded body of a 200; None of a 204. Raises OutOfReachError, of which RefusedError for other statuses."""
-    request = reach.http.build_request("GET", url, params=params, headers={"accept": "application/json", **(headers or {})})
-    request.headers["accept-encoding"] = "identity"  # what is inflated could not be bounded before it is in memory
+    # what is inflated could not be bounded before it is in memory
+    sent = {"accept": "application/json", "accept-encoding": "identity", **(headers or {})}
     try:
         async with asyncio.timeout(DEADLINE_S):
-            body = await _body(reach, provider, request)
+            body = await _body(reach, provider, reach.http.build_request("GET", url, params=params, headers=sent))
     except (TimeoutError, httpx.TimeoutException) as error:
         raise OutOfReachError("timeout", f"{provider} does not answer in time") from error
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise OutOfReachError("connect", f"{provider} cannot be reached ({type(error).__name__})") from error
     if body is None:
         return None

@@ -89,7 +89,7 @@ class CarbonAwareSdk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         try:
             answer = await self._get("/emissions/bylocation", span, reach)
         except RefusedError as refused:
-            if refused.status not in {400, 404}:  # the location is all that can be wrong
+            if refused.status != 400:  # the location is all that can be wrong
                 raise
             unknown(reach, name)
             return ()

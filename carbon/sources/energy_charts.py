@@ -80,7 +80,7 @@ class EnergyCharts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         try:
             readings = await self._readings(code, {}, reach)
         except RefusedError as refused:
-            if refused.status not in {400, 404}:  # the country is all that is asked with
+            if refused.status != 400:  # the country is all that is asked with
                 raise
             unknown(reach, code)
             return ()

@@ -63,6 +63,10 @@ def test_a_location_it_does_not_know_is_left_out_and_remembered(world):
     assert len(world.requests) == 2
 
 
+def test_an_address_with_another_path_is_an_error(world):
+    assert str(world.failure(source(world, base_url=f"{world.url}/api"), "azure:eastus")) == "status: Carbon Aware SDK answers 404"
+
+
 def test_nothing_of_that_time_is_nothing(world, api):
     api.empty = True
     assert world.latest(source(world), "azure:eastus") == {}

@@ -92,6 +92,10 @@ def test_a_country_unknown_to_the_provider_is_left_out_and_remembered(world):
     assert len(world.requests) == 2
 
 
+def test_an_address_with_another_path_is_an_error(world):
+    assert str(world.failure(source(world, base_url=f"{world.url}/v9"), "DEU")) == "status: Energy-Charts answers 404"
+
+
 def test_the_basis_is_as_the_operator_says(world):
     assert world.latest(source(world, basis="direct"), "DEU")["DEU"].basis == "direct"
 

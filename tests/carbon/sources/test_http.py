@@ -100,6 +100,11 @@ def test_nobody_there_is_out_of_reach(world):
     assert (found.kind, str(found)) == ("connect", "connect: Electricity Maps cannot be reached (ConnectError)")
 
 
+@pytest.mark.parametrize("url", ["http://[", "http://here:99999", "http://not a host"])
+def test_an_address_that_is_none_is_out_of_reach(world, url):
+    assert world.failure(ElectricityMaps(token="env:EM", base_url=url), "DEU").kind == "connect"
+
+
 def test_an_answer_that_breaks_off_is_out_of_reach(world):
     world.instead(Answer(200, b"{}", (("content-length", "100"),)))
     assert failure(world).kind == "connect"
