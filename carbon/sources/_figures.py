@@ -45,7 +45,10 @@ def grams(value: Any, factor: float = 1.0) -> float | None:
     """A plausible intensity in g/kWh; None for text, booleans, negatives, NaN and what no grid can have."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    found = value * factor
+    try:
+        found = float(value) * factor
+    except OverflowError:
+        return None
     return round(found, 4) if math.isfinite(found) and 0 <= found <= MOST_G_PER_KWH else None
 
 

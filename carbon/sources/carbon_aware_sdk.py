@@ -67,11 +67,12 @@ class CarbonAwareSdk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         points = forecast.get("forecastData") if isinstance(forecast, dict) else None
         if not isinstance(points, list):
             raise _garbled("no forecast")
-        readings = [reading for point in points if (reading := _foretold(point)) is not None]
-        if points and not readings:
-            raise _garbled("a forecast without a usable point")
-        behind = points[0].get("location") if points else ""
-        return upcoming(self._facts(behind), zone, readings, reach.now_s(), hours)
+        told = [(reading, point.get("location")) for point in points if (reading := _foretold(point)) is not None]
+        if not told:
+            if points:
+                raise _garbled("a forecast without a usable point")
+            return ()
+        return upcoming(self._facts(told[0][1]), zone, (reading for reading, _ in told), reach.now_s(), hours)
 
     def _asked(self, zones: Iterable[str]) -> dict[str, list[str]]:
         """The locations to ask for, once for all of our zones there."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -25,6 +25,8 @@ LICENCE = "CC BY 4.0 (Fraunhofer ISE, energy-charts.info)"
 LISTED = "AL AM AT AZ BA BE BG BY CH CY CZ DE DK EE ES FI FR GE GR HR HU IE IT LT LU LV MD ME MK NL NO PL PT RO RS SE SI SK TR UA XK"
 COUNTRIES = {alpha2: alpha2.lower() for alpha2 in LISTED.split()} | {"GB": "uk"}
 """Alpha-2 to its code, for countries it lists; those without intensities it refuses, and they are left out."""
+MOST_HOURS = 7 * 24.0
+"""Of a forecast; theirs are shorter."""
 FRESH_S = 3600.0
 """An observed figure older than that yields to the forecast for now: they come one to two hours late."""
 
@@ -32,7 +34,7 @@ FRESH_S = 3600.0
 class Lists(msgspec.Struct, frozen=True):
     """An answer: one value of each list is of one instant, and holds until the next."""
 
-    unix_seconds: list[int]
+    unix_seconds: list[Annotated[int, msgspec.Meta(ge=0, le=10**11)]]
     co2eq: list[float | None]
     co2eq_forecast: list[float | None]
 
@@ -60,7 +62,7 @@ class EnergyCharts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         code = next(iter(self._asked({zone})), None)
         if code is None:
             return ()
-        now_s = reach.now_s()
+        now_s, hours = reach.now_s(), min(hours, MOST_HOURS)
         span = {"start": f"{written(now_s - 3600)[:16]}Z", "end": f"{written(now_s + hours * 3600)[:16]}Z"}
         readings = [reading for reading in await self._readings(code, span, reach) if reading.forecast]
         return upcoming(self._facts(code), zone, readings, now_s, hours)

@@ -106,7 +106,7 @@ class Prometheus(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         if not isinstance(data, dict):
             raise _garbled("no success")
         kind, result = data.get("resultType"), data.get("result")
-        if kind not in {"vector", "scalar"} or not isinstance(result, list):
+        if not isinstance(kind, str) or kind not in {"vector", "scalar"} or not isinstance(result, list):
             raise _garbled(f"a {str(kind)[:20]}, not a vector or scalar")
         if kind == "vector" and not all(isinstance(series, dict) for series in result):
             raise _garbled("something else than series")

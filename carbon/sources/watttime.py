@@ -71,7 +71,7 @@ class WattTime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         region = None if key is None else await self._region(key, reach)
         if region is None:
             return ()
-        horizon = {"horizon_hours": str(min(max(math.ceil(hours), 1), MOST_HOURS))}
+        horizon = {"horizon_hours": str(max(math.ceil(min(hours, MOST_HOURS)), 1))}
         readings = await self._points("/v3/forecast", "co2_moer", region, horizon, reach)
         return upcoming(_facts("co2_moer", region), zone, readings, reach.now_s(), hours)
 
