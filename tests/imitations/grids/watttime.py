@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 
-from tests.imitations.grids.server import Answer, Request, instant, said
+from tests.imitations.grids.server import Answer, Request, instant, page, said
 
 DOCS = "https://docs.watttime.org/"
 SIGNALS = {"co2_moer", "co2_aoer", "health_damage"}
@@ -52,7 +52,7 @@ class WattTimeApi:
             return self._login(request)
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme != "Bearer" or self.tokens.get(token, 0.0) <= self.now_s:
-            return _refused(401, "UNAUTHORIZED", "Token is missing, invalid or has expired")
+            return page(401, "Jwt is expired" if token else "Jwt is missing")
         needed, allowed = PARAMS[request.path]
         given = set(request.params)
         if not needed <= given <= needed | allowed or any(request.one(name) is None for name in given):
@@ -71,7 +71,7 @@ class WattTimeApi:
     def _login(self, request: Request) -> Answer:
         self.logins += 1
         if request.headers.get("authorization") != self.basic:
-            return said("Error: Forbidden", 403)
+            return page(403, "Forbidden")
         token = f"token-{self.logins}"
         self.tokens[token] = self.now_s + 1800
         return said({"token": token})
