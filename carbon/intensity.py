@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from carbon.bands import Band
-from carbon.zones import UnknownZoneError, resolve_zone
+from carbon.zones import named_zone
 
 Basis = Literal["lifecycle", "direct", "lifecycle-estimated"]
 """Direct counts what leaves the chimney; lifecycle adds fuel, building and leaks; estimated is direct converted (32 + 1.09 x direct)."""
@@ -61,10 +61,8 @@ class Table(msgspec.Struct, frozen=True):
         """Of the grid a provider names in its answer, where our own is only assumed; else `otherwise`."""
         if grid is None or otherwise is None or not otherwise.assumed:
             return otherwise
-        try:
-            return self.latest(resolve_zone(grid).id) or otherwise
-        except UnknownZoneError:
-            return otherwise
+        zone = named_zone(grid)
+        return otherwise if zone is None else self.latest(zone.id) or otherwise
 
 
 def on_basis(sample: Intensity, basis: Literal["lifecycle", "direct"]) -> Intensity | None:

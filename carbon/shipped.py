@@ -1,4 +1,4 @@
-"""The tables that ship with Greenlane, read once: grid intensities, countries, cloud regions, models, PUE. Nothing is interpreted here."""
+"""The tables that ship with Greenlane, read once: intensities, countries, cities, cloud regions, models, PUE. Nothing is interpreted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import msgspec
 SPEC_VERSION = "1"
 """Changes when a formula, a coefficient or a band does."""
 
-FILES = ("countries.csv", "intensities.csv", "profiles.toml", "regions.csv")
+FILES = ("cities.csv", "countries.csv", "intensities.csv", "profiles.toml", "regions.csv")
 
 
 class IntensityRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +55,23 @@ class Region(msgspec.Struct, frozen=True, kw_only=True):
     country: str
     em_zone: str
     intensity_zone: str
+    source: str
+    licence: str
+    year: int
+
+
+class City(msgspec.Struct, frozen=True, kw_only=True):
+    """A place by its name, other names (`|` between them), country (alpha-2) and, where grids differ within it, province or state."""
+
+    name: str
+    also: str
+    country: str
+    admin1: str
+    grid: str
+    """The zone it draws on, where that is smaller than the country and certain; else empty."""
+    lat: float
+    lon: float
+    population: int
     source: str
     licence: str
     year: int
@@ -128,6 +145,12 @@ def regions() -> dict[str, Region]:
     """By prefixed name, `aws:eu-north-1`."""
     rows = msgspec.convert(_records("regions.csv"), list[Region], strict=False)
     return {row.zone: row for row in rows}
+
+
+@functools.cache
+def cities() -> tuple[City, ...]:
+    """With 200,000 people and more, the capitals, and the largest of each country."""
+    return tuple(msgspec.convert(_records("cities.csv"), list[City], strict=False))
 
 
 @functools.cache

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from carbon import shipped
+from carbon import places, shipped
 
 
 class Zone(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,7 +26,7 @@ class UnknownZoneError(ValueError):
     """A zone or region is written that nothing here is called; `nearest` has up to three that are."""
 
     def __init__(self, written: str, nearest: tuple[str, ...]) -> None:
-        hint = f"; nearest: {', '.join(nearest)}" if nearest else ""
+        hint = f"; nearest: {('; ' if ', ' in ''.join(nearest) else ', ').join(nearest)}" if nearest else ""
         super().__init__(f"unknown zone {written[:80]!r}{hint}")
         self.written = written
         self.nearest = nearest
@@ -39,16 +39,26 @@ ALSO_WRITTEN = {"UK": "GB"}
 """Reserved by ISO 3166 for the same country."""
 
 
-def resolve_zone(written: str) -> Zone:
-    """The zone called so in any case: cloud region, grid zone, ISO 3166 code, `EU` or `WORLD`.
-
-    Raises UnknownZoneError, also for a country whose intensity is not in the table.
-    """
+def named_zone(written: str) -> Zone | None:
+    """The zone called so in any case: cloud region, grid zone, ISO 3166 code, `EU` or `WORLD`."""
     wanted = written.strip().upper()
-    zone = zones().get(ALSO_WRITTEN.get(wanted, wanted))
-    if zone is None:
-        raise UnknownZoneError(written, _nearest(wanted, zones()))
-    return zone
+    return zones().get(ALSO_WRITTEN.get(wanted, wanted))
+
+
+def resolve_zone(written: str) -> Zone:
+    """The zone called so or, where none is, that of the city (`Paris`, `Portland, US-OR`) or the place (`48.86,2.35`) written.
+
+    Raises UnknownZoneError, also for a country whose intensity is not in the table, and where several cities may be meant.
+    """
+    zone = named_zone(written)
+    if zone is not None:
+        return zone
+    place = places.located(written)
+    if place is None:
+        raise UnknownZoneError(written, (*_nearest(written.strip().upper(), zones()), *places.alike(written))[:3])
+    if place.zone is None or place.zone not in zones():
+        raise UnknownZoneError(written, place.candidates)
+    return zones()[place.zone]
 
 
 def resolve_regions(names: Iterable[str]) -> frozenset[str]:

@@ -10,9 +10,13 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-SOURCES: Mapping[str, type[Any]] = {
-    name: getattr(import_module(f"{__name__}.{name}"), name.title().replace("_", ""))
-    for _, name, _ in pkgutil.iter_modules(__path__)
-    if not name.startswith("_")
-}
+
+def _struct(name: str) -> type[Any]:
+    """The class of a module: its name is the module's, in capitals as its provider writes it."""
+    module = import_module(f"{__name__}.{name}")
+    wanted = name.replace("_", "")
+    return next(value for key, value in vars(module).items() if key.lower() == wanted and isinstance(value, type))
+
+
+SOURCES: Mapping[str, type[Any]] = {name: _struct(name) for _, name, _ in pkgutil.iter_modules(__path__) if not name.startswith("_")}
 """Name → its settings; an instance is the source."""

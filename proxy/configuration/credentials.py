@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from proxy.config import Config
 from proxy.configuration.findings import Finding
 from proxy.configuration.problems import Path, written
+from proxy.configuration.registries import source_secrets
 from proxy.configuration.secret import Secret, SecretError, read_file, resolve, resolve_key
 
 _REFERENCE = ("env:", "file:")
@@ -63,6 +64,8 @@ def _references(config: Config) -> Iterator[tuple[Path, str, bool]]:
     """Path, reference, and whether it is a client's key."""
     if config.ledger.url.startswith(_REFERENCE):
         yield ("ledger", "url"), config.ledger.url, False
+    for path, reference in source_secrets(config.carbon.sources):
+        yield ("carbon", "sources", *path), reference, False
     for name, deployment in config.deployments.items():
         if deployment.api_key is not None:
             yield ("deployments", name, "api_key"), deployment.api_key, False

@@ -5,8 +5,8 @@ The one module of this package that knows how those packages are laid out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
 
@@ -57,6 +57,25 @@ def source_findings(written: Any) -> Iterator[tuple[tuple[str | int, ...], str]]
     check = getattr(source, "problems", None)
     if check is not None:
         yield from check()
+
+
+def source_secrets(written: Iterable[Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """The secrets that sources refer to: where each stands below `carbon.sources`, and the reference."""
+    for index, each in enumerate(written):
+        for name in () if isinstance(each, str) else sources_in(each):
+            source = getattr(each, name)
+            for field in msgspec.structs.fields(source):
+                value = getattr(source, field.name)
+                if value is not None and _is_reference(field.type):
+                    yield (index, name, field.encode_name), value
+
+
+def _is_reference(wanted: Any) -> bool:
+    """Whether a field's type is a secret written `env:NAME` or `file:PATH`."""
+    metas = [part for part in (wanted, *get_args(wanted)) if get_origin(part) is Annotated]
+    return any(
+        isinstance(meta, msgspec.Meta) and (meta.pattern or "").startswith("^(env|file)") for part in metas for meta in get_args(part)[1:]
+    )
 
 
 def source_of(written: Any) -> tuple[str, Any]:

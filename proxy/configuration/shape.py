@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 import typing
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -35,8 +36,15 @@ def shaped(document: Document) -> tuple[Config | None, list[Problem]]:
         return None, sorted(problems, key=lambda problem: problem.line or 0)
     try:
         return msgspec.convert(document.tree, Config), []
-    except msgspec.ValidationError as error:  # the walk above is complete for the types in use; this tells if it ceases to be
-        return None, [Problem(path="", message=str(error))]
+    except msgspec.ValidationError as error:  # what a Struct itself refuses; for the rest the walk above is complete
+        message, _, place = str(error).partition(" - at `$")
+        path = _path(place.removesuffix("`"))
+        return None, [Problem(path=written(path), message=message, line=document.line(path))]
+
+
+def _path(place: str) -> Path:
+    """`.carbon.sources[3].uk_neso` as a path."""
+    return tuple(int(part) if part.isdigit() else part for part in re.findall(r"[^.\[\]]+", place))
 
 
 class _Shape:

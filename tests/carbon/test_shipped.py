@@ -7,12 +7,14 @@ import re
 import pytest
 
 from carbon import models, shipped
+from carbon.zones import zones
 
 PROFILES = shipped.profiles()
 EVERY_ROW = [
     *shipped.intensities().values(),
     *shipped.countries().values(),
     *shipped.regions().values(),
+    *shipped.cities(),
     *PROFILES.open,
     *PROFILES.closed,
     *PROFILES.pue,
@@ -81,6 +83,16 @@ def test_a_region_placed_on_another_ones_grid_or_on_its_country_has_that_ones_fi
 
 def test_every_cloud_row_has_a_region():
     assert {row.zone for row in shipped.intensities().values() if row.kind == "cloud-region"} == set(shipped.regions())
+
+
+def test_cities_lie_on_the_map_in_known_countries_and_on_known_grids():
+    for city in shipped.cities():
+        assert city.country in shipped.countries(), city.name
+        assert -90 <= city.lat <= 90, city.name
+        assert -180 <= city.lon <= 180, city.name
+        assert city.population >= 0, city.name
+        assert not city.grid or city.country in zones()[city.grid].names, city.name
+    assert {city.country for city in shipped.cities() if city.admin1} == {"AU", "CA", "US"}
 
 
 def test_the_european_union_has_its_27_members():

@@ -14,6 +14,7 @@ def test_the_page_on_carbon_counts_the_rows():
     for rows, of in ((profiles.open, "open models"), (profiles.closed, "closed models"), (profiles.pue, "PUE figures")):
         assert f"| {len(rows)} {of} |" in page
     assert f"| {len(shipped.countries())}, {len(shipped.regions())} |" in page
+    assert f"| {len(shipped.cities())} cities |" in page
 
 
 def test_the_changelog_counts_the_rows():

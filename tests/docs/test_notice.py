@@ -32,6 +32,7 @@ def test_a_source_that_needs_a_licence_is_in_the_notice(source: str, licence: st
         "Ember": "CC BY 4.0",
         "GoogleCloudPlatform/region-carbon-info": "Apache License, Version 2.0",
         "EPA eGRID2023": "Public domain",
+        "geonames.org": "CC BY 4.0",
         "mlco2/codecarbon": "MIT License",
         "mlco2/ecologits": "Mozilla Public License 2.0",
         "real-time-cloud": "MIT License",
