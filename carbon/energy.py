@@ -13,7 +13,7 @@ import msgspec
 
 from carbon.bands import Band
 from carbon.profile import PUE, EnergyProfile, Serving, profile_from, profile_of
-from carbon.roofline import UNCACHED_SHARE, Form, Load, form
+from carbon.roofline import REFERENCE, UNCACHED_SHARE, Form, Load, form, form_on
 
 __all__ = [
     "LADDER",
@@ -42,11 +42,15 @@ LADDER: tuple[Method, ...] = (
 )
 """Best first. A lower method never stands in for a higher one that qualifies."""
 
-ROOFLINE = Band(0.5, 2.0)
+ACCELERATOR_BANDS = {"A100": Band(0.67, 1.60), "H100": Band(1 / 1.46, 1.46), "B200": Band(1 / 1.49, 1.49)}
+"""Of the roofline at the accelerators, batch stated: errors on families that the fit has not seen (docs/accuracy.md)."""
+PUE_ASSUMED = Band(1.07 / PUE, 1.45 / PUE)
+HOST_AND_IDLE = Band(0.734, 1.591)
+"""The rest of the way to the facility; with PUE_ASSUMED it is the 1.3 to 3 of profile.HOST_FACTOR."""
 BATCH_UNKNOWN = Band(1 / 3.5, 3.5)
-"""Instead of ROOFLINE where the batch is assumed."""
+"""In place of all of these where the batch is assumed."""
 GPU_UNKNOWN = Band(1 / 1.5, 2.0)
-"""Beside it, where the accelerator is none of those fitted: the spread between A100 and B200."""
+"""Beside them, where the accelerator is none of those fitted: the spread between A100 and B200."""
 TOKEN_PROXY = Band(1 / 3.5, 6.0)
 
 WH_PER_1K_TOKENS = ((8.0, 0.031, 0.009), (30.0, 0.066, 0.034), (100.0, 0.285, 0.114), (inf, 0.81, 0.34))
@@ -172,10 +176,16 @@ def _flops_roofline(profile: EnergyProfile, cross: Estimator) -> Proportional:
         kv_bytes=profile.kv_bytes,
         d_model=profile.d_model,
     )
-    band = ROOFLINE if profile.batch_from == "stated" else BATCH_UNKNOWN
+    band = _machine_band(profile) if profile.batch_from == "stated" else BATCH_UNKNOWN
     if profile.gpu_from == "assumed":
         band = band.combined(GPU_UNKNOWN)
     return Proportional(method="flops_roofline", form=form(load, profile.gpu).scaled(facility), band=band, cross=cross)
+
+
+def _machine_band(profile: EnergyProfile) -> Band:
+    """Accelerators to facility, all stated but for the building perhaps."""
+    band = ACCELERATOR_BANDS[profile.gpu].combined(HOST_AND_IDLE)
+    return band.combined(PUE_ASSUMED) if profile.pue_from == "assumed" else band
 
 
 def _vendor_prior(profile: EnergyProfile, cross: Estimator) -> Prior:
@@ -205,7 +215,7 @@ def _vendor_prior(profile: EnergyProfile, cross: Estimator) -> Prior:
 
 def _vendor_form(profile: EnergyProfile, active_b: float, bytes_per_parameter: float, batch: float, gpu: str) -> Form:
     load = Load(total_b=profile.total_b, active_b=active_b, bytes_per_parameter=bytes_per_parameter, batch=batch)
-    return msgspec.structs.replace(form(load, gpu), attention=0.0)
+    return msgspec.structs.replace(form_on(load, REFERENCE[gpu]), attention=0.0)
 
 
 def _token_proxy(profile: EnergyProfile) -> Proportional:

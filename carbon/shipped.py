@@ -10,7 +10,7 @@ import tomllib
 
 import msgspec
 
-SPEC_VERSION = "1"
+SPEC_VERSION = "2"
 """Changes when a formula, a coefficient or a band does."""
 
 FILES = ("countries.csv", "intensities.csv", "profiles.toml", "regions.csv")

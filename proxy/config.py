@@ -65,8 +65,8 @@ class Hardware(Section, frozen=True):
 
     gpu: str
     """Accelerator of one replica: A100, H100, B200, or another name (estimated like an H100, with a wider band)."""
-    count: Count = 1
-    """Accelerators of one replica."""
+    count: Count | None = None
+    """Accelerators that work on one batch, a replica's; left out: as many of 80 GB as hold the weights and a fifth more."""
 
 
 class Parameters(Section, frozen=True):
