@@ -33,7 +33,8 @@ class Components(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def total_j(self) -> float:
-        return sum(joules for joules in msgspec.structs.astuple(self) if joules is not None)
+        parts = (self.gpu_active_j, self.gpu_idle_j, self.host_j, self.facility_j, self.router_j, self.provider_j)
+        return sum(joules for joules in parts if joules is not None)
 
 
 def components(energy_j: float, method: Method, profile: EnergyProfile | None, router_cpu_s: float | None = None) -> Components | None:

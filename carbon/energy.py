@@ -14,6 +14,7 @@ import msgspec
 from carbon.bands import Band
 from carbon.profile import PUE, EnergyProfile, Serving, profile_from, profile_of
 from carbon.roofline import REFERENCE, UNCACHED_SHARE, Form, Load, form, form_on
+from carbon.runtime import RuntimePower, power_share
 
 __all__ = [
     "LADDER",
@@ -49,6 +50,8 @@ HOST_AND_IDLE = Band(0.734, 1.591)
 """The rest of the way to the facility; with PUE_ASSUMED it is the 1.3 to 3 of profile.HOST_FACTOR."""
 BATCH_UNKNOWN = Band(1 / 3.5, 3.5)
 """In place of all of these where the batch is assumed."""
+RUNTIME_BAND = Band(0.65, 1.4)
+"""Of runtime_power at the accelerators, batch stated."""
 GPU_UNKNOWN = Band(1 / 1.5, 2.0)
 """Beside them, where the accelerator is none of those fitted: the spread between A100 and B200."""
 TOKEN_PROXY = Band(1 / 3.5, 6.0)
@@ -73,6 +76,11 @@ class Estimator(Protocol):
     def method(self) -> Method: ...
 
     @property
+    def runtime(self) -> RuntimePower | None:
+        """A higher method that qualifies once the pace of an answer's tokens was seen."""
+        ...
+
+    @property
     def cross(self) -> Estimator | None:
         """The next method that qualifies too."""
         ...
@@ -95,6 +103,7 @@ class Proportional(msgspec.Struct, frozen=True, kw_only=True):
     form: Form
     band: Band
     cross: Estimator | None = None
+    runtime: RuntimePower | None = None
 
     def energy_j(self, input_tokens: float, cached_tokens: float, output_tokens: float) -> float:
         return self.form.joules(input_tokens, cached_tokens, output_tokens)
@@ -127,6 +136,7 @@ class Prior(msgspec.Struct, frozen=True, kw_only=True):
     high_context: float
     high_prefill: float
     cross: Estimator | None = None
+    runtime: RuntimePower | None = None
     method: Method = "vendor_prior"
 
     def energy_j(self, input_tokens: float, cached_tokens: float, output_tokens: float) -> float:
@@ -176,15 +186,26 @@ def _flops_roofline(profile: EnergyProfile, cross: Estimator) -> Proportional:
         kv_bytes=profile.kv_bytes,
         d_model=profile.d_model,
     )
-    band = _machine_band(profile) if profile.batch_from == "stated" else BATCH_UNKNOWN
+    band = _to_facility(ACCELERATOR_BANDS[profile.gpu], profile) if profile.batch_from == "stated" else BATCH_UNKNOWN
     if profile.gpu_from == "assumed":
         band = band.combined(GPU_UNKNOWN)
-    return Proportional(method="flops_roofline", form=form(load, profile.gpu).scaled(facility), band=band, cross=cross)
+    at_facility = form(load, profile.gpu).scaled(facility)
+    runtime = runtime_power(profile, at_facility)
+    return Proportional(method="flops_roofline", form=at_facility, band=band, cross=cross, runtime=runtime)
 
 
-def _machine_band(profile: EnergyProfile) -> Band:
-    """Accelerators to facility, all stated but for the building perhaps."""
-    band = ACCELERATOR_BANDS[profile.gpu].combined(HOST_AND_IDLE)
+def runtime_power(profile: EnergyProfile, prompt: Form) -> RuntimePower | None:
+    """None where the accelerator is not stated by a name we know. `prompt`: the roofline's form at the facility."""
+    if profile.tdp_w is None:
+        return None
+    facility = profile.host_factor * profile.idle_factor * profile.pue
+    slot_w = power_share(profile.batch) * profile.tdp_w * profile.gpu_count / profile.batch
+    band = _to_facility(RUNTIME_BAND, profile) if profile.batch_from == "stated" else BATCH_UNKNOWN
+    return RuntimePower(slot_w=slot_w * facility, prompt=prompt, band=band)
+
+
+def _to_facility(at_accelerators: Band, profile: EnergyProfile) -> Band:
+    band = at_accelerators.combined(HOST_AND_IDLE)
     return band.combined(PUE_ASSUMED) if profile.pue_from == "assumed" else band
 
 

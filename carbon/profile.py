@@ -59,6 +59,8 @@ class EnergyProfile(msgspec.Struct, frozen=True, kw_only=True):
     """The accelerator whose coefficients are used."""
     gpu_from: Literal["stated", "assumed"] = "assumed"
     gpu_count: float = 1.0
+    tdp_w: float | None = None
+    """Of the accelerator that is stated, which may be another than the one whose coefficients are used; None: not known."""
     batch: float = BATCH_VENDOR
     batch_from: Literal["stated", "assumed"] = "assumed"
     kv_bytes: float | None = None
@@ -110,6 +112,13 @@ def profile_of(serving: Serving) -> EnergyProfile | None:
     )
 
 
+def tdp_w(gpu: str) -> float | None:
+    """Power limit of an accelerator by its name as people or drivers write it; of several rows that fit, the one that says most."""
+    words = set(re.findall(r"[A-Z0-9]+", gpu.upper()))
+    found = [row for row in shipped.profiles().accelerators if words.issuperset(row.name.split())]
+    return max(found, key=lambda row: len(row.name.split())).tdp_w if found else None
+
+
 def profile_from(record: dict[str, float | str | None]) -> EnergyProfile:
     """The profile a ledger kept. Raises msgspec.ValidationError if it is none."""
     return msgspec.convert(record, EnergyProfile)
@@ -133,6 +142,7 @@ def _parametric(serving: Serving, row: shipped.OpenModel | None) -> EnergyProfil
         bytes_per_parameter=precision,
         gpu=gpu[1] if gpu else "H100",
         gpu_from="stated" if gpu else "assumed",
+        tdp_w=None if serving.gpu is None else tdp_w(serving.gpu),
         gpu_count=serving.gpu_count or gpus_for(size.total_b, precision),
         batch=serving.batch or (BATCH_OWN if own else BATCH_VENDOR),
         batch_from="assumed" if serving.batch is None else "stated",

@@ -96,10 +96,19 @@ class PueRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     licence: str
 
 
+class AcceleratorRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    name: str
+    tdp_w: float
+    year: int
+    source: str
+    licence: str
+
+
 class Profiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     open: tuple[OpenModel, ...]
     closed: tuple[ClosedModel, ...]
     pue: tuple[PueRow, ...]
+    accelerators: tuple[AcceleratorRow, ...]
 
 
 def _bytes(name: str) -> bytes:

@@ -31,6 +31,8 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     joules: float
     """Per output token, all GPUs together; the prompts' share is in it."""
 
+    itl_s: float
+    """Median of the gaps between a request's tokens."""
     kv_bytes: float | None = None
     d_model: float | None = None
 
@@ -84,4 +86,5 @@ def _measurement(row: dict[str, str]) -> Measurement:
         batch=float(row["batch_or_concurrency"]),
         output_tokens=float(row["tokens_out"]),
         joules=float(row["j_per_token"]),
+        itl_s=float(row["notes"].partition("median ITL ")[2].partition(" ms")[0]) / 1000,
     )

@@ -24,7 +24,7 @@ from benchmarks.accuracy.study import (
     not_monotone,
     refitted,
 )
-from carbon.energy import ACCELERATOR_BANDS, BATCH_UNKNOWN, HOST_AND_IDLE, PUE_ASSUMED
+from carbon.energy import ACCELERATOR_BANDS, BATCH_UNKNOWN, HOST_AND_IDLE, PUE_ASSUMED, RUNTIME_BAND
 from carbon.profile import BATCH_OWN, HOST_FACTOR, IDLE_FACTOR, PUE
 from carbon.roofline import ACCELERATORS, REFERENCE, Accelerator, Load, form, form_on, gpus_for
 
@@ -55,6 +55,7 @@ def _tables(study: Study) -> dict[str, str]:
         "tried": _tried(study),
         "assumptions": _assumptions(study),
         "unknown": _unknown(study),
+        "runtime": _runtime(study),
         "bands": _bands(),
         "farther": _farther(),
     }
@@ -212,6 +213,15 @@ def _unknown(study: Study) -> str:
         inside = np.mean((found.errors >= math.log(BATCH_UNKNOWN.low)) & (found.errors <= math.log(BATCH_UNKNOWN.high)))
         rows.append([gpu, _x(found.median), _x(found.p90), f"{low:.2f}{TO}{high:.2f}", f"{inside:.0%}"])
     return _table(["GPU", "median", "p90", "measured / predicted, 80 %", f"inside ÷3.5{TO}{X}3.5"], rows)
+
+
+def _runtime(study: Study) -> str:
+    rows = []
+    for gpu in GPUS:
+        found = study.runtime[gpu]
+        low, high = np.exp(np.quantile(found.errors, [0.1, 0.9]))
+        rows.append([gpu, _x(found.median), _x(found.p90), f"{low:.2f}{TO}{high:.2f}", f"{found.coverage:.0%}"])
+    return _table(["GPU", "median", "p90", "measured / predicted, 80 %", f"inside {X}{RUNTIME_BAND.low}{TO}{RUNTIME_BAND.high}"], rows)
 
 
 def _bands() -> str:

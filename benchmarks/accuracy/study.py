@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 
 import msgspec
@@ -11,9 +12,10 @@ import numpy as np
 from benchmarks.accuracy.fitting import LeftOut, fitted, left_out, predicted
 from benchmarks.accuracy.measurements import INPUT_TOKENS, Measurement
 from benchmarks.accuracy.shapes import PRODUCT, TRIED, Array, Shape
-from carbon.energy import ACCELERATOR_BANDS
-from carbon.profile import BATCH_OWN
+from carbon.energy import ACCELERATOR_BANDS, RUNTIME_BAND
+from carbon.profile import BATCH_OWN, tdp_w
 from carbon.roofline import ACCELERATORS, Accelerator, Load, form
+from carbon.runtime import RuntimePower, power_share
 
 X = "\N{MULTIPLICATION SIGN}"
 GPUS = ("H100", "B200")
@@ -44,6 +46,8 @@ class Study(msgspec.Struct, frozen=True, kw_only=True):
     """The product's form with the deployment known, by GPU."""
     batch_unknown: dict[str, LeftOut]
     by_assumption: dict[str, dict[str, LeftOut]]
+    runtime: dict[str, LeftOut]
+    """Of runtime_power, which has no coefficient fitted here: `covered` is by the band the product states."""
     in_sample: dict[str, float]
     """Median factor of the coefficients in carbon/roofline.py, no family left out."""
 
@@ -65,12 +69,27 @@ def studied(rows: Sequence[Measurement]) -> Study:
         batch_unknown={gpu: left_out(PRODUCT, of[gpu], batch=BATCH_OWN) for gpu in GPUS},
         by_assumption={name: {gpu: left_out(PRODUCT, of[gpu], inputs) for gpu in GPUS} for name, inputs in ASSUMPTIONS.items()}
         | {CONFIGURED: {gpu: left_out(PRODUCT, [row.configured() for row in of[gpu]]) for gpu in GPUS}},
+        runtime={gpu: _paced(of[gpu]) for gpu in GPUS},
         in_sample={gpu: _in_sample(of[gpu], ACCELERATORS[gpu]) for gpu in GPUS},
     )
 
 
 def _joules(rows: Sequence[Measurement]) -> Array:
     return np.array([row.joules for row in rows])
+
+
+def _paced(rows: tuple[Measurement, ...]) -> LeftOut:
+    """At the accelerators, by the measured pace."""
+    errors = []
+    for row in rows:
+        power = power_share(row.batch) * (tdp_w(row.gpu) or 0.0) * row.gpu_count / row.batch
+        paced = RuntimePower(slot_w=power, prompt=form(row.load(), row.gpu), band=RUNTIME_BAND)
+        found = paced.figures(INPUT_TOKENS[row.task], 0, row.output_tokens, row.itl_s * (row.output_tokens - 1))
+        if found is None:
+            raise ValueError(f"no pace: {row.model}")
+        errors.append(math.log(row.joules * row.output_tokens / found[1]))
+    off = np.array(errors)
+    return LeftOut(rows=rows, errors=off, covered=(off >= math.log(RUNTIME_BAND.low)) & (off <= math.log(RUNTIME_BAND.high)))
 
 
 def _in_sample(rows: Sequence[Measurement], chip: Accelerator) -> float:

@@ -22,6 +22,7 @@ def test_a_known_open_model_on_stated_hardware_knows_nearly_all():
             gpu="H100",
             gpu_from="stated",
             gpu_count=2,
+            tdp_w=700.0,
             batch=64.0,
             batch_from="assumed",
             kv_bytes=262144.0,
