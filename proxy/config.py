@@ -136,6 +136,8 @@ class Deployment(Section, frozen=True):
     """What serves one replica."""
     parameters_b: Parameters | Positive | None = None
     """Billions of parameters, one number or total and active; left out: from the table of known models."""
+    hf_config: str | None = None
+    """Path of the model's Hugging Face `config.json`: parameters, cache and precision are counted from it where they are not stated."""
     pue: Annotated[float, Meta(ge=1)] | None = None
     """Power usage effectiveness of the building; left out: 1.15."""
     batch: Positive | None = None
