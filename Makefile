@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-engines check format lock bench clean
+.PHONY: run test test-engines check format lock bench accuracy clean
 
 $(VENV)/run.ok: requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -37,6 +37,10 @@ format: $(VENV)/dev.ok
 
 bench: $(VENV)/run.ok ## Greenlane beside nginx and vllm-router on one core: benchmarks/report.md (BENCH=--quick: a short run)
 	$(BIN)/python -m benchmarks run $(BENCH)
+
+MEASUREMENTS ?= ../shared/carbon/measured_ml_energy_v3.csv
+accuracy: $(VENV)/dev.ok ## fits the estimates to MEASUREMENTS anew and writes docs/accuracy.md; fails where a goal is missed
+	$(BIN)/python -m benchmarks.accuracy $(MEASUREMENTS) --write
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

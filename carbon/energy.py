@@ -13,7 +13,8 @@ import msgspec
 
 from carbon.bands import Band
 from carbon.profile import PUE, EnergyProfile, Serving, profile_from, profile_of
-from carbon.roofline import UNCACHED_SHARE, Form, Load, form
+from carbon.roofline import REFERENCE, UNCACHED_SHARE, Form, Load, form, form_on
+from carbon.runtime import RuntimePower, power_share
 
 __all__ = [
     "LADDER",
@@ -42,11 +43,17 @@ LADDER: tuple[Method, ...] = (
 )
 """Best first. A lower method never stands in for a higher one that qualifies."""
 
-ROOFLINE = Band(0.5, 2.0)
+ACCELERATOR_BANDS = {"A100": Band(0.67, 1.60), "H100": Band(1 / 1.46, 1.46), "B200": Band(1 / 1.49, 1.49)}
+"""Of the roofline at the accelerators, batch stated: errors on families that the fit has not seen (docs/accuracy.md)."""
+PUE_ASSUMED = Band(1.07 / PUE, 1.45 / PUE)
+HOST_AND_IDLE = Band(0.734, 1.591)
+"""The rest of the way to the facility; with PUE_ASSUMED it is the 1.3 to 3 of profile.HOST_FACTOR."""
 BATCH_UNKNOWN = Band(1 / 3.5, 3.5)
-"""Instead of ROOFLINE where the batch is assumed."""
+"""In place of all of these where the batch is assumed."""
+RUNTIME_BAND = Band(0.65, 1.4)
+"""Of runtime_power at the accelerators, batch stated."""
 GPU_UNKNOWN = Band(1 / 1.5, 2.0)
-"""Beside it, where the accelerator is none of those fitted: the spread between A100 and B200."""
+"""Beside them, where the accelerator is none of those fitted: the spread between A100 and B200."""
 TOKEN_PROXY = Band(1 / 3.5, 6.0)
 
 WH_PER_1K_TOKENS = ((8.0, 0.031, 0.009), (30.0, 0.066, 0.034), (100.0, 0.285, 0.114), (inf, 0.81, 0.34))
@@ -67,6 +74,11 @@ class Estimator(Protocol):
 
     @property
     def method(self) -> Method: ...
+
+    @property
+    def runtime(self) -> RuntimePower | None:
+        """A higher method that qualifies once the pace of an answer's tokens was seen."""
+        ...
 
     @property
     def cross(self) -> Estimator | None:
@@ -91,6 +103,7 @@ class Proportional(msgspec.Struct, frozen=True, kw_only=True):
     form: Form
     band: Band
     cross: Estimator | None = None
+    runtime: RuntimePower | None = None
 
     def energy_j(self, input_tokens: float, cached_tokens: float, output_tokens: float) -> float:
         return self.form.joules(input_tokens, cached_tokens, output_tokens)
@@ -123,6 +136,7 @@ class Prior(msgspec.Struct, frozen=True, kw_only=True):
     high_context: float
     high_prefill: float
     cross: Estimator | None = None
+    runtime: RuntimePower | None = None
     method: Method = "vendor_prior"
 
     def energy_j(self, input_tokens: float, cached_tokens: float, output_tokens: float) -> float:
@@ -172,10 +186,27 @@ def _flops_roofline(profile: EnergyProfile, cross: Estimator) -> Proportional:
         kv_bytes=profile.kv_bytes,
         d_model=profile.d_model,
     )
-    band = ROOFLINE if profile.batch_from == "stated" else BATCH_UNKNOWN
+    band = _to_facility(ACCELERATOR_BANDS[profile.gpu], profile) if profile.batch_from == "stated" else BATCH_UNKNOWN
     if profile.gpu_from == "assumed":
         band = band.combined(GPU_UNKNOWN)
-    return Proportional(method="flops_roofline", form=form(load, profile.gpu).scaled(facility), band=band, cross=cross)
+    at_facility = form(load, profile.gpu).scaled(facility)
+    runtime = runtime_power(profile, at_facility)
+    return Proportional(method="flops_roofline", form=at_facility, band=band, cross=cross, runtime=runtime)
+
+
+def runtime_power(profile: EnergyProfile, prompt: Form) -> RuntimePower | None:
+    """None where the accelerator is not stated by a name we know. `prompt`: the roofline's form at the facility."""
+    if profile.tdp_w is None:
+        return None
+    facility = profile.host_factor * profile.idle_factor * profile.pue
+    slot_w = power_share(profile.batch) * profile.tdp_w * profile.gpu_count / profile.batch
+    band = _to_facility(RUNTIME_BAND, profile) if profile.batch_from == "stated" else BATCH_UNKNOWN
+    return RuntimePower(slot_w=slot_w * facility, prompt=prompt, band=band)
+
+
+def _to_facility(at_accelerators: Band, profile: EnergyProfile) -> Band:
+    band = at_accelerators.combined(HOST_AND_IDLE)
+    return band.combined(PUE_ASSUMED) if profile.pue_from == "assumed" else band
 
 
 def _vendor_prior(profile: EnergyProfile, cross: Estimator) -> Prior:
@@ -205,7 +236,7 @@ def _vendor_prior(profile: EnergyProfile, cross: Estimator) -> Prior:
 
 def _vendor_form(profile: EnergyProfile, active_b: float, bytes_per_parameter: float, batch: float, gpu: str) -> Form:
     load = Load(total_b=profile.total_b, active_b=active_b, bytes_per_parameter=bytes_per_parameter, batch=batch)
-    return msgspec.structs.replace(form(load, gpu), attention=0.0)
+    return msgspec.structs.replace(form_on(load, REFERENCE[gpu]), attention=0.0)
 
 
 def _token_proxy(profile: EnergyProfile) -> Proportional:

@@ -31,6 +31,8 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     estimated: bool = False
     """Counted by us because the upstream reported nothing."""
     seconds_s: float | None = None
+    decode_s: float | None = None
+    """From its first token to its last, as streamed; None: not seen."""
 
 
 class ProviderReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,8 +75,12 @@ class Footprint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         i, c, o = workload.input_tokens, workload.cached_tokens, workload.output_tokens
         sane = i >= 0 and c >= 0 and o >= 0
         own = estimator.figures(i, c, o) if estimator is not None and sane else None
+        if workload.decode_s is not None and own is not None and estimator is not None and estimator.runtime is not None:
+            paced = estimator.runtime.figures(i, c, o, workload.decode_s)
+            if paced is not None:
+                return _paced(workload, paced, (estimator.method, own), intensity, report)
         if report is not None:
-            return _reported(report, intensity, estimator, own)
+            return _reported(report, intensity, None if own is None or estimator is None else (estimator.method, own))
         if own is None or estimator is None:
             return Footprint(intensity=intensity)
         low, value, high = own
@@ -156,20 +162,37 @@ def rate(estimator: Estimator | None, intensity: Intensity | None) -> Rate | Non
     )
 
 
-def _reported(
-    report: ProviderReport, intensity: Intensity | None, estimator: Estimator | None, own: tuple[float, float, float] | None
-) -> Footprint:
+def _reported(report: ProviderReport, intensity: Intensity | None, own: tuple[Method, tuple[float, float, float]] | None) -> Footprint:
     """As given: no host, idle or PUE factor is put on top of a boundary that is not stated."""
     value = report.energy_j
     stated = report.boundary is not None
     low, high = (REPORTED_LOW, REPORTED_HIGH) if stated else (UNSTATED_LOW, UNSTATED_HIGH)
     figures = (value * low, value, value * high)
     warnings = () if stated else ("boundary_unknown",)
-    if own is None or estimator is None:
+    if own is None:
         return _footprint("provider_reported", figures, intensity, None, warnings)
-    if disagree(figures, own):
+    method, others = own
+    if disagree(figures, others):
         warnings = (*warnings, "method_disagreement")
-    return _footprint("provider_reported", figures, intensity, (estimator.method, own[1]), warnings)
+    return _footprint("provider_reported", figures, intensity, (method, others[1]), warnings)
+
+
+def _paced(
+    workload: Workload,
+    paced: tuple[float, float, float],
+    next_best: tuple[Method, tuple[float, float, float]],
+    intensity: Intensity | None,
+    report: ProviderReport | None,
+) -> Footprint:
+    """By runtime_power, with the method below it as its cross-check; or, where a provider reports, as the cross-check of that."""
+    if report is not None:
+        return _reported(report, intensity, ("runtime_power", paced))
+    low, value, high = paced
+    method, others = next_best
+    warnings = ("method_disagreement",) if disagree(paced, others) else ()
+    if workload.estimated:
+        low, high, warnings = low / TOKENS_ESTIMATED, high * TOKENS_ESTIMATED, ("tokens_estimated", *warnings)
+    return _footprint("runtime_power", (low, value, high), intensity, (method, others[1]), warnings)
 
 
 def _footprint(

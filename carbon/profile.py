@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from carbon import models, shipped
+from carbon.hf_config import Architecture
 from carbon.roofline import gpus_for
 from carbon.zones import UnknownZoneError, resolve_zone
 
@@ -36,6 +37,8 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
     total_b: float | None = None
     active_b: float | None = None
     bytes_per_parameter: float | None = None
+    shape: Architecture | None = None
+    """Counted from the model's config.json; what is stated beside it stands above it."""
     batch: float | None = None
     pue: float | None = None
     privacy: Literal["local", "private", "vendor"] = "vendor"
@@ -59,6 +62,8 @@ class EnergyProfile(msgspec.Struct, frozen=True, kw_only=True):
     """The accelerator whose coefficients are used."""
     gpu_from: Literal["stated", "assumed"] = "assumed"
     gpu_count: float = 1.0
+    tdp_w: float | None = None
+    """Of the accelerator that is stated, which may be another than the one whose coefficients are used; None: not known."""
     batch: float = BATCH_VENDOR
     batch_from: Literal["stated", "assumed"] = "assumed"
     kv_bytes: float | None = None
@@ -81,7 +86,7 @@ class _Building(msgspec.Struct, frozen=True):
 def profile_of(serving: Serving) -> EnergyProfile | None:
     """The inputs of this deployment's figures; None where neither settings, tables nor the model's name tell its size."""
     row = models.known(serving.upstream_model)
-    if serving.total_b is not None or isinstance(row, shipped.OpenModel):
+    if serving.total_b is not None or serving.shape is not None or isinstance(row, shipped.OpenModel):
         return _parametric(serving, row if isinstance(row, shipped.OpenModel) else None)
     building = _building(serving)
     if row is not None:
@@ -110,12 +115,22 @@ def profile_of(serving: Serving) -> EnergyProfile | None:
     )
 
 
+def tdp_w(gpu: str) -> float | None:
+    """Power limit of an accelerator by its name as people or drivers write it; of several rows that fit, the one that says most."""
+    words = set(re.findall(r"[A-Z0-9]+", gpu.upper()))
+    found = [row for row in shipped.profiles().accelerators if words.issuperset(row.name.split())]
+    return max(found, key=lambda row: len(row.name.split())).tdp_w if found else None
+
+
 def profile_from(record: dict[str, float | str | None]) -> EnergyProfile:
     """The profile a ledger kept. Raises msgspec.ValidationError if it is none."""
     return msgspec.convert(record, EnergyProfile)
 
 
 def _parametric(serving: Serving, row: shipped.OpenModel | None) -> EnergyProfile:
+    shape = serving.shape
+    if shape is not None:
+        serving = _counted(serving, shape)
     if row is not None and serving.total_b is not None and abs(serving.total_b - row.total_b) > NEARLY * row.total_b:
         row = None
     size = _stated_size(serving, row)
@@ -133,14 +148,24 @@ def _parametric(serving: Serving, row: shipped.OpenModel | None) -> EnergyProfil
         bytes_per_parameter=precision,
         gpu=gpu[1] if gpu else "H100",
         gpu_from="stated" if gpu else "assumed",
+        tdp_w=None if serving.gpu is None else tdp_w(serving.gpu),
         gpu_count=serving.gpu_count or gpus_for(size.total_b, precision),
         batch=serving.batch or (BATCH_OWN if own else BATCH_VENDOR),
         batch_from="assumed" if serving.batch is None else "stated",
-        kv_bytes=None if row is None else row.kv_bytes,
-        d_model=None if row is None else row.d_model,
+        kv_bytes=shape.kv_bytes if shape is not None else None if row is None else row.kv_bytes,
+        d_model=shape.hidden_size if shape is not None else None if row is None else row.d_model,
         pue=building.pue,
         pue_from=building.pue_from,
     )
+
+
+def _counted(serving: Serving, shape: Architecture) -> Serving:
+    """What is not stated, from the shape; the active parameters of a total that is stated alone only where that total is its."""
+    precision = serving.bytes_per_parameter or shape.bytes_per_parameter
+    total_b, active_b = serving.total_b or shape.total_b, serving.active_b
+    if active_b is None and abs(total_b - shape.total_b) <= NEARLY * shape.total_b:
+        active_b = shape.active_b
+    return msgspec.structs.replace(serving, total_b=total_b, active_b=active_b, bytes_per_parameter=precision)
 
 
 def _stated_size(serving: Serving, row: shipped.OpenModel | None) -> models.Size:

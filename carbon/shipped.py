@@ -10,7 +10,7 @@ import tomllib
 
 import msgspec
 
-SPEC_VERSION = "1"
+SPEC_VERSION = "2"
 """Changes when a formula, a coefficient or a band does."""
 
 FILES = ("cities.csv", "countries.csv", "intensities.csv", "profiles.toml", "regions.csv")
@@ -113,10 +113,19 @@ class PueRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     licence: str
 
 
+class AcceleratorRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    name: str
+    tdp_w: float
+    year: int
+    source: str
+    licence: str
+
+
 class Profiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     open: tuple[OpenModel, ...]
     closed: tuple[ClosedModel, ...]
     pue: tuple[PueRow, ...]
+    accelerators: tuple[AcceleratorRow, ...]
 
 
 def _bytes(name: str) -> bytes:

@@ -19,6 +19,7 @@ from policies.constraints import nearest, strictest
 from proxy.access import Grant, Keyring
 from proxy.config import Config, Constraints, Deployment, Model, Parameters
 from proxy.config import Policy as PolicySettings
+from proxy.configuration.model_files import shape_in
 from proxy.snapshot import CHATS, COUNT, Member, Price, Served, Snapshot
 
 LOOPBACK = frozenset({b"localhost", b"127.0.0.1", b"::1"})
@@ -217,6 +218,7 @@ def _profile(settings: Deployment) -> EnergyProfile | None:
         total_b=sizes.total if sizes else None,
         active_b=sizes.active if sizes else None,
         bytes_per_parameter=sizes.bytes_per_parameter if sizes else None,
+        shape=None if settings.hf_config is None else shape_in(settings.hf_config),
         batch=settings.batch,
         pue=settings.pue,
         zone=None if settings.zone is None else resolve_zone(settings.zone).id,

@@ -66,8 +66,8 @@ class Hardware(Section, frozen=True):
 
     gpu: str
     """Accelerator of one replica: A100, H100, B200, or another name (estimated like an H100, with a wider band)."""
-    count: Count = 1
-    """Accelerators of one replica."""
+    count: Count | None = None
+    """Accelerators that work on one batch, a replica's; left out: as many of 80 GB as hold the weights and a fifth more."""
 
 
 class Parameters(Section, frozen=True):
@@ -137,6 +137,8 @@ class Deployment(Section, frozen=True):
     """What serves one replica."""
     parameters_b: Parameters | Positive | None = None
     """Billions of parameters, one number or total and active; left out: from the table of known models."""
+    hf_config: str | None = None
+    """Path of the model's Hugging Face `config.json`: parameters, cache and precision are counted from it where they are not stated."""
     pue: Annotated[float, Meta(ge=1)] | None = None
     """Power usage effectiveness of the building; left out: 1.15."""
     batch: Positive | None = None

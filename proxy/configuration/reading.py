@@ -15,6 +15,7 @@ from proxy.configuration.checking import check
 from proxy.configuration.credentials import check_presence, check_references
 from proxy.configuration.document import MAX_BYTES, Document, parse
 from proxy.configuration.findings import Finding
+from proxy.configuration.model_files import check_shapes
 from proxy.configuration.problems import ConfigurationError, Problem, written
 from proxy.configuration.secret import read_file
 from proxy.configuration.shape import shaped
@@ -57,7 +58,7 @@ def examine(
     config, problems = shaped(document)
     if config is None:
         return Examination(None, problems)
-    findings = [*check(config), *check_references(config)]
+    findings = [*check(config), *check_references(config), *check_shapes(config)]
     problems = _placed(findings, document)
     if environ is not None:
         absent = _placed(check_presence(config, environ, read), document)
@@ -69,7 +70,7 @@ def examine(
 
 def problems_of(config: Config) -> list[Problem]:
     """What is wrong or odd with a Config made without a file."""
-    return _placed([*check(config), *check_references(config)], Document(None, {}, []))
+    return _placed([*check(config), *check_references(config), *check_shapes(config)], Document(None, {}, []))
 
 
 def version(config: Config) -> str:

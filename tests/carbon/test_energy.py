@@ -27,10 +27,10 @@ LLAMA = Serving(upstream_model="llama", total_b=8, gpu="H100", gpu_count=1, batc
 
 
 def test_the_worked_example_at_the_facility():
-    """60 J at the GPU x 1.35 x 1.15 x 1.15 = 107 J = .030 Wh [.015-.059]."""
+    """48.9 J at the GPU x 1.35 x 1.15 x 1.15 = 87.4 J = .0243 Wh, x .610 to x 1.901 = [.0148-.0461]."""
     found = of(LLAMA)
     assert found.method == "flops_roofline"
-    assert wh(found, 100, 400) == (pytest.approx(0.0149, abs=1e-4), pytest.approx(0.0297, abs=1e-4), pytest.approx(0.0595, abs=1e-4))
+    assert wh(found, 100, 400) == (pytest.approx(0.0148, abs=1e-4), pytest.approx(0.0243, abs=1e-4), pytest.approx(0.0461, abs=1e-4))
 
 
 def test_a_known_model_gives_the_worked_example_too():
@@ -42,16 +42,22 @@ def test_a_known_model_gives_the_worked_example_too():
 @pytest.mark.parametrize(
     ("serving", "low", "high"),
     [
-        (LLAMA, 0.5, 2.0),
+        (LLAMA, 0.6102, 1.9009),
+        (Serving(upstream_model="llama", total_b=8, gpu="H100", batch=64, pue=1.5), 0.6134, 1.8203),
+        (Serving(upstream_model="llama", total_b=8, gpu="B200", batch=64), 0.6006, 1.9242),
+        (Serving(upstream_model="llama", total_b=8, gpu="A100", batch=64), 0.5998, 2.0140),
         (Serving(upstream_model="llama", total_b=8, gpu="H100"), 1 / 3.5, 3.5),
-        (Serving(upstream_model="llama", total_b=8, gpu="MI300X", batch=64), 0.4479, 2.6651),
+        (Serving(upstream_model="llama", total_b=8, gpu="MI300X", batch=64), 0.5278, 2.5728),
         (Serving(upstream_model="llama", total_b=8), 0.2680, 4.1860),
         (Serving(upstream_model="wonder-8b"), 1 / 3.5, 6.0),
     ],
-    ids=["all stated", "batch assumed", "gpu assumed", "both assumed", "size alone"],
+    ids=["all stated", "building too", "B200", "A100", "batch assumed", "gpu assumed", "both assumed", "size alone"],
 )
 def test_the_less_is_stated_the_wider_the_band(serving, low, high):
-    """Batch unknown: 3.5 instead of 2. GPU unknown too: down sqrt(ln 3.5^2 + ln 1.5^2) = 1.317, up sqrt(ln 3.5^2 + ln 2^2) = 1.432."""
+    """H100: down sqrt(ln 1.46^2 + ln .734^2 + ln(1.07 / 1.15)^2) = .4940; up sqrt(ln 1.46^2 + ln 1.591^2 + ln(1.45 / 1.15)^2) = .6423;
+    with a PUE that is stated, without the last. Batch unknown: 3.5.
+
+    GPU unknown too: down sqrt(ln 3.5^2 + ln 1.5^2) = 1.317, up sqrt(ln 3.5^2 + ln 2^2) = 1.432."""
     found = of(serving)
     value = found.energy_j(1000, 0, 500)
     assert found.low_j(1000, 0, 500) == pytest.approx(value * low, rel=1e-3)

@@ -34,16 +34,16 @@ def grid(g: float, low: float, high: float) -> Intensity:
 
 
 def test_the_worked_example_in_grams():
-    """107.06 J = .029739 Wh x 34.9 g/kWh = .0010379 g.
+    """87.324 J = .0242566 Wh x 34.9 g/kWh = .00084655 g.
 
-    Band: energy x .5 to x 2, grid x .8 to x 1.2. Down sqrt(ln 2^2 + ln 1.25^2) = .7282 -> x .4828;
-    up sqrt(ln 2^2 + ln 1.2^2) = .7167 -> x 2.0478.
+    Band: energy x .6102 to x 1.9009, grid x .8 to x 1.2. Down sqrt(ln .6102^2 + ln 1.25^2) = .5421 -> x .5815;
+    up sqrt(ln 1.9009^2 + ln 1.2^2) = .6676 -> x 1.9496.
     """
     found = Footprint.of(CHAT, estimator(LLAMA), STOCKHOLM)
-    assert (found.energy_low_j, found.energy_j, found.energy_high_j) == pytest.approx((53.53, 107.06, 214.12), abs=0.01)
-    assert found.carbon_g == pytest.approx(0.0010379, abs=1e-7)
-    assert found.carbon_low_g == pytest.approx(0.0010379 * 0.4828, rel=1e-3)
-    assert found.carbon_high_g == pytest.approx(0.0010379 * 2.0478, rel=1e-3)
+    assert (found.energy_low_j, found.energy_j, found.energy_high_j) == pytest.approx((53.28, 87.32, 165.99), abs=0.01)
+    assert found.carbon_g == pytest.approx(0.00084655, abs=1e-8)
+    assert found.carbon_low_g == pytest.approx(0.00084655 * 0.5815, rel=1e-3)
+    assert found.carbon_high_g == pytest.approx(0.00084655 * 1.9496, rel=1e-3)
     assert (found.method, found.confidence, found.intensity, found.warnings) == ("flops_roofline", "medium", STOCKHOLM, ())
     assert (found.cross_method, found.cross_j) == ("token_proxy", pytest.approx(0.4 * 0.031 * 3600 + 0.1 * 0.009 * 3600))
 
@@ -56,7 +56,7 @@ def test_without_any_method_everything_is_unknown_and_nothing_zero():
 
 def test_without_an_intensity_the_energy_is_known_and_the_grams_are_not():
     found = Footprint.of(CHAT, estimator(LLAMA), None)
-    assert found.energy_j == pytest.approx(107.06, abs=0.01)
+    assert found.energy_j == pytest.approx(87.32, abs=0.01)
     assert (found.carbon_low_g, found.carbon_g, found.carbon_high_g, found.intensity) == (None, None, None, None)
 
 
@@ -94,7 +94,7 @@ def test_a_providers_energy_is_taken_as_given_and_its_grams_are_not():
     assert (found.energy_low_j, found.energy_j, found.energy_high_j) == pytest.approx((64.2, 107.0, 192.6))
     assert found.carbon_g == pytest.approx(107 * 34.9 / 3.6e6)
     assert (found.method, found.confidence, found.warnings) == ("provider_reported", "medium", ("boundary_unknown",))
-    assert (found.cross_method, found.cross_j) == ("flops_roofline", pytest.approx(107.06, abs=0.01))
+    assert (found.cross_method, found.cross_j) == ("flops_roofline", pytest.approx(87.32, abs=0.01))
 
 
 def test_a_stated_boundary_narrows_a_providers_figure():
@@ -108,7 +108,7 @@ def test_a_report_counts_even_where_tokens_and_model_are_unknown():
 
 
 def test_methods_that_disagree_are_published_with_a_warning():
-    """10,000 J reported against 107 J by roofline: ln 93 = 4.5, far beyond 1.96 joint sigmas."""
+    """10,000 J reported against 87 J by roofline: ln 115 = 4.7, far beyond 1.96 joint sigmas."""
     found = Footprint.of(CHAT, estimator(LLAMA), STOCKHOLM, msgspec.structs.replace(REPORT, energy_j=10_000.0))
     assert found.energy_j == 10_000.0
     assert found.warnings == ("boundary_unknown", "method_disagreement")
@@ -118,15 +118,15 @@ def test_an_assumed_zone_travels_with_the_figure():
     found = Footprint.of(CHAT, estimator(LLAMA), WORLD)
     assert found.intensity is not None
     assert found.intensity.assumed
-    assert found.carbon_g == pytest.approx(0.029739 * 0.4729, rel=1e-3)
+    assert found.carbon_g == pytest.approx(0.0242566 * 0.4729, rel=1e-3)
 
 
 def test_a_grid_at_zero_grams_gives_zero_up_to_its_high_end():
-    """107.06 J x 2 x 20 g/kWh / 3.6e6 = .00119 g."""
+    """87.32 J x 1.9009 x 20 g/kWh / 3.6e6 = .000922 g."""
     zero = grid(0, 0, 20)
     found = Footprint.of(CHAT, estimator(LLAMA), zero)
     assert (found.carbon_low_g, found.carbon_g) == (0, 0)
-    assert found.carbon_high_g == pytest.approx(107.06 * 2 * 20 / 3.6e6, rel=1e-3)
+    assert found.carbon_high_g == pytest.approx(87.324 * 1.9009 * 20 / 3.6e6, rel=1e-3)
     made = rate(estimator(LLAMA), zero)
     assert made is not None
     assert (made.g(100, 0, 400), made.g_high(100, 0, 400)) == (0, pytest.approx(found.carbon_high_g))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from carbon.hf_config import Architecture
 from carbon.profile import EnergyProfile, Serving, profile_from, profile_of
 
 
@@ -22,6 +23,7 @@ def test_a_known_open_model_on_stated_hardware_knows_nearly_all():
             gpu="H100",
             gpu_from="stated",
             gpu_count=2,
+            tdp_w=700.0,
             batch=64.0,
             batch_from="assumed",
             kv_bytes=262144.0,
@@ -30,6 +32,35 @@ def test_a_known_open_model_on_stated_hardware_knows_nearly_all():
             pue_from="region",
         )
     )
+
+
+def test_a_shape_stands_above_the_table_and_below_what_is_stated():
+    """Sixteen bits and the shape's own cache; the active parameters of a total stated alone only where that is the shape's."""
+    shape = Architecture(
+        model_type="x",
+        layers=4,
+        hidden_size=512,
+        heads=8,
+        kv_heads=2,
+        experts=8,
+        experts_per_token=2,
+        total_b=30.0,
+        active_b=3.0,
+        embedding_b=0.1,
+        kv_bytes=4096.0,
+        bytes_per_parameter=0.6,
+    )
+    own = profile_of(Serving(upstream_model="qwen3-32b", shape=shape, gpu="H100", batch=8))
+    assert own is not None
+    assert (own.model, own.total_b, own.active_b, own.bytes_per_parameter) == ("qwen3-32b", 30.0, 3.0, 0.6)
+    assert (own.kv_bytes, own.d_model, own.kind) == (4096.0, 512, "parameters")
+    for stated, active_b in (
+        (Serving(upstream_model="x", shape=shape, total_b=31), 3.0),
+        (Serving(upstream_model="x", shape=shape, total_b=60), 60),
+    ):
+        found = profile_of(stated)
+        assert found is not None
+        assert (found.total_b, found.active_b) == (stated.total_b, active_b)
 
 
 def test_a_closed_model_is_a_range():

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carbon.roofline import Form, Load, form, gpus_for, read_b
+from carbon.roofline import ACCELERATORS, REFERENCE, Form, Load, form, form_on, gpus_for, read_b
 
 LLAMA = Load(total_b=8, active_b=8, bytes_per_parameter=2, batch=64)
 
@@ -14,11 +14,27 @@ LLAMA = Load(total_b=8, active_b=8, bytes_per_parameter=2, batch=64)
 def test_the_worked_example():
     """Llama-3.1-8B in bf16 on one H100, batch 64, 100 in, 400 out, so a context of 300 on average.
 
+    Weights read: .217 J/GB x 2 bytes x 8 / 64 = .0543 J. Work: 1.32 pJ x 2 x 8 = .0211 J. Cache read: .106 J/GB x 98 kB x 300 = .0031 J.
+    Constant of one GPU: .0385 J. Sum .117 J a token of output (ML.ENERGY measured .1186); 46.8 J for 400.
+    Prefill: 100 x .0211 J = 2.1 J. Together 48.9 J = .0136 Wh at the GPU, x 1.785 = .0243 Wh at the facility.
+    """
+    found = form(LLAMA, "H100")
+    assert found.token == pytest.approx(0.0543 + 0.0211 + 0.0385, abs=1e-4)
+    assert found.context * 300 == pytest.approx(0.0031, abs=5e-5)
+    assert found.token + found.context * 300 == pytest.approx(0.1186, rel=0.02)
+    assert found.joules(100, 0, 0) == pytest.approx(2.1, abs=0.02)
+    assert found.joules(100, 0, 400) == pytest.approx(48.9, abs=0.1)
+    assert found.scaled(1.35 * 1.15 * 1.15).joules(100, 0, 400) / 3600 == pytest.approx(0.0243, abs=5e-5)
+
+
+def test_the_worked_example_of_the_form_before():
+    """Llama-3.1-8B in bf16 on one H100, batch 64, 100 in, 400 out, so a context of 300 on average.
+
     Weights read: .263 J/GB x 2 bytes x 8 / 64 = .0658 J. Work: 2.3 pJ x 2 x 8 = .0368 J. Cache read: .073 J/GB x 98 kB x 300 = .0021 J.
     Constant: .036 J. Sum .141 J a token of output; 56.3 J for 400.
     Prefill: 100 x .0368 J x (1 + 100 / 49,800) = 3.7 J. Together 60 J = .0167 Wh at the GPU, x 1.79 = .030 Wh at the facility.
     """
-    found = form(LLAMA, "H100")
+    found = form_on(LLAMA, REFERENCE["H100"])
     assert found.token == pytest.approx(0.0658 + 0.0368 + 0.036, abs=1e-4)
     assert found.context * 300 == pytest.approx(0.0021, abs=5e-5)
     assert found.token + found.context * 300 == pytest.approx(0.141, abs=5e-4)
@@ -45,6 +61,18 @@ def test_cached_input_costs_a_fiftieth():
     found = form(LLAMA, "H100")
     assert found.joules(1000, 1000, 0) == pytest.approx(0.02 * found.joules(1000, 0, 0))
     assert found.joules(1000, 5000, 0) == found.joules(1000, 1000, 0)
+
+
+def test_each_gpu_of_a_replica_costs_its_constant():
+    """.0385 J an H100 and token, .0362 J a B200: seven more cost .27 and .25 J a token, and nothing for the prompt."""
+    for gpu, constant in (("H100", 0.0385), ("B200", 0.0362)):
+        one, eight = (form(Load(total_b=8, active_b=8, bytes_per_parameter=2, batch=64, gpu_count=n), gpu) for n in (1, 8))
+        assert eight.token - one.token == pytest.approx(7 * constant)
+        assert (eight.prefill, eight.context) == (one.prefill, one.context)
+
+
+def test_the_a100_is_as_it_was():
+    assert ACCELERATORS["A100"] == REFERENCE["A100"]
 
 
 def test_steps_cost_on_the_a100_by_gpu_and_batch():

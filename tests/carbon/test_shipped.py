@@ -18,6 +18,7 @@ EVERY_ROW = [
     *PROFILES.open,
     *PROFILES.closed,
     *PROFILES.pue,
+    *PROFILES.accelerators,
 ]
 COUNTS_EXPERTS = re.compile(r"mixtral|-\d+e$")
 """Eight times 7B, 17B with 16 experts: neither number is the total."""

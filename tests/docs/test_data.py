@@ -11,7 +11,12 @@ from tests.docs.pages import text
 def test_the_page_on_carbon_counts_the_rows():
     profiles = shipped.profiles()
     page = text("docs/carbon.md")
-    for rows, of in ((profiles.open, "open models"), (profiles.closed, "closed models"), (profiles.pue, "PUE figures")):
+    for rows, of in (
+        (profiles.open, "open models"),
+        (profiles.closed, "closed models"),
+        (profiles.pue, "PUE figures"),
+        (profiles.accelerators, "power limits"),
+    ):
         assert f"| {len(rows)} {of} |" in page
     assert f"| {len(shipped.countries())}, {len(shipped.regions())} |" in page
     assert f"| {len(shipped.cities())} cities |" in page

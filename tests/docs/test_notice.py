@@ -12,7 +12,7 @@ from tests.docs.pages import ROOT, text
 
 NOTICE = text("NOTICE")
 DATA = ROOT / "carbon" / "data"
-FACTS = ("facts", "fact of a public report")
+FACTS = ("facts", "fact of a public report", "fact of a data sheet")
 """Licences of rows that need none: what a public page says is no one's."""
 
 
