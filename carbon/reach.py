@@ -36,6 +36,7 @@ class OutOfReachError(OSError):
     def __init__(self, kind: str, detail: str, retry_after_s: float | None = None) -> None:
         super().__init__(f"{kind}: {detail}")
         self.kind = kind
-        """`connect`, `timeout`, `status`, `forbidden`, `limited`, `garbled`, `too_large`, `secret`."""
+        """`connect`, `timeout`, `status`, `forbidden`, `limited`, `garbled`, `too_large`, `secret`; a meter's also
+        `unsupported`, `driver`, `files`, `estimate`."""
         self.retry_after_s = retry_after_s
         """As the provider asks for."""
