@@ -14,13 +14,13 @@ class Reach:
     def __init__(
         self,
         http: httpx.AsyncClient,
-        secret: Callable[[str], str],
+        secret: Callable[[str], str] | None = None,
         now_s: Callable[[], float] = time.time,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.http = http
         """Follows no redirects, keeps no cookies, has a deadline for everything."""
-        self.secret = secret
+        self.secret = secret or _none
         """What `env:NAME` or `file:PATH` stands for. Raises ValueError. Never to be shown, nor kept in a setting."""
         self.now_s = now_s
         """Unix time."""
@@ -28,6 +28,10 @@ class Reach:
         """Seconds that never go back."""
         self.kept: dict[str, tuple[str, float]] = {}
         """What a source must remember, such as a token and the Unix time it ends. Its settings never change."""
+
+
+def _none(reference: str) -> str:
+    raise ValueError(f"{reference.partition(':')[0]}: no secret can be looked up here")
 
 
 class OutOfReachError(OSError):
