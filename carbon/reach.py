@@ -32,3 +32,15 @@ class Reach:
 
 def _none(reference: str) -> str:
     raise ValueError(f"{reference.partition(':')[0]}: no secret can be looked up here")
+
+
+class OutOfReachError(OSError):
+    """A source or meter gave no usable answer. The text is for logs: it names neither secrets nor whole answers."""
+
+    def __init__(self, kind: str, detail: str, retry_after_s: float | None = None) -> None:
+        super().__init__(f"{kind}: {detail}")
+        self.kind = kind
+        """`connect`, `timeout`, `status`, `forbidden`, `limited`, `garbled`, `too_large`, `secret`; a meter's also
+        `unsupported`, `driver`, `files`, `estimate`."""
+        self.retry_after_s = retry_after_s
+        """As the provider asks for."""

@@ -48,5 +48,5 @@ def estimate(clock_s: Callable[[], float]) -> tuple[Reading, ...]:
             _ESTIMATE.running.start_task("reading")  # without a name it cannot be stopped (3.3.2)
         except Exception as error:  # it reads processor tables, other programs and files, and fails as any of them does
             _ESTIMATE.running = None
-            raise OutOfReachError(f"CodeCarbon failed: {type(error).__name__}") from error
+            raise OutOfReachError("estimate", f"CodeCarbon failed: {type(error).__name__}") from error
         return (Reading(device="codecarbon", at_s=clock_s(), energy_j=_ESTIMATE.energy_j, measured=False, labels={"domain": "estimate"}),)

@@ -8,7 +8,10 @@ from carbon.meters._http import page
 
 
 async def read_engine(reach: Reach, url: str, model: str, timeout_s: float) -> EngineSignals:
-    """Of one model on a page, http://HOST:8000/metrics as a rule; all missing where the page tells nothing of it. Raises MeterError."""
+    """Of one model on a page, http://HOST:8000/metrics as a rule; all missing where the page tells nothing of it.
+
+    Raises OutOfReachError.
+    """
     body = await page(reach, url, timeout_s)
     try:
         return signals_of(engine_signals(body), model)

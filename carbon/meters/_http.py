@@ -16,15 +16,15 @@ MOST_BYTES = 8 * 1024 * 1024
 
 
 async def page(reach: Reach, url: str, timeout_s: float) -> bytes:
-    """The body of a 200. Raises MeterError; a password in the URL is in no message."""
+    """The body of a 200. Raises OutOfReachError; a password in the URL is in no message."""
     said = _public(url)
     try:
         async with asyncio.timeout(timeout_s):
             return await _body(reach.http, url, said)
     except TimeoutError as error:
-        raise OutOfReachError(f"{said} did not answer within {timeout_s:g} s") from error
+        raise OutOfReachError("timeout", f"{said} did not answer within {timeout_s:g} s") from error
     except httpx.TransportError as error:
-        raise OutOfReachError(f"{said} is out of reach: {error or type(error).__name__}") from error
+        raise OutOfReachError("connect", f"{said} is out of reach: {error or type(error).__name__}") from error
     except httpx.InvalidURL as error:
         raise NotSupportedError(f"{said} is no URL") from error
 
@@ -39,14 +39,14 @@ async def _body(http: httpx.AsyncClient, url: str, said: str) -> bytes:
         if answer.status_code == 404:
             raise NotSupportedError(f"{said} is not there (404): another path, or a version without it")
         if answer.status_code != 200:
-            raise OutOfReachError(f"{said} answers {answer.status_code}")
+            raise OutOfReachError("status", f"{said} answers {answer.status_code}")
         if answer.headers.get("content-encoding", "identity") != "identity":
             raise UnreadableError(f"{said} answers compressed though asked for plain text")
         parts, held = [], 0
         async for part in answer.aiter_raw():
             held += len(part)
             if held > MOST_BYTES:
-                raise UnreadableError(f"{said} answers more than {MOST_BYTES} bytes")
+                raise UnreadableError(f"{said} answers more than {MOST_BYTES} bytes", "too_large")
             parts.append(part)
         return b"".join(parts)
     finally:

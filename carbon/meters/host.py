@@ -38,7 +38,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             async with asyncio.timeout(self.timeout_s):
                 return await asyncio.to_thread(self._read_or_estimate, reach.clock_s)
         except TimeoutError as error:
-            raise OutOfReachError(f"{self.root} did not answer within {self.timeout_s:g} s") from error
+            raise OutOfReachError("timeout", f"{self.root} did not answer within {self.timeout_s:g} s") from error
 
     def _read_or_estimate(self, clock_s: Callable[[], float]) -> tuple[Reading, ...]:
         try:
@@ -79,7 +79,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         except ValueError as error:
             raise UnreadableError(f"{zone} holds no counter") from error
         except OSError as error:
-            raise OutOfReachError(f"{zone} could not be read: {error.strerror}") from error
+            raise OutOfReachError("files", f"{zone} could not be read: {error.strerror}") from error
         package = zone.name.split(":")[1]
         return Reading(
             device=f"{zone.name} {name}",

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from carbon.meters._base import DeniedError, MeterError, NotSupportedError, OutOfReachError, Reach, Reading
+from carbon.meters._base import DeniedError, NotSupportedError, OutOfReachError, Reach, Reading
 from carbon.windows import Flag
 
 _CALLING = threading.Lock()
@@ -34,13 +34,13 @@ class Nvml(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             async with asyncio.timeout(self.timeout_s):
                 return await asyncio.to_thread(self._read, reach.clock_s)
         except TimeoutError as error:
-            raise OutOfReachError(f"NVML did not answer within {self.timeout_s:g} s: a GPU hangs, or its driver does") from error
+            raise OutOfReachError("timeout", f"NVML did not answer within {self.timeout_s:g} s: a GPU hangs, or its driver does") from error
 
     def _read(self, clock_s: Callable[[], float]) -> tuple[Reading, ...]:
         import pynvml
 
         if not _CALLING.acquire(timeout=self.timeout_s):
-            raise OutOfReachError("an earlier call of NVML has not returned yet")
+            raise OutOfReachError("timeout", "an earlier call of NVML has not returned yet")
         try:
             return self._once_more(pynvml, clock_s)
         except pynvml.NVMLError as error:
@@ -76,7 +76,7 @@ class Nvml(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         for name in names:
             try:
                 reading = _reading(pynvml, name)
-            except (pynvml.NVMLError, MeterError) as error:
+            except (pynvml.NVMLError, OutOfReachError) as error:
                 wrong = error
                 if getattr(error, "value", None) == pynvml.NVML_ERROR_UNINITIALIZED:
                     raise
@@ -136,21 +136,23 @@ def _optional(pynvml: Any, call: Callable[[Any], Any], handle: Any) -> Any:
         raise
 
 
-def _told(pynvml: Any, error: Any) -> MeterError:
+def _told(pynvml: Any, error: Any) -> OutOfReachError:
     match error.value:
         case pynvml.NVML_ERROR_LIBRARY_NOT_FOUND:
             return NotSupportedError(
                 "libnvidia-ml.so.1 is not here: no NVIDIA driver, or a container without NVIDIA_DRIVER_CAPABILITIES=utility"
             )
         case pynvml.NVML_ERROR_DRIVER_NOT_LOADED:
-            return OutOfReachError("the NVIDIA driver is not loaded")
+            return OutOfReachError("driver", "the NVIDIA driver is not loaded")
         case pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH:
-            return OutOfReachError("the NVIDIA driver is of another version than its library in this process: start the process again")
+            return OutOfReachError(
+                "driver", "the NVIDIA driver is of another version than its library in this process: start the process again"
+            )
         case pynvml.NVML_ERROR_NO_PERMISSION:
             return DeniedError("NVML refuses this user the reading of energy and power")
         case pynvml.NVML_ERROR_GPU_IS_LOST | pynvml.NVML_ERROR_RESET_REQUIRED:
-            return OutOfReachError("the GPU has fallen off the bus or must be reset")
+            return OutOfReachError("driver", "the GPU has fallen off the bus or must be reset")
         case pynvml.NVML_ERROR_NOT_FOUND | pynvml.NVML_ERROR_INVALID_ARGUMENT:
             return NotSupportedError("NVML knows no GPU of one of the indices or UUIDs named")
         case _:
-            return OutOfReachError(f"NVML: {error}")
+            return OutOfReachError("driver", f"NVML: {error}")

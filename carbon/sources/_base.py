@@ -17,17 +17,6 @@ SKEW_S = 900.0
 """A figure said to be of later than this from now is not taken for one of now."""
 
 
-class SourceError(OSError):
-    """A source gave no usable answer. The text is for logs: it names neither secrets nor whole answers."""
-
-    def __init__(self, kind: str, detail: str, retry_after_s: float | None = None) -> None:
-        super().__init__(f"{kind}: {detail}")
-        self.kind = kind
-        """`connect`, `timeout`, `status`, `forbidden`, `limited`, `garbled`, `too_large`, `secret`."""
-        self.retry_after_s = retry_after_s
-        """As the provider asks for."""
-
-
 class IntensitySource(Protocol):
     """Where intensities come from: a frozen Struct whose fields are its settings. Called by a worker, never while a request waits."""
 
@@ -39,12 +28,12 @@ class IntensitySource(Protocol):
     async def latest(self, zones: frozenset[str], reach: Reach) -> tuple[Intensity, ...]:
         """What is known now of the zones named (their ids), of each signal it has; a zone it cannot tell is left out.
 
-        Raises SourceError where nothing could be told for want of an answer.
+        Raises OutOfReachError where nothing could be told for want of an answer.
         """
         ...
 
     async def ahead(self, zone: str, hours: float, reach: Reach) -> tuple[Intensity, ...]:
-        """Its forecast for a zone, in order of time, marked `forecast`; empty where it has none. Raises SourceError."""
+        """Its forecast for a zone, in order of time, marked `forecast`; empty where it has none. Raises OutOfReachError."""
         ...
 
 

@@ -11,7 +11,8 @@ import msgspec
 
 from carbon.bands import Band
 from carbon.intensity import Basis, Intensity, Signal
-from carbon.sources._base import SKEW_S, SourceError, written
+from carbon.reach import OutOfReachError
+from carbon.sources._base import SKEW_S, written
 
 OBSERVED = Band(0.9, 1.1)
 """80 % of a live figure made of what was fed in. Our judgement: providers of the same grid and hour differ about as much."""
@@ -63,9 +64,9 @@ def unix_s(value: Any) -> float | None:
 
 
 def current(facts: Facts, zones: Iterable[str], reading: Reading, now_s: float) -> tuple[Intensity, ...]:
-    """The reading as what is known now of each zone, as of its end or of now. Raises SourceError where it begins later."""
+    """The reading as what is known now of each zone, as of its end or of now. Raises OutOfReachError where it begins later."""
     if reading.start_s > now_s + SKEW_S:
-        raise SourceError("garbled", f"{facts.source}: a figure of {written(reading.start_s)}; one of the two clocks is wrong")
+        raise OutOfReachError("garbled", f"{facts.source}: a figure of {written(reading.start_s)}; one of the two clocks is wrong")
     as_of_s = min(reading.start_s + reading.period_s, now_s)
     return tuple(_figure(facts, zone, reading, as_of_s) for zone in zones)
 

@@ -11,8 +11,7 @@ import httpx
 import msgspec
 
 from carbon.intensity import Intensity
-from carbon.reach import Reach
-from carbon.sources._base import SourceError
+from carbon.reach import OutOfReachError, Reach
 
 DEADLINE_S = 10.0
 """For one call, from the connection to the last byte."""
@@ -37,7 +36,7 @@ FOR_ALL = frozenset({"connect", "timeout", "limited", "secret"})
 """Failures that the next call would meet too."""
 
 
-class RefusedError(SourceError):
+class RefusedError(OutOfReachError):
     """An answer that is no success."""
 
     def __init__(self, status: int, provider: str, retry_after_s: float | None = None) -> None:
@@ -48,22 +47,22 @@ class RefusedError(SourceError):
 async def get_json(
     reach: Reach, provider: str, url: str, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
 ) -> Any:
-    """The decoded body of a 200; None of a 204. Raises SourceError, of which RefusedError for other statuses."""
+    """The decoded body of a 200; None of a 204. Raises OutOfReachError, of which RefusedError for other statuses."""
     # what is inflated could not be bounded before it is in memory
     sent = {"accept": "application/json", "accept-encoding": "identity", **(headers or {})}
     try:
         async with asyncio.timeout(DEADLINE_S):
             body = await _body(reach, provider, reach.http.build_request("GET", url, params=params, headers=sent))
     except (TimeoutError, httpx.TimeoutException) as error:
-        raise SourceError("timeout", f"{provider} does not answer in time") from error
+        raise OutOfReachError("timeout", f"{provider} does not answer in time") from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise SourceError("connect", f"{provider} cannot be reached ({type(error).__name__})") from error
+        raise OutOfReachError("connect", f"{provider} cannot be reached ({type(error).__name__})") from error
     if body is None:
         return None
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise SourceError("garbled", f"{provider} answers something else than JSON") from None
+        raise OutOfReachError("garbled", f"{provider} answers something else than JSON") from None
 
 
 async def _body(reach: Reach, provider: str, request: httpx.Request) -> bytes | None:
@@ -74,12 +73,12 @@ async def _body(reach: Reach, provider: str, request: httpx.Request) -> bytes | 
         if answer.status_code != 200:
             raise RefusedError(answer.status_code, provider, _retry_after_s(answer, reach.now_s()))
         if answer.headers.get("content-encoding", "identity") != "identity":
-            raise SourceError("garbled", f"{provider} compresses though asked not to")
+            raise OutOfReachError("garbled", f"{provider} compresses though asked not to")
         body = bytearray()
         async for piece in answer.aiter_raw():
             body += piece
             if len(body) > MOST_BYTES:
-                raise SourceError("too_large", f"{provider} answers more than {MOST_BYTES} bytes")
+                raise OutOfReachError("too_large", f"{provider} answers more than {MOST_BYTES} bytes")
         return bytes(body)
     finally:
         await answer.aclose()
@@ -97,23 +96,23 @@ def _retry_after_s(answer: httpx.Response, now_s: float) -> float | None:
 
 
 def secret(reach: Reach, reference: str) -> str:
-    """What it stands for, fit for a header. Raises SourceError."""
+    """What it stands for, fit for a header. Raises OutOfReachError."""
     try:
         value = reach.secret(reference).strip()
     except ValueError:
-        raise SourceError("secret", f"{reference} cannot be read") from None
+        raise OutOfReachError("secret", f"{reference} cannot be read") from None
     if not value or not value.isascii() or not value.isprintable():
-        raise SourceError("secret", f"{reference} holds nothing that can stand in a header")
+        raise OutOfReachError("secret", f"{reference} holds nothing that can stand in a header")
     return value
 
 
 async def of_each(keys: Iterable[K], ask: Callable[[K], Awaitable[tuple[Intensity, ...]]]) -> tuple[Intensity, ...]:
     """What `ask` tells of each key, together; where it fails, the key is left out.
 
-    A failure that the others would meet too ends the asking. Raises SourceError where nothing was told and something failed.
+    A failure that the others would meet too ends the asking. Raises OutOfReachError where nothing was told and something failed.
     """
     told: list[Intensity] = []
-    failures: list[SourceError] = []
+    failures: list[OutOfReachError] = []
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def one(key: K) -> None:
@@ -122,7 +121,7 @@ async def of_each(keys: Iterable[K], ask: Callable[[K], Awaitable[tuple[Intensit
                 return
             try:
                 told.extend(await ask(key))
-            except SourceError as failure:
+            except OutOfReachError as failure:
                 failures.append(failure)
 
     async with asyncio.TaskGroup() as tasks:

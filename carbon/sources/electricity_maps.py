@@ -13,8 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from carbon.intensity import Intensity
-from carbon.reach import Reach
-from carbon.sources._base import SourceError
+from carbon.reach import OutOfReachError, Reach
 from carbon.sources._figures import Facts, Reading, current, grams, unix_s, upcoming
 from carbon.sources._grids import Place, by_id, grid_of
 from carbon.sources._http import BaseUrl, RefusedError, Seconds, SecretRef, get_json, is_unknown, of_each, secret, unknown
@@ -57,7 +56,7 @@ class ElectricityMaps(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         return await of_each(asked, lambda target: self._latest(target, asked[target], token, reach))
 
     async def past(self, zone: str, hours: float, reach: Reach) -> tuple[Intensity, ...]:
-        """What it has told of the hours gone by, at most 24, in order of time, each as of the end of its time. Raises SourceError."""
+        """What it has told of the hours gone by, at most 24, in order of time, each as of the end of its time. Raises OutOfReachError."""
         target = next(iter(self._targets({zone})), None)
         if target is None:
             return ()
@@ -157,5 +156,5 @@ def _factor_types(answer: dict[str, Any]) -> Iterator[Any]:
             yield each["emissionFactorType"]
 
 
-def _garbled(detail: str) -> SourceError:
-    return SourceError("garbled", f"{NAME} answers {detail}")
+def _garbled(detail: str) -> OutOfReachError:
+    return OutOfReachError("garbled", f"{NAME} answers {detail}")

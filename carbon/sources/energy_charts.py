@@ -14,8 +14,8 @@ from typing import Annotated, Literal
 import msgspec
 
 from carbon.intensity import Intensity
-from carbon.reach import Reach
-from carbon.sources._base import SourceError, written
+from carbon.reach import OutOfReachError, Reach
+from carbon.sources._base import written
 from carbon.sources._figures import Facts, Reading, current, grams, upcoming
 from carbon.sources._grids import by_id, grid_of
 from carbon.sources._http import BaseUrl, RefusedError, Seconds, get_json, is_unknown, of_each, unknown
@@ -123,5 +123,5 @@ def _merged(lists: Lists) -> list[Reading]:
     return found
 
 
-def _garbled(detail: str) -> SourceError:
-    return SourceError("garbled", f"{NAME} answers {detail}")
+def _garbled(detail: str) -> OutOfReachError:
+    return OutOfReachError("garbled", f"{NAME} answers {detail}")

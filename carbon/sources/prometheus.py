@@ -11,8 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from carbon.intensity import Intensity
-from carbon.reach import Reach
-from carbon.sources._base import SourceError
+from carbon.reach import OutOfReachError, Reach
 from carbon.sources._figures import Facts, Reading, current, grams
 from carbon.sources._grids import by_id, grid_of
 from carbon.sources._http import BaseUrl, Seconds, SecretRef, get_json, of_each, secret
@@ -114,7 +113,7 @@ class Prometheus(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return kind, result, bool(answer.get("warnings"))
 
     def _one(self, series: list[Any], zone: str, source: str, reach: Reach, *, partial: bool) -> tuple[Intensity, ...]:
-        """Nothing where there is no series, or its value is NaN. Raises SourceError for several, and for what is no intensity."""
+        """Nothing where there is no series, or its value is NaN. Raises OutOfReachError for several, and for what is no intensity."""
         if len(series) > 1:
             raise _garbled(f"{len(series)} series for zone {zone}, where one was expected")
         sample = series[0].get("value") if series else None
@@ -153,5 +152,5 @@ def _grid(zone: str) -> str | None:
     return None if grid is None else _zone(grid)
 
 
-def _garbled(detail: str) -> SourceError:
-    return SourceError("garbled", f"{NAME} answers {detail}")
+def _garbled(detail: str) -> OutOfReachError:
+    return OutOfReachError("garbled", f"{NAME} answers {detail}")

@@ -13,8 +13,8 @@ from typing import Annotated, Any
 import msgspec
 
 from carbon.intensity import Intensity
-from carbon.reach import Reach
-from carbon.sources._base import SourceError, written
+from carbon.reach import OutOfReachError, Reach
+from carbon.sources._base import written
 from carbon.sources._figures import Facts, Reading, current, grams, unix_s, upcoming
 from carbon.sources._grids import by_id
 from carbon.sources._http import BaseUrl, Seconds, get_json, of_each
@@ -128,5 +128,5 @@ def _minute(now_s: float) -> str:
     return f"{written(now_s)[:16]}Z"
 
 
-def _garbled(detail: str) -> SourceError:
-    return SourceError("garbled", f"{NAME} answers {detail}")
+def _garbled(detail: str) -> OutOfReachError:
+    return OutOfReachError("garbled", f"{NAME} answers {detail}")

@@ -15,8 +15,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from carbon.intensity import Intensity
-from carbon.reach import Reach
-from carbon.sources._base import SourceError, written
+from carbon.reach import OutOfReachError, Reach
+from carbon.sources._base import written
 from carbon.sources._figures import Facts, Reading, current, grams, unix_s, upcoming
 from carbon.sources._grids import Place, by_id
 from carbon.sources._http import BaseUrl, RefusedError, Seconds, SecretRef, get_json, is_unknown, of_each, secret, unknown
@@ -184,5 +184,5 @@ def _reading(point: Any, signal: RateSignal, period_s: float) -> Reading | None:
     return Reading(g_per_kwh=value, start_s=start_s, period_s=period_s, estimated=estimated)
 
 
-def _garbled(detail: str) -> SourceError:
-    return SourceError("garbled", f"{NAME} answers {detail}")
+def _garbled(detail: str) -> OutOfReachError:
+    return OutOfReachError("garbled", f"{NAME} answers {detail}")

@@ -13,8 +13,8 @@ import httpx
 import msgspec
 
 from carbon.intensity import Intensity, Signal, Table
-from carbon.reach import Reach
-from carbon.sources._base import IntensitySource, SourceError, Told, chained, newest
+from carbon.reach import OutOfReachError, Reach
+from carbon.sources._base import IntensitySource, Told, chained, newest
 from carbon.sources.static import Static
 from proxy.config import CarbonSettings
 from proxy.configuration.registries import source_of
@@ -205,7 +205,7 @@ class Grids:
     def _failed(self, feed: _Feed, error: Exception) -> None:
         kind = _kind(error)
         feed.failures += 1
-        asked_s = error.retry_after_s if isinstance(error, SourceError) else None
+        asked_s = error.retry_after_s if isinstance(error, OutOfReachError) else None
         pause_s = max(BACKOFF.pause_s(feed.failures), min(asked_s or 0.0, 86400.0))
         feed.due_s = self._clock_s() + pause_s
         if feed.state != kind:
@@ -214,11 +214,11 @@ class Grids:
 
 
 def _kind(error: Exception) -> str:
-    if isinstance(error, SourceError):
+    if isinstance(error, OutOfReachError):
         return error.kind
     return "timeout" if isinstance(error, TimeoutError | httpx.TimeoutException) else type(error).__name__
 
 
 def _told(error: Exception) -> str:
     """An error as a log may have it: of others than our own only the kind, for their texts may hold a URL with a secret."""
-    return str(error) if isinstance(error, SourceError) else _kind(error)
+    return str(error) if isinstance(error, OutOfReachError) else _kind(error)

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from carbon.energy import Proportional
+from carbon.sources.static import Static
 from proxy.configuration import examine, loads
 from proxy.runtime import compiled
 
@@ -25,6 +26,9 @@ QWEN = {
 SETTINGS = "deployments: {{ours: {{model: wonder, base_url: 'http://127.0.0.1:9/v1', privacy: local, {more}hf_config: '{path}'}}}}"
 
 
+TABLE = Static().table()
+
+
 @pytest.fixture
 def config_json(tmp_path):
     path = tmp_path / "config.json"
@@ -34,7 +38,7 @@ def config_json(tmp_path):
 
 def test_a_model_nobody_knows_is_estimated_by_its_own_file(config_json):
     """8.19B in bf16, 36 layers of 8 heads of 128, key and value: 147,456 bytes a token."""
-    served = compiled(loads(SETTINGS.format(path=config_json, more="hardware: {gpu: H100}, batch: 64, "))).served["ours"]
+    served = compiled(loads(SETTINGS.format(path=config_json, more="hardware: {gpu: H100}, batch: 64, ")), TABLE).served["ours"]
     assert isinstance(served.estimator, Proportional)
     assert served.estimator.method == "flops_roofline"
     assert served.profile is not None
@@ -43,7 +47,9 @@ def test_a_model_nobody_knows_is_estimated_by_its_own_file(config_json):
 
 
 def test_what_is_stated_stands_above_the_file(config_json):
-    served = compiled(loads(SETTINGS.format(path=config_json, more="parameters_b: {total: 12, bytes_per_parameter: 1}, "))).served["ours"]
+    served = compiled(loads(SETTINGS.format(path=config_json, more="parameters_b: {total: 12, bytes_per_parameter: 1}, ")), TABLE).served[
+        "ours"
+    ]
     assert served.profile is not None
     assert (served.profile["total_b"], served.profile["active_b"], served.profile["bytes_per_parameter"]) == (12, 12, 1)
     assert served.profile["kv_bytes"] == 147456

@@ -127,6 +127,25 @@ def test_each_failure_says_what_it_is(page, error, says):
         read(page)
 
 
+@pytest.mark.parametrize(
+    ("page", "kind"),
+    [
+        (Page(b"no", 500), "status"),
+        (Page(b"no", 403), "forbidden"),
+        (Page(b"no", 404), "unsupported"),
+        (Page(b"DCGM_FI_DEV_POWER_USAGE much\n"), "garbled"),
+        (Page(b"x" * 2000), "too_large"),
+        (Page(wait_s=9), "timeout"),
+    ],
+)
+def test_each_failure_has_its_kind(page, kind, monkeypatch):
+    monkeypatch.setattr(_http, "MOST_BYTES", 1000)
+    with pytest.raises(OutOfReachError) as raised:
+        read(page, timeout_s=0.3)
+    assert raised.value.kind == kind
+    assert str(raised.value).startswith(f"{kind}: ")
+
+
 def test_a_page_that_does_not_end_is_given_up(monkeypatch):
     monkeypatch.setattr(_http, "MOST_BYTES", 100_000)
     with pytest.raises(UnreadableError, match="more than 100000 bytes"):

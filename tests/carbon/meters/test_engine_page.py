@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from carbon.engine import NAMES, EngineSignals
-from carbon.meters._base import MeterError, OutOfReachError, UnreadableError
+from carbon.meters._base import NotSupportedError, OutOfReachError, UnreadableError
 from carbon.meters._engine import read_engine
 from tests.carbon.meters.reaching import reach
 from tests.imitations.exporters import Exporter, Page
@@ -37,7 +37,7 @@ def test_a_page_of_something_else_tells_nothing():
     ("page", "error"),
     [
         (Page(b'vllm:num_requests_running{model_name="tiny" 1\n'), UnreadableError),
-        (Page(b"no", 404), MeterError),
+        (Page(b"no", 404), NotSupportedError),
         (Page(b"late", wait_s=9), OutOfReachError),
     ],
 )

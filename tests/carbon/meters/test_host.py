@@ -108,7 +108,7 @@ def test_a_counter_for_root_alone_says_how_to_be_let_in(server):
             folder.chmod(0o755)
     program = """
 import asyncio, os, sys, httpx
-from carbon.meters._base import MeterError, Reach
+from carbon.meters._base import OutOfReachError, Reach
 from carbon.meters.host import Host
 async def main():
     await asyncio.to_thread(os.getpid)  # all that is imported late: the interpreter may lie where only root can read
@@ -117,8 +117,8 @@ async def main():
             os.setgid(65534)
             os.setuid(65534)
         try:
-            await Host(root=sys.argv[1]).read(Reach(http=client, now_s=lambda: 0.0, clock_s=lambda: 0.0))
-        except MeterError as error:
+            await Host(root=sys.argv[1]).read(Reach(client, str))
+        except OutOfReachError as error:
             print(type(error).__name__, error)
 asyncio.run(main())
 """

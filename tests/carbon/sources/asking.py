@@ -8,8 +8,8 @@ from typing import Self
 import httpx
 
 from carbon.intensity import Intensity
-from carbon.reach import Reach
-from carbon.sources._base import IntensitySource, SourceError
+from carbon.reach import OutOfReachError, Reach
+from carbon.sources._base import IntensitySource
 from tests.imitations.grids.server import Answer, Provider, Request, Server
 
 NOW_S = 1_795_263_000.0
@@ -70,9 +70,9 @@ class World:
     def run(self, waiting: object) -> object:
         return self._runner.run(waiting)
 
-    def failure(self, source: IntensitySource, *zones: str) -> SourceError:
+    def failure(self, source: IntensitySource, *zones: str) -> OutOfReachError:
         try:
             told = self.latest(source, *zones)
-        except SourceError as error:
+        except OutOfReachError as error:
             return error
         raise AssertionError(f"it told {told}")

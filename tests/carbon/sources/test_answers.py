@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from carbon.intensity import Intensity
-from carbon.sources._base import SourceError
+from carbon.reach import OutOfReachError
 from tests.carbon.sources.asking import NOW_S, World
 from tests.carbon.sources.test_contract import CASES, SECRETS, ZONE, check
 from tests.imitations.grids.server import Answer, Request
@@ -80,9 +80,9 @@ def test_no_answer_breaks_a_source(name, data):
             spoiled.where, spoiled.by = data.draw(st.integers(0, 10_000)), data.draw(JSON)
             world.reach.kept.clear()
             found: list[Intensity] = []
-            with contextlib.suppress(SourceError):
+            with contextlib.suppress(OutOfReachError):
                 found += world.latest(source, ZONE).values()
-            with contextlib.suppress(SourceError):
+            with contextlib.suppress(OutOfReachError):
                 found += world.ahead(source, ZONE, 6)
             for sample in found:
                 check(sample)

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from carbon.intensity import Intensity
-from carbon.sources._base import SourceError
+from carbon.reach import OutOfReachError
 from carbon.sources.electricity_maps import LICENCE, ElectricityMaps
 from tests.carbon.sources.asking import NOW_S, World
 from tests.imitations.grids.electricity_maps import ElectricityMapsApi
@@ -197,7 +197,7 @@ def test_there_is_no_direct_forecast_and_none_for_what_is_no_grid(world):
 
 def test_a_forecast_outside_the_plan_is_an_error(world, api):
     api.forecasts = False
-    with pytest.raises(SourceError, match="forbidden"):
+    with pytest.raises(OutOfReachError, match="forbidden"):
         world.ahead(source(world), "DEU")
 
 

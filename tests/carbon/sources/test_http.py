@@ -8,8 +8,8 @@ import json
 import msgspec
 import pytest
 
+from carbon.reach import OutOfReachError
 from carbon.sources import _http
-from carbon.sources._base import SourceError
 from carbon.sources.electricity_maps import ElectricityMaps
 from tests.carbon.sources.asking import NOW_S, World
 from tests.imitations.grids.electricity_maps import ElectricityMapsApi
@@ -22,7 +22,7 @@ def world():
         yield world
 
 
-def failure(world: World, *zones: str) -> SourceError:
+def failure(world: World, *zones: str) -> OutOfReachError:
     return world.failure(ElectricityMaps(token="env:EM", base_url=world.url), *(zones or ("DEU",)))
 
 
