@@ -206,7 +206,9 @@ class Finish:
             if operation.counts:
                 return COUNTED
             return Account(tokens=NO_TOKENS, footprint=Footprint(intensity=served.intensity), cost_usd=None)
-        return account(served, self._told(journey, tried, usage, text), report, perf_counter() - tried.started_s)
+        now_s, result = perf_counter(), tried.result
+        decode_s = now_s - result.first_s if result.first_s is not None and result.ending == "streamed" else None
+        return account(served, self._told(journey, tried, usage, text), report, now_s - tried.started_s, decode_s)
 
     def _told(self, journey: Journey, tried: Tried, usage: Usage | None, text: bytes | bytearray) -> Tokens:
         """Tokens as the upstream reported them; what it did not report is counted."""
