@@ -79,8 +79,13 @@ def forecast(call: Call, served: Served) -> Footprint:
     )
 
 
-def account(served: Served, tokens: Tokens, report: ProviderReport | None, seconds_s: float | None) -> Account:
-    """Energy, grams and price of what a deployment did. Unknown tokens leave everything unknown, unless the provider reports."""
+def account(
+    served: Served, tokens: Tokens, report: ProviderReport | None, seconds_s: float | None, decode_s: float | None = None
+) -> Account:
+    """Energy, grams and price of what a deployment did. Unknown tokens leave everything unknown, unless the provider reports.
+
+    `decode_s`: of a stream that came to its end, from its first token to its last.
+    """
     footprint = Footprint(intensity=served.intensity)
     cost = None
     if tokens.input is not None and tokens.output is not None:
@@ -90,6 +95,7 @@ def account(served: Served, tokens: Tokens, report: ProviderReport | None, secon
             cached_tokens=tokens.cached or 0,
             estimated=tokens.estimated,
             seconds_s=seconds_s,
+            decode_s=decode_s,
         )
         footprint = Footprint.of(workload, served.estimator, served.intensity, report)
         if served.price is not None:
@@ -236,6 +242,7 @@ class Settler:
             (last is None or (last.kind == "ok" and last.status == ending.status and len(attempts) == 1))
             and ending.forecast is None
             and account.report is None
+            and footprint.method != "runtime_power"
             and not (ending.ignored or tokens.estimated)
             and shared.whole
         )
@@ -315,7 +322,7 @@ def detail_of(account: Account, ending: Ending, shared: Shared) -> str:
     order, rejected = (None, None) if shared.whole else names(ending.decision)
     forecast, own = ending.forecast, account.footprint
     checked = None
-    if account.report is not None and own.cross_method is not None and own.cross_j is not None:
+    if (account.report is not None or own.method == "runtime_power") and own.cross_method is not None and own.cross_j is not None:
         checked = CrossCheck(method=own.cross_method, energy_j=own.cross_j)
     return text(
         Detail(
