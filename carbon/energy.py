@@ -175,9 +175,9 @@ def estimator(profile: EnergyProfile) -> Estimator:
             return proxy
 
 
-def _flops_roofline(profile: EnergyProfile, cross: Estimator) -> Proportional:
-    facility = profile.host_factor * profile.idle_factor * profile.pue
-    load = Load(
+def load_of(profile: EnergyProfile) -> Load:
+    """The model as the roofline takes it."""
+    return Load(
         total_b=profile.total_b,
         active_b=profile.active_b,
         bytes_per_parameter=profile.bytes_per_parameter,
@@ -186,6 +186,11 @@ def _flops_roofline(profile: EnergyProfile, cross: Estimator) -> Proportional:
         kv_bytes=profile.kv_bytes,
         d_model=profile.d_model,
     )
+
+
+def _flops_roofline(profile: EnergyProfile, cross: Estimator) -> Proportional:
+    facility = profile.host_factor * profile.idle_factor * profile.pue
+    load = load_of(profile)
     band = _to_facility(ACCELERATOR_BANDS[profile.gpu], profile) if profile.batch_from == "stated" else BATCH_UNKNOWN
     if profile.gpu_from == "assumed":
         band = band.combined(GPU_UNKNOWN)

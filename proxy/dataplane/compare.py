@@ -17,8 +17,9 @@ NO_DIFFERENCE = Saving(g=0.0, low_g=0.0, high_g=0.0)
 def compared(plan: Plan, served: Served, worked: Account, decode_s: float | None = None, extra_g: float = 0.0) -> Saving | None:
     """None where either side's grams are not known. `extra_g`: what was spent on the way to the answer.
 
-    `decode_s`: the pace of the stream, which the same machine elsewhere would have had too. The counterfactual reads the same prompt. It writes what was written, or, being another model whose usual length the configuration
-    states, that many tokens: a small model that talks much may save nothing.
+    `decode_s`: the pace of the stream, which the same machine elsewhere would have had too. The counterfactual reads the same prompt. It
+    writes what was written, or, being another model whose usual length the configuration states, that many tokens: a small model that
+    talks much may save nothing.
     """
     instead, tokens, actual = plan.baseline, worked.tokens, worked.footprint
     if instead is None or actual.carbon_g is None or tokens.input is None or tokens.output is None:

@@ -25,6 +25,7 @@ from proxy.dataplane.budget import Budgets
 from proxy.dataplane.candidates import Stood
 from proxy.dataplane.contexts import Contexts, Shared, names
 from proxy.dataplane.peer import Peer
+from proxy.metered import Ended
 from proxy.records import Attempt, Carbon, CrossCheck, Detail, Row, Tokens
 from proxy.snapshot import Served
 from proxy.store.codec import text
@@ -196,7 +197,10 @@ class Settler:
         self._keep(row, shared)
         if row.team is not None:
             self.budgets.add(row.team, row.carbon_g, row.cost_usd)
-        self._count(row, call, ending, tried.peer if tried is not None else None, account)
+        peer = tried.peer if tried is not None else None
+        if peer is not None and peer.meter is not None and tried is not None:
+            peer.meter.events.append(ended(row, call, tried, account, arrived_s))
+        self._count(row, call, ending, peer, account)
         self._log.write(
             Line(
                 row.at_s,
@@ -315,6 +319,21 @@ class Settler:
         """Counts what a decision excluded, by constraint."""
         for each in decision.rejected:
             self._metrics.add("greenlane_policy_rejections", (each.constraint.partition(":")[0],))
+
+
+def ended(row: Row, call: Call | None, tried: Tried, account: Account, arrived_s: float) -> Ended:
+    """What the deployment's meter is told of an exchange that is over."""
+    input_tokens = row.input_tokens if row.input_tokens is not None else 0 if call is None else call.ask.input_tokens
+    return Ended(
+        row.id,
+        tried.started_s,
+        tried.result.first_s,
+        arrived_s + row.duration_s,
+        input_tokens,
+        row.cached_tokens,
+        row.output_tokens or 0,
+        account.footprint,
+    )
 
 
 def detail_of(account: Account, ending: Ending, shared: Shared) -> str:
