@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.accuracy.__main__ import alike
 from benchmarks.accuracy.fitting import fitted, left_out, predicted
 from benchmarks.accuracy.measurements import Measurement, measurements
 from benchmarks.accuracy.shapes import PRODUCT, TRIED
@@ -150,3 +151,16 @@ def test_a_missed_goal_is_the_exit_status_and_nothing_is_written(tmp_path):
     assert done.returncode == 1
     assert "missed: H100: median" in done.stderr
     assert (ROOT / "docs" / "accuracy.md").read_text() == page
+
+
+@pytest.mark.parametrize(
+    ("page", "same"),
+    [
+        ("median ×1.201 of 113 rows", True),
+        ("median ×1.200 of 113 rows.", False),
+        ("median ×1.300 of 113 rows", False),
+        ("median ×1.200 of 120 rows", False),
+    ],
+)
+def test_a_page_is_the_same_up_to_the_last_digit_of_a_fit(page, same):
+    assert alike("median ×1.200 of 113 rows", page) is same
