@@ -156,11 +156,11 @@ def test_a_missed_goal_is_the_exit_status_and_nothing_is_written(tmp_path):
 @pytest.mark.parametrize(
     ("page", "same"),
     [
-        ("median ×1.201 of 113 rows", True),
-        ("median ×1.200 of 113 rows.", False),
-        ("median ×1.300 of 113 rows", False),
-        ("median ×1.200 of 120 rows", False),
+        ("median x1.201 of 113 rows", True),
+        ("median x1.200 of 113 rows.", False),
+        ("median x1.300 of 113 rows", False),
+        ("median x1.200 of 120 rows", False),
     ],
 )
 def test_a_page_is_the_same_up_to_the_last_digit_of_a_fit(page, same):
-    assert alike("median ×1.200 of 113 rows", page) is same
+    assert alike("median x1.200 of 113 rows", page) is same
