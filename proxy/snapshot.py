@@ -239,10 +239,13 @@ def plan_of(prepared: Prepared, served: Mapping[Place, Served], terms: Terms, *,
     )
 
 
+_BUILDING = frozenset({"pue", "pue_from", "wue_l_per_kwh", "wue_source", "embodied_kg", "embodied_source", "lifetime_years"})
+
+
 def _machine(served: Served) -> tuple[str, dict[str, Any]]:
     """What two deployments have in common when one error in our figures would be the other's too: all but the building."""
     profile = served.profile or {}
-    return served.model, {name: value for name, value in profile.items() if name not in {"pue", "pue_from"}}
+    return served.model, {name: value for name, value in profile.items() if name not in _BUILDING}
 
 
 def place_for(served: Served, api: str, *, stand_in: bool) -> Place:
