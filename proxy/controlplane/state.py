@@ -8,6 +8,7 @@ from carbon.intensity import Intensity, Table
 from proxy.snapshot import Snapshot
 from proxy.store.intensities import IntensityStore
 from proxy.store.ledger import Ledger
+from proxy.store.metered_days import MeteredDays
 from proxy.telemetry.metrics import Metrics
 
 
@@ -44,6 +45,8 @@ class Plane(Protocol):
     def intensities(self) -> IntensityStore: ...
     @property
     def metering(self) -> Metering: ...
+    @property
+    def days(self) -> MeteredDays: ...
     def snapshot(self) -> Snapshot: ...
     def ready(self) -> str | None:
         """Why the proxy should get no traffic now; None when it is ready."""

@@ -5,6 +5,7 @@ The counter is a RAPL folder whose numbers a thread moves, so that the meter rea
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 
@@ -98,6 +99,10 @@ def meters(served):
     return httpx.get(f"{served.base}/v1/greenlane/meters", timeout=10).json()["data"]
 
 
+def days(served):
+    return httpx.get(f"{served.base}/v1/greenlane/meters", timeout=10).json()["days"]
+
+
 def restated(served, entry_id):
     until(lambda: entry(served, entry_id)["restatements"], 20)
     return entry(served, entry_id)
@@ -139,6 +144,10 @@ def test_joules_go_to_requests_to_nobody_and_nowhere_else(proxy, upstream, count
     lines = [line for line in scraped.splitlines() if line.startswith("greenlane_measured_energy_joules_total{")]
     kinds = {line.split('share="')[1].split('"')[0] for line in lines}
     assert kinds == {"requests", "idle", "unattributed"}
+    served.call(lambda runtime: asyncio.get_running_loop().create_task(runtime._add_days()))
+    until(lambda: days(served), 10)
+    assert days(served)[0]["requests"] == 3
+    assert days(served)[0]["overhead_j_per_request"] == pytest.approx(days(served)[0]["idle_pool_j"] / 3)
 
 
 def test_a_deployment_without_a_meter_is_never_restated(proxy, upstream, counter):
