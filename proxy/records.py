@@ -150,6 +150,8 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=
     warnings: tuple[str, ...] = ()
     counterfactual: Counterfactual | None = None
     """None: the same deployment, or none to compare with."""
+    router_j: float | None = None
+    """What the proxy itself took for an exchange, as last measured; charged to savings."""
 
 
 class CrossCheck(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -246,5 +248,6 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     avoided_high_g: float | None = None
     avoided_marginal_g: float | None = None
     counterfactual: Counterfactual | None = None
+    router_j: float | None = None
     restatements: tuple[Restatement, ...] = ()
     """Oldest first."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from carbon.components import ROUTER_W
 from carbon.intensity import Intensity, Table
 from carbon.zones import resolve_zone
 from proxy.catalogue import Secrets, regridded, snapshot
@@ -51,6 +52,9 @@ DAYS_S = 60.0
 """How often the joules of metered deployments are added to the sums of the day."""
 GROWN = 10_000
 """Sums that wait for the store."""
+ROUTER_S = 60.0
+ROUTER_EXCHANGES = 1000
+"""Fewer in a minute say more of what the proxy does without them."""
 WATCH_S = 1.0
 """How often the configuration file's time of change is looked at."""
 RETIRED_S = 600.0
@@ -100,6 +104,7 @@ class Runtime:
         self.supervisor.start("intensity", self._follow_grids)
         self.supervisor.start("metering", self.metering.run)
         self.supervisor.start("metered days", self._keep_days)
+        self.supervisor.start("router", self._measure_router)
         self.supervisor.start("tokenizer", lambda: asyncio.to_thread(self.plane.counter.load))
         if self.path is not None:
             self.supervisor.start("configuration", self._watch)
@@ -214,6 +219,16 @@ class Runtime:
             await self.ledger.restate(later)
         except StoreUnavailableError as error:
             raise OSError(error.kind) from error
+
+    async def _measure_router(self) -> None:
+        """What the proxy itself takes for an exchange, from the processor time of the last minute."""
+        while True:
+            settled, cpu_s = self.settler.settled, time.process_time()
+            await asyncio.sleep(ROUTER_S)
+            exchanges = self.settler.settled - settled
+            if exchanges >= ROUTER_EXCHANGES:
+                # one digit: entries with the same figure share a context
+                self.settler.router_j = float(f"{ROUTER_W * (time.process_time() - cpu_s) / exchanges:.1g}")
 
     async def _keep_days(self) -> None:
         while True:

@@ -175,6 +175,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, eq=False, weakref=True
     prefer: Limits
     limits_of: Mapping[str, tuple[Limits, Limits]]
     """Policy name → its require and prefer."""
+    router_g_per_j: float
+    """Of the grid the proxy itself runs on; 0 where that is not known."""
     bounds: Mapping[str, float]
     """What a weighted objective takes for 1 where it says nothing: the most that any deployment costs for one reference request."""
     plans: dict[tuple[str, str, str | None, str | None], Plan]
