@@ -40,6 +40,7 @@ bench: $(VENV)/run.ok ## Greenlane beside nginx and vllm-router on one core: ben
 
 MEASUREMENTS ?= ../shared/carbon/measured_ml_energy_v3.csv
 accuracy: $(VENV)/dev.ok ## fits the estimates to MEASUREMENTS anew and writes docs/accuracy.md; fails where a goal is missed
+	$(BIN)/python -m pytest tests/accuracy
 	$(BIN)/python -m benchmarks.accuracy $(MEASUREMENTS) --write
 
 clean:

@@ -22,7 +22,7 @@ from proxy.dataplane.candidates import candidates
 from proxy.dataplane.operations import OPERATIONS
 from proxy.dataplane.peer import peers
 from proxy.runtime import compiled
-from proxy.snapshot import Snapshot
+from proxy.snapshot import Served, Snapshot
 from proxy.telemetry.metrics import Metrics
 
 REPEATS, BATCHES = 2000, 25
@@ -30,7 +30,7 @@ FORECAST_GOAL_US, ACCOUNT_GOAL_US = 2.0, 10.0
 FORECAST, ACCOUNT = "forecast of a candidate", "account"
 FLEET = """
 deployments:
-  ours: {model: small, base_url: "http://127.0.0.1:9/v1", zone: DE, hardware: {gpu: H100, count: 2}, parameters_b: 32}
+  ours: {model: small, base_url: "http://127.0.0.1:9/v1", zone: DE, hardware: {gpu: H100, count: 2}, parameters_b: 32, batch: 64}
   theirs: {model: small, base_url: "https://api.openai.com/v1", upstream_model: gpt-5-mini, zone: US}
   named: {model: small, base_url: "http://127.0.0.1:9/v1", upstream_model: nobody-knows-7b, zone: SE}
 """
@@ -53,8 +53,16 @@ def measured() -> tuple[Estimate, ...]:
 
         found.append(Estimate(what=f"{ACCOUNT} by {method}", took_us=least_us(account), goal_us=ACCOUNT_GOAL_US))
         if served.name == "ours":
+            found.append(Estimate(what=f"{ACCOUNT} by runtime_power", took_us=least_us(paced_by(served)), goal_us=ACCOUNT_GOAL_US))
             found.append(Estimate(what=f"{ACCOUNT} by provider_reported", took_us=least_us(reported), goal_us=ACCOUNT_GOAL_US))
     return tuple(found)
+
+
+def paced_by(served: Served) -> Callable[[], object]:
+    """Of a stream at 20 ms a token."""
+    work = Workload(input_tokens=420, output_tokens=57, cached_tokens=128, seconds_s=1.2, decode_s=1.12)
+    assert Footprint.of(work, served.estimator, served.intensity).method == "runtime_power"
+    return lambda: Footprint.of(work, served.estimator, served.intensity)
 
 
 def _forecast_us() -> float:

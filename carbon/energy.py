@@ -51,7 +51,7 @@ HOST_AND_IDLE = Band(0.734, 1.591)
 BATCH_UNKNOWN = Band(1 / 3.5, 3.5)
 """In place of all of these where the batch is assumed."""
 RUNTIME_BAND = Band(0.65, 1.4)
-"""Of runtime_power at the accelerators, batch stated."""
+"""Of runtime_power at the accelerators."""
 GPU_UNKNOWN = Band(1 / 1.5, 2.0)
 """Beside them, where the accelerator is none of those fitted: the spread between A100 and B200."""
 TOKEN_PROXY = Band(1 / 3.5, 6.0)
@@ -175,9 +175,9 @@ def estimator(profile: EnergyProfile) -> Estimator:
             return proxy
 
 
-def _flops_roofline(profile: EnergyProfile, cross: Estimator) -> Proportional:
-    facility = profile.host_factor * profile.idle_factor * profile.pue
-    load = Load(
+def load_of(profile: EnergyProfile) -> Load:
+    """The model as the roofline takes it."""
+    return Load(
         total_b=profile.total_b,
         active_b=profile.active_b,
         bytes_per_parameter=profile.bytes_per_parameter,
@@ -186,6 +186,11 @@ def _flops_roofline(profile: EnergyProfile, cross: Estimator) -> Proportional:
         kv_bytes=profile.kv_bytes,
         d_model=profile.d_model,
     )
+
+
+def _flops_roofline(profile: EnergyProfile, cross: Estimator) -> Proportional:
+    facility = profile.host_factor * profile.idle_factor * profile.pue
+    load = load_of(profile)
     band = _to_facility(ACCELERATOR_BANDS[profile.gpu], profile) if profile.batch_from == "stated" else BATCH_UNKNOWN
     if profile.gpu_from == "assumed":
         band = band.combined(GPU_UNKNOWN)
@@ -195,13 +200,12 @@ def _flops_roofline(profile: EnergyProfile, cross: Estimator) -> Proportional:
 
 
 def runtime_power(profile: EnergyProfile, prompt: Form) -> RuntimePower | None:
-    """None where the accelerator is not stated by a name we know. `prompt`: the roofline's form at the facility."""
-    if profile.tdp_w is None:
+    """None where the batch is not stated, or the accelerator not by a name we know. `prompt`: the roofline's form at the facility."""
+    if profile.tdp_w is None or profile.batch_from != "stated":
         return None
     facility = profile.host_factor * profile.idle_factor * profile.pue
     slot_w = power_share(profile.batch) * profile.tdp_w * profile.gpu_count / profile.batch
-    band = _to_facility(RUNTIME_BAND, profile) if profile.batch_from == "stated" else BATCH_UNKNOWN
-    return RuntimePower(slot_w=slot_w * facility, prompt=prompt, band=band)
+    return RuntimePower(slot_w=slot_w * facility, prompt=prompt, band=_to_facility(RUNTIME_BAND, profile))
 
 
 def _to_facility(at_accelerators: Band, profile: EnergyProfile) -> Band:

@@ -96,6 +96,19 @@ class Footprint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return _footprint(estimator.method, (low, value, high), intensity, (cross.method, other[1]), warnings)
 
 
+def measured(joules: tuple[float, float, float], before: Footprint) -> Footprint:
+    """What was accounted, by joules that were measured at the facility since: low, value, high. The grid stays the one of the account."""
+    low, value, high = joules
+    cross = None if before.energy_j is None or before.method == "none" else (before.method, before.energy_j)
+    own = (
+        None
+        if cross is None or before.energy_low_j is None or before.energy_high_j is None
+        else (before.energy_low_j, cross[1], before.energy_high_j)
+    )
+    warnings = ("method_disagreement",) if own is not None and disagree((low, value, high), own) else ()
+    return _footprint("measured_attributed", joules, before.intensity, cross, warnings)
+
+
 NO_WORK = Footprint(energy_j=0.0, energy_low_j=0.0, energy_high_j=0.0, carbon_g=0.0, carbon_low_g=0.0, carbon_high_g=0.0)
 """Of an answer for which nothing was computed: a refusal, a cached reply, OPTIONS."""
 

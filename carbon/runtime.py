@@ -14,7 +14,7 @@ SMALL_SHARE, LARGE_SHARE = 0.65, 0.83
 """Power drawn over the board's limit while a batch decodes: medians of ML.ENERGY v3 on H100 (all batches .74; 5 to 95 %: .52 to .95)."""
 LEAST_TOKENS = 8
 """Below that, first and last token may have come in one packet."""
-LEAST_ITL_S, MOST_ITL_S = 1e-3, 10.0
+LEAST_ITL_S, MOST_ITL_S = 1e-3, 1.0
 """A pace outside of this is the network's, not a machine's."""
 
 

@@ -168,11 +168,11 @@ def profiles() -> Profiles:
 
 
 def _version() -> str:
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(SPEC_VERSION.encode())
     for name in FILES:
         digest.update(_bytes(name))
     return digest.hexdigest()[:12]
 
 
 DATA_VERSION = _version()
-"""Twelve hexadecimal digits over the shipped files: another version, other facts."""
+"""Twelve hexadecimal digits over the shipped files and the version of the formulas: another one, other facts or other figures of them."""

@@ -29,6 +29,7 @@ from proxy.controlplane.errors import on_anything, on_http, on_refusal
 from proxy.controlplane.health import Health
 from proxy.controlplane.intensity import Intensities
 from proxy.controlplane.ledger import Entries
+from proxy.controlplane.meters import Meters
 from proxy.controlplane.models import Models
 from proxy.errors import Refusal
 from proxy.runtime import Runtime
@@ -160,7 +161,7 @@ def application(runtime: Runtime) -> Litestar:
         yield
 
     return Litestar(
-        route_handlers=[Health, Models, Entries, Intensities],
+        route_handlers=[Health, Models, Entries, Intensities, Meters],
         exception_handlers={Refusal: on_refusal, HTTPException: on_http, Exception: on_anything},
         state=State({"plane": runtime}),
         lifespan=[lifespan],

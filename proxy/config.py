@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from adapters._base import Quirks
+from carbon.meters import meters
 from carbon.sources import SOURCES
 
 Positive = Annotated[float, Meta(gt=0)]
@@ -102,6 +103,20 @@ class Tls(Section, frozen=True):
     """Checks the upstream's certificate."""
 
 
+if TYPE_CHECKING:
+    DeploymentMeter = Any
+else:
+    DeploymentMeter = msgspec.defstruct(
+        "DeploymentMeter",
+        [(name, settings | None, None) for name, settings in meters().items()],
+        namespace={"__doc__": "One meter with its settings; exactly one member."},
+        frozen=True,
+        kw_only=True,
+        forbid_unknown_fields=True,
+        omit_defaults=True,
+    )
+
+
 class Deployment(Section, frozen=True):
     """One place that serves a model."""
 
@@ -143,6 +158,12 @@ class Deployment(Section, frozen=True):
     """Power usage effectiveness of the building; left out: 1.15."""
     batch: Positive | None = None
     """Requests that usually run together on one replica."""
+    meter: str | DeploymentMeter | None = None
+    """Measures the energy of its one replica: `nvml`, `host`, or a name with its settings (`{dcgm: {url: ...}}`)."""
+    idle_w: NonNegative | None = None
+    """What the replica draws with the model loaded and nobody served; left out: learnt from windows without requests."""
+    engine_metrics: str | None = None
+    """The engine's own metrics (`http://HOST:8000/metrics`), which sharpen how measured energy is divided among requests."""
     reports_energy: Literal["neuralwatt", "greenpt"] | None = None
     """Left out: looked for in every answer."""
     usd_per_mtok: Prices | None = None
@@ -278,6 +299,8 @@ class CarbonSettings(Section, frozen=True):
     """Where intensities come from, best first: a name, or a name with its settings (`{uk_neso: {}}`)."""
     max_age_s: Positive = 6 * 3600.0
     """A live figure older than this counts no longer, and the next source's does; until then its age is shown."""
+    meter_every_s: Annotated[float, Meta(ge=0.5, le=60)] = 1.0
+    """How often meters and engines' metrics are read."""
     keep_days: Positive = 35.0
     """How long figures that were read are kept in the ledger's store."""
     holdout: Annotated[float, Meta(ge=0, le=0.5)] = 0.0

@@ -24,7 +24,7 @@ from proxy.dataplane.budget import Spent, period_start
 from proxy.dataplane.endpoint import Around, DataPlane
 from proxy.dataplane.peer import peers
 from proxy.dataplane.settle import Settler
-from proxy.records import Row
+from proxy.records import Restatement, Row
 from proxy.snapshot import Snapshot
 from proxy.store.claims import claim
 from proxy.store.codec import encode_into
@@ -40,6 +40,7 @@ from proxy.upstream._base import Upstream
 from proxy.upstream.factory import upstream_for
 from proxy.workers.intensity import Grids
 from proxy.workers.ledger import LedgerWorker
+from proxy.workers.metering import Metering
 from proxy.workers.supervisor import Supervisor
 
 log = logging.getLogger("greenlane")
@@ -77,6 +78,7 @@ class Runtime:
         self.grids = Grids(self._regrid, self._keep_samples, secret_of)
         self.intensities = IntensityStore(self.ledger)
         self._forgotten_s = 0.0
+        self.metering = Metering(self._restate)
         self.plane: DataPlane = msgspec.UNSET  # type: ignore[assignment]
 
     async def start(self) -> None:
@@ -84,10 +86,12 @@ class Runtime:
         first = compiled(self.config, self._table(self.config))
         around = Around(accepting=self._accepting, look=self._look, now=lambda: datetime.now(UTC))
         self.plane = DataPlane(first, peers(first, {}, self.metrics, _connect), self.settler, self.metrics, around)
+        self.metering.configure(self.plane.peers, first.config.carbon.meter_every_s)
         self._read_gauges()
         self.supervisor.start("ledger", self.worker.run)
         self.supervisor.start("budgets", self._load_budgets)
         self.supervisor.start("intensity", self._follow_grids)
+        self.supervisor.start("metering", self.metering.run)
         self.supervisor.start("tokenizer", lambda: asyncio.to_thread(self.plane.counter.load))
         if self.path is not None:
             self.supervisor.start("configuration", self._watch)
@@ -132,6 +136,7 @@ class Runtime:
         before = self.plane.peers
         after = peers(fresh, before, self.metrics, _connect)
         self.plane.swap(fresh, after)
+        self.metering.configure(after, config.carbon.meter_every_s)
         self.config = config
         retired = [peer.upstream for name, peer in before.items() if after.get(name) is not peer]
         if retired:
@@ -193,6 +198,14 @@ class Runtime:
             log.warning("the intensities of before the start are not known: the store is unavailable (%s)", error.kind)
         await self.grids.run()
 
+    async def _restate(self, later: Sequence[Restatement]) -> None:
+        """Raises OSError where the store cannot take them now. The entries themselves are there first."""
+        try:
+            await self.worker.flush(5.0)
+            await self.ledger.restate(later)
+        except StoreUnavailableError as error:
+            raise OSError(error.kind) from error
+
     async def _keep_samples(self, feed: str, samples: Sequence[Intensity]) -> None:
         try:
             await self.intensities.keep(feed, samples)
@@ -231,6 +244,7 @@ class Runtime:
         metrics.read_when_scraped("greenlane_deployment_up", lambda: self._of_peers(lambda name: float(self.up(name))))
         metrics.read_when_scraped("greenlane_grid_intensity_g_per_kwh", self._intensities)
         metrics.read_when_scraped("greenlane_grid_intensity_age_seconds", self._ages)
+        metrics.read_when_scraped("greenlane_measured_energy_joules", self._measured)
 
     def _of_peers(self, value: Callable[[str], float]) -> Iterable[tuple[Labels, float]]:
         return [(peer.labels, value(name)) for name, peer in list(self.plane.peers.items())]
@@ -244,6 +258,13 @@ class Runtime:
 
         found = {each.intensity.zone: each.intensity for each in self.snapshot().served.values() if each.intensity is not None}
         return [((zone,), float(age_s(intensity.as_of, time.time()))) for zone, intensity in found.items()]
+
+    def _measured(self) -> Iterable[tuple[Labels, float]]:
+        found: list[tuple[Labels, float]] = []
+        for served, books in self.metering.books():
+            shares = {"requests": books.attributed_j, "idle": books.pool_idle_j, "unattributed": books.unattributed_j}
+            found += [((served.model, served.name, share), joules) for share, joules in shares.items()]
+        return found
 
     async def _watch(self) -> None:
         """Reloads when the file changes."""

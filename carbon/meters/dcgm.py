@@ -19,7 +19,7 @@ BLANK_MJ, BLANK_W = 9223372036854775792.0, 140737488355328.0
 
 
 class Dcgm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Without `gpus`, `pod` and `namespace`, every GPU on the page; with several of them, those that satisfy all."""
+    """A dcgm-exporter's page. Without `gpus`, `pod` and `namespace`, every GPU on it; with several of them, those that satisfy all."""
 
     url: str
     """With its path, http://HOST:9400/metrics as a rule."""
@@ -28,7 +28,9 @@ class Dcgm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     pod: str | None = None
     """A name, or its beginning followed by `*`."""
     namespace: str | None = None
+    """Of the pod."""
     timeout_s: float = 5.0
+    """For one reading."""
 
     async def read(self, reach: Reach) -> tuple[Reading, ...]:
         began_s = reach.clock_s()

@@ -24,14 +24,16 @@ MOST_ZONES = 256
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the processors count themselves; where they do not, there is no figure unless `otherwise` names an estimate."""
+    """RAPL: what this machine's processors count themselves; where they do not, there is no figure unless `otherwise` names an estimate."""
 
     root: str = "/sys/class/powercap"
-    """Another one in a container that has the host's mounted."""
+    """Where the counters are; another folder in a container that has the host's mounted."""
     domains: tuple[str, ...] = ("package", "dram")
+    """Which of them count."""
     otherwise: Literal["codecarbon"] | None = None
     """Where RAPL cannot be read: CodeCarbon's estimate (extra `codecarbon`), never called measured."""
     timeout_s: float = 5.0
+    """For one reading."""
 
     async def read(self, reach: Reach) -> tuple[Reading, ...]:
         try:

@@ -23,11 +23,12 @@ _CALLING = threading.Lock()
 
 
 class Nvml(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`devices`: indices or UUIDs (`GPU-...`, `MIG-...`); none named: all GPUs of the machine."""
+    """NVIDIA's library on this machine: the energy counter of each GPU, its power where there is none."""
 
     devices: tuple[int | str, ...] = ()
+    """Indices or UUIDs (`GPU-...`, `MIG-...`); none named: all GPUs of the machine."""
     timeout_s: float = 5.0
-    """NVML answers in milliseconds, and hangs with a GPU that does."""
+    """For one reading. NVML answers in milliseconds, and hangs with a GPU that does."""
 
     async def read(self, reach: Reach) -> tuple[Reading, ...]:
         try:

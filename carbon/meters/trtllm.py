@@ -16,13 +16,14 @@ from carbon.meters._http import page
 
 
 class Trtllm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One engine is one device, whatever number of GPUs it has: it tells their sum."""
+    """TensorRT-LLM's own energy monitor. One engine is one device, whatever number of GPUs it has: it tells their sum."""
 
     url: str
     """With its path, http://HOST:8000/energy_metrics as a rule."""
     gpus: int = 1
     """Of the engine: more energy than so many can draw is not believed."""
     timeout_s: float = 5.0
+    """For one reading."""
 
     async def read(self, reach: Reach) -> tuple[Reading, ...]:
         began_s = reach.clock_s()

@@ -93,6 +93,11 @@ def _deployments(config: Config) -> Iterator[Finding]:
         for index, api in enumerate(deployment.apis or ()):
             yield from _unknown((*path, "apis", index), "the operation", api, registries.apis())
         yield from _zone((*path, "zone"), deployment.zone)
+        if deployment.meter is not None:
+            found = registries.meter_findings(deployment.meter)
+            yield from (Finding((*path, "meter", *where), message, meant) for where, message, meant in found)
+        elif deployment.engine_metrics is not None:
+            yield Finding((*path, "engine_metrics"), "changes nothing: the deployment has no meter", warning=True)
         parameters = deployment.parameters_b
         if parameters is not None and not isinstance(parameters, int | float) and (parameters.active or 0) > parameters.total:
             yield Finding((*path, "parameters_b", "active"), "cannot be more than total")

@@ -11,9 +11,12 @@ from typing import Annotated, Any, get_args, get_origin
 import msgspec
 
 from adapters import adapters
+from carbon.meters import meters
+from carbon.meters._base import Meter
 from carbon.sources import SOURCES
 from carbon.zones import UnknownZoneError, resolve_regions, resolve_zone
 from policies.objectives import OBJECTIVES
+from proxy.configuration.problems import nearest
 
 
 def dialects() -> frozenset[str]:
@@ -48,7 +51,11 @@ def sources_in(written: Any) -> list[str]:
 
 def source_wanting(name: str) -> list[str]:
     """The settings a source cannot do without."""
-    return [field.encode_name for field in msgspec.structs.fields(SOURCES[name]) if field.required] if name in SOURCES else []
+    return _required(SOURCES[name]) if name in SOURCES else []
+
+
+def _required(settings: Any) -> list[str]:
+    return [field.encode_name for field in msgspec.structs.fields(settings) if field.required]
 
 
 def source_findings(written: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:
@@ -83,6 +90,27 @@ def source_of(written: Any) -> tuple[str, Any]:
     if isinstance(written, str):
         return written, SOURCES[written]()
     name = sources_in(written)[0]
+    return name, getattr(written, name)
+
+
+def meter_findings(written: Any) -> Iterator[tuple[tuple[str | int, ...], str, str | None]]:
+    """What is wrong with a deployment's `meter`: where below it, why, and what is meant."""
+    known = meters()
+    if isinstance(written, str):
+        if written not in known:
+            yield (), f"the meter {written!r} is not known; there are {', '.join(known)}", nearest(written, known)
+        elif wanting := _required(known[written]):
+            yield (), f"needs settings: {{{written}: {{{', '.join(f'{name}: ...' for name in wanting)}}}}}", None
+    elif len(named := [name for name in known if getattr(written, name) is not None]) != 1:
+        yield (), f"is one meter with its settings, not {len(named)}", None
+
+
+def meter_of(written: Any) -> tuple[str, Meter]:
+    """Name and meter of a checked setting."""
+    known = meters()
+    if isinstance(written, str):
+        return written, known[written]()
+    name = next(name for name in known if getattr(written, name) is not None)
     return name, getattr(written, name)
 
 

@@ -16,8 +16,9 @@ from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
 
+from carbon.meters import meters
 from carbon.sources import SOURCES
-from proxy.config import CarbonSource, Config
+from proxy.config import CarbonSource, Config, DeploymentMeter
 
 _UNITS = {
     "_s": "seconds",
@@ -136,8 +137,9 @@ def settings(struct: type[msgspec.Struct]) -> list[Setting]:
 @functools.cache
 def descriptions(struct: type[msgspec.Struct]) -> dict[str, str]:
     """The docstring below each field of a Struct, on one line; of a source's name, the source's own."""
-    if struct is CarbonSource:
-        return {name: " ".join(inspect.cleandoc(source.__doc__ or "").split("\n\n")[0].split()) for name, source in SOURCES.items()}
+    registered = SOURCES if struct is CarbonSource else meters() if struct is DeploymentMeter else None
+    if registered is not None:
+        return {name: " ".join(inspect.cleandoc(each.__doc__ or "").split("\n\n")[0].split()) for name, each in registered.items()}
     body = ast.parse(textwrap.dedent(inspect.getsource(struct))).body[0]
     texts: dict[str, str] = {}
     if isinstance(body, ast.ClassDef):

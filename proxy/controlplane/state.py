@@ -11,11 +11,8 @@ from proxy.store.ledger import Ledger
 from proxy.telemetry.metrics import Metrics
 
 
-class SourceStatus(Protocol):
-    """How one source of intensities is doing: a Struct."""
-
-    @property
-    def name(self) -> str: ...
+class Status(Protocol):
+    """How one source or meter is doing: a Struct that becomes JSON as it is."""
 
 
 class Grids(Protocol):
@@ -23,9 +20,15 @@ class Grids(Protocol):
 
     def table(self) -> Table: ...
     def told(self, zone: str) -> list[tuple[str, Intensity]]: ...
-    def status(self) -> tuple[SourceStatus, ...]: ...
+    def status(self) -> tuple[Status, ...]: ...
     async def look_up(self, zone: str) -> None: ...
     async def ahead(self, zone: str, hours: float) -> tuple[Intensity, ...]: ...
+
+
+class Metering(Protocol):
+    """What is known of meters; see `workers/metering.py`."""
+
+    def status(self) -> tuple[Status, ...]: ...
 
 
 class Plane(Protocol):
@@ -39,6 +42,8 @@ class Plane(Protocol):
     def grids(self) -> Grids: ...
     @property
     def intensities(self) -> IntensityStore: ...
+    @property
+    def metering(self) -> Metering: ...
     def snapshot(self) -> Snapshot: ...
     def ready(self) -> str | None:
         """Why the proxy should get no traffic now; None when it is ready."""

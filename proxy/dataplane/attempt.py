@@ -16,6 +16,7 @@ from proxy.dataplane.carriage import Facts, Hub, outbound, read_answer, request,
 from proxy.dataplane.peer import Peer
 from proxy.dataplane.relay import Relay, Result
 from proxy.exchange import Exchange
+from proxy.metered import Began, Ended, Feed
 from proxy.records import Attempt
 from proxy.snapshot import Plan, Served
 
@@ -82,6 +83,8 @@ async def attempt(journey: Journey, way: Way) -> Tried:
     attempts: list[Attempt] = []
     last: Tried | None = None
     unexpressed: AdapterError | None = None
+    left: list[tuple[Feed, Ended]] = []
+    """The attempt before, where its energy is measured: told when another follows; the last one's end is told with its account."""
     for candidate in journey.decision.order:
         served = plan.served[candidate.place]
         peer = way.peers[served.name]
@@ -99,6 +102,8 @@ async def attempt(journey: Journey, way: Way) -> Tried:
             continue
         peer.breaker.begin(now_s)
         peer.inflight += 1
+        if left or peer.meter is not None:
+            _tell_meters(left, peer.meter, Began(journey.admission.entry_id, now_s))
         if peer.inflight >= peer.most:
             way.trouble.add(peer.name)
         try:
@@ -109,12 +114,8 @@ async def attempt(journey: Journey, way: Way) -> Tried:
         result, facts = _read(call, served, peer, result)
         attempts.append(Attempt(deployment=served.name, status=result.status, kind=result.kind, seconds_s=perf_counter() - now_s))
         _judge(peer, result, way, call)
-        if len(attempts) > 1:
-            _absolve(attempts, way)
-        if peer.troubled:
-            way.trouble.add(peer.name)
-        elif way.trouble:
-            way.trouble.discard(peer.name)
+        if len(attempts) > 1 or peer.troubled or way.trouble:
+            _look_back(attempts, peer, way)
         last = Tried(
             served=served,
             peer=peer,
@@ -129,10 +130,26 @@ async def attempt(journey: Journey, way: Way) -> Tried:
         )
         if exchange.cut or not _may_go_on(result):
             return last
+        if peer.meter is not None:
+            left.append((peer.meter, _over(journey, now_s)))
     if last is not None:
         return last
     failed = Result(ending="failed", kind="unexpressed" if unexpressed else "down")
     return Tried(served=None, peer=None, candidate=None, result=failed, attempts=(), started_s=perf_counter(), unexpressed=unexpressed)
+
+
+def _over(journey: Journey, sent_s: float) -> Ended:
+    """An attempt that failed: its prompt may have been read."""
+    return Ended(journey.admission.entry_id, sent_s, None, perf_counter(), journey.call.ask.input_tokens, None, 0, None)
+
+
+def _tell_meters(left: list[tuple[Feed, Ended]], meter: Feed | None, began: Began) -> None:
+    """An attempt begins: the meter of the one before hears that that is over, its own that it has begun."""
+    while left:
+        feed, ended = left.pop()
+        feed.events.append(ended)
+    if meter is not None:
+        meter.events.append(began)
 
 
 class Way(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -197,6 +214,16 @@ def _judge(peer: Peer, result: Result, way: Way, call: Call) -> None:
         peer.breaker.failed(perf_counter())
     if result.kind != "ok":
         way.failed(peer, f"status_{result.status}" if result.kind == "status" else result.kind)
+
+
+def _look_back(attempts: list[Attempt], peer: Peer, way: Way) -> None:
+    """After an attempt that was not the first, or while a deployment is in trouble."""
+    if len(attempts) > 1:
+        _absolve(attempts, way)
+    if peer.troubled:
+        way.trouble.add(peer.name)
+    else:
+        way.trouble.discard(peer.name)
 
 
 def _absolve(attempts: list[Attempt], way: Way) -> None:

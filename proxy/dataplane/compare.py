@@ -6,20 +6,22 @@ from collections.abc import Iterable
 
 from carbon.footprint import Footprint, Workload
 from carbon.savings import Saving, saving
-from proxy.records import Attempt, Tokens
+from proxy.dataplane.settle import Account
+from proxy.records import Attempt
 from proxy.snapshot import Plan, Served
 
 NO_DIFFERENCE = Saving(g=0.0, low_g=0.0, high_g=0.0)
 """Of an answer that the counterfactual deployment itself gave: no credit and no blame."""
 
 
-def compared(plan: Plan, served: Served, tokens: Tokens, actual: Footprint, extra_g: float = 0.0) -> Saving | None:
+def compared(plan: Plan, served: Served, worked: Account, decode_s: float | None = None, extra_g: float = 0.0) -> Saving | None:
     """None where either side's grams are not known. `extra_g`: what was spent on the way to the answer.
 
-    The counterfactual reads the same prompt. It writes what was written, or, being another model whose usual length the configuration
-    states, that many tokens: a small model that talks much may save nothing.
+    `decode_s`: the pace of the stream, which the same machine elsewhere would have had too. The counterfactual reads the same prompt. It
+    writes what was written, or, being another model whose usual length the configuration states, that many tokens: a small model that
+    talks much may save nothing.
     """
-    instead = plan.baseline
+    instead, tokens, actual = plan.baseline, worked.tokens, worked.footprint
     if instead is None or actual.carbon_g is None or tokens.input is None or tokens.output is None:
         return None
     if instead is served:
@@ -30,6 +32,7 @@ def compared(plan: Plan, served: Served, tokens: Tokens, actual: Footprint, extr
         output_tokens=tokens.output if same or plan.baseline_output_tokens is None else plan.baseline_output_tokens,
         cached_tokens=tokens.cached or 0,
         estimated=tokens.estimated,
+        decode_s=decode_s if served in plan.alike else None,
     )
     footprint = Footprint.of(workload, instead.estimator, instead.intensity)
     margins = None if instead.marginal is None or served.marginal is None else (instead.marginal, served.marginal)

@@ -216,9 +216,11 @@ class Finish:
             if operation.counts:
                 return COUNTED
             return Account(tokens=NO_TOKENS, footprint=Footprint(intensity=served.intensity), cost_usd=None)
-        worked = account(served, self._told(journey, tried, usage, text), report, perf_counter() - tried.started_s)
+        now_s, result = perf_counter(), tried.result
+        decode_s = now_s - result.first_s if result.first_s is not None and result.ending == "streamed" else None
+        worked = account(served, self._told(journey, tried, usage, text), report, now_s - tried.started_s, decode_s)
         extra_g = self._burnt_g(journey, tried) if len(tried.attempts) > 1 else 0.0
-        found = compared(journey.plan, served, worked.tokens, worked.footprint, extra_g)
+        found = compared(journey.plan, served, worked, decode_s, extra_g)
         return worked if found is None else msgspec.structs.replace(worked, saving=found)
 
     def _burnt_g(self, journey: Journey, tried: Tried) -> float:

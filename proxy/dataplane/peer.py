@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from carbon.format import plain
 from proxy.config import Config, Deployment
 from proxy.dataplane.breaker import Breaker
+from proxy.metered import Feed
 from proxy.snapshot import Served, Snapshot
 from proxy.telemetry.metrics import Metrics
 from proxy.upstream._base import Upstream
@@ -30,6 +31,7 @@ class Peer:
         "head",
         "inflight",
         "labels",
+        "meter",
         "most",
         "name",
         "overhead",
@@ -54,6 +56,8 @@ class Peer:
         self.usage_missing = not served.settings.quirks.reports_usage
         """Its last stream reported no usage: text is kept to be counted."""
         self._recent: deque[float] = deque(maxlen=OBSERVED)
+        self.meter: Feed | None = None
+        """Where the deployment's energy is measured: it is told when requests begin and end."""
         self.head = static_head(served)
         self.labels = (served.model, served.name)
         self.tally = metrics.tally(self.labels)

@@ -25,6 +25,7 @@ from proxy.dataplane.budget import Budgets
 from proxy.dataplane.candidates import Stood
 from proxy.dataplane.contexts import Contexts, Shared, names
 from proxy.dataplane.peer import Peer
+from proxy.metered import Ended
 from proxy.records import Attempt, Carbon, CrossCheck, Detail, Row, Tokens
 from proxy.snapshot import Served
 from proxy.store.codec import text
@@ -79,8 +80,13 @@ def forecast(call: Call, served: Served) -> Footprint:
     )
 
 
-def account(served: Served, tokens: Tokens, report: ProviderReport | None, seconds_s: float | None) -> Account:
-    """Energy, grams and price of what a deployment did. Unknown tokens leave everything unknown, unless the provider reports."""
+def account(
+    served: Served, tokens: Tokens, report: ProviderReport | None, seconds_s: float | None, decode_s: float | None = None
+) -> Account:
+    """Energy, grams and price of what a deployment did. Unknown tokens leave everything unknown, unless the provider reports.
+
+    `decode_s`: of a stream that came to its end, from its first token to its last.
+    """
     footprint = Footprint(intensity=served.intensity)
     cost = None
     if tokens.input is not None and tokens.output is not None:
@@ -90,6 +96,7 @@ def account(served: Served, tokens: Tokens, report: ProviderReport | None, secon
             cached_tokens=tokens.cached or 0,
             estimated=tokens.estimated,
             seconds_s=seconds_s,
+            decode_s=decode_s,
         )
         footprint = Footprint.of(workload, served.estimator, served.intensity, report)
         if served.price is not None:
@@ -190,7 +197,10 @@ class Settler:
         self._keep(row, shared)
         if row.team is not None:
             self.budgets.add(row.team, row.carbon_g, row.cost_usd)
-        self._count(row, call, ending, tried.peer if tried is not None else None, account)
+        peer = tried.peer if tried is not None else None
+        if peer is not None and peer.meter is not None and tried is not None:
+            peer.meter.events.append(ended(row, call, tried, account, arrived_s))
+        self._count(row, call, ending, peer, account)
         self._log.write(
             Line(
                 row.at_s,
@@ -236,6 +246,7 @@ class Settler:
             (last is None or (last.kind == "ok" and last.status == ending.status and len(attempts) == 1))
             and ending.forecast is None
             and account.report is None
+            and footprint.method != "runtime_power"
             and not (ending.ignored or tokens.estimated)
             and shared.whole
         )
@@ -310,12 +321,27 @@ class Settler:
             self._metrics.add("greenlane_policy_rejections", (each.constraint.partition(":")[0],))
 
 
+def ended(row: Row, call: Call | None, tried: Tried, account: Account, arrived_s: float) -> Ended:
+    """What the deployment's meter is told of an exchange that is over."""
+    input_tokens = row.input_tokens if row.input_tokens is not None else 0 if call is None else call.ask.input_tokens
+    return Ended(
+        row.id,
+        tried.started_s,
+        tried.result.first_s,
+        arrived_s + row.duration_s,
+        input_tokens,
+        row.cached_tokens,
+        row.output_tokens or 0,
+        account.footprint,
+    )
+
+
 def detail_of(account: Account, ending: Ending, shared: Shared) -> str:
     """What is out of the ordinary in an exchange, as JSON."""
     order, rejected = (None, None) if shared.whole else names(ending.decision)
     forecast, own = ending.forecast, account.footprint
     checked = None
-    if account.report is not None and own.cross_method is not None and own.cross_j is not None:
+    if (account.report is not None or own.method == "runtime_power") and own.cross_method is not None and own.cross_j is not None:
         checked = CrossCheck(method=own.cross_method, energy_j=own.cross_j)
     return text(
         Detail(

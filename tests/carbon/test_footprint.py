@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carbon.energy import Serving, estimator, profile_of
+from carbon.energy import LADDER, Serving, estimator, profile_of
 from carbon.footprint import NO_WORK, Footprint, ProviderReport, Workload, rate
 from carbon.intensity import Intensity
 from carbon.sources.static import Static
@@ -140,7 +140,7 @@ def test_there_is_no_rate_without_estimator_or_intensity():
 SERVINGS = st.builds(
     Serving,
     upstream_model=st.sampled_from(["qwen3-32b", "qwen3-235b-a22b", "gpt-oss-120b", "gpt-4o", "gpt-5-nano", "wonder-70b"]),
-    gpu=st.sampled_from([None, "A100", "H100", "B200"]),
+    gpu=st.sampled_from([None, "A100", "H100", "B200", "L40S", "Gaudi"]),
     batch=st.none() | st.floats(1, 1024),
 )
 TOKENS = st.integers(0, 200_000)
@@ -173,3 +173,33 @@ def test_a_footprint_holds_its_invariants(serving, intensity, read, cached, writ
     assert found.confidence in {"high", "medium", "low", "very-low"}
     assert (found.method == "provider_reported") == (report is not None)
     assert msgspec.json.encode(found) == msgspec.json.encode(Footprint.of(work, estimator(profile), intensity, report))
+
+
+@given(
+    SERVINGS,
+    st.integers(0, 10**6),
+    st.integers(0, 10**6),
+    st.none() | st.floats(-1, 1000),
+    st.sampled_from([None, REPORT]),
+)
+def test_a_figure_never_claims_more_than_its_inputs_allow(serving, read, written, decode_s, report):
+    """Each method only with what it needs; what checks a figure is a lower one."""
+    profile = profile_of(serving)
+    assert profile is not None
+    found = Footprint.of(Workload(input_tokens=read, output_tokens=written, decode_s=decode_s), estimator(profile), STOCKHOLM, report)
+    allowed = {
+        "provider_reported": report is not None,
+        "runtime_power": profile.tdp_w is not None and serving.batch is not None and decode_s is not None and decode_s > 0 and written >= 8,
+        "flops_roofline": profile.kind == "parameters",
+        "vendor_prior": profile.kind == "range",
+        "token_proxy": profile.kind == "size",
+    }
+    assert allowed[found.method]
+    assert (found.method == "provider_reported") == (report is not None)
+    if found.cross_method is not None:
+        assert LADDER.index(found.method) < LADDER.index(found.cross_method)
+        assert found.cross_method == "token_proxy" or allowed[found.cross_method]
+    assert found.energy_low_j is not None
+    assert found.energy_j is not None
+    assert found.energy_high_j is not None
+    assert found.energy_low_j <= found.energy_j <= found.energy_high_j

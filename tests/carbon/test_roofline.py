@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -89,11 +90,14 @@ def test_enough_gpus_for_the_weights_and_a_fifth(total_b, bytes_, gpus):
 
 TOKENS = st.integers(0, 200_000)
 LOADS = st.builds(
-    lambda total, share, bytes_, batch: Load(total_b=total, active_b=total * share, bytes_per_parameter=bytes_, batch=batch),
+    lambda total, share, bytes_, batch, count: Load(
+        total_b=total, active_b=total * share, bytes_per_parameter=bytes_, batch=batch, gpu_count=count
+    ),
     st.floats(0.1, 2000),
     st.floats(0.01, 1),
     st.sampled_from([0.5, 1.0, 2.0]),
     st.floats(1, 1024),
+    st.integers(1, 64),
 )
 GPUS = st.sampled_from(["A100", "H100", "B200"])
 
@@ -110,11 +114,8 @@ def test_more_tokens_cost_more_and_more_cached_cost_less(load, gpu, read, writte
 @given(LOADS, GPUS, TOKENS, TOKENS, st.floats(1.01, 4))
 def test_more_active_parameters_cost_more_and_larger_batches_less(load, gpu, read, written, factor):
     base = form(load, gpu).joules(read, 0, written)
-    active_b = min(load.active_b * factor, load.total_b)
-    busier = form(Load(total_b=load.total_b, active_b=active_b, bytes_per_parameter=load.bytes_per_parameter, batch=load.batch), gpu)
-    fuller = form(
-        Load(total_b=load.total_b, active_b=load.active_b, bytes_per_parameter=load.bytes_per_parameter, batch=load.batch * factor), gpu
-    )
+    busier = form(msgspec.structs.replace(load, active_b=min(load.active_b * factor, load.total_b)), gpu)
+    fuller = form(msgspec.structs.replace(load, batch=load.batch * factor), gpu)
     assert busier.joules(read, 0, written) >= base * (1 - 1e-12)
     assert fuller.joules(read, 0, written) <= base * (1 + 1e-12)
 

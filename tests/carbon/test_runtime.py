@@ -56,8 +56,8 @@ def test_it_is_published_above_the_roofline_which_checks_it():
 
 
 def test_a_pace_that_contradicts_the_roofline_is_published_with_a_warning():
-    """A second a token: 91 times the roofline's joules."""
-    found = account(STATED, Workload(input_tokens=100, output_tokens=400, decode_s=399.0))
+    """Nine tenths of a second a token: 69 times the roofline's joules."""
+    found = account(STATED, Workload(input_tokens=100, output_tokens=400, decode_s=359.1))
     assert (found.method, found.warnings) == ("runtime_power", ("method_disagreement",))
 
 
@@ -76,7 +76,7 @@ def test_tokens_counted_by_us_widen_it():
 
 
 @pytest.mark.parametrize(
-    ("output_tokens", "decode_s"), [(7, 0.1), (0, 1.0), (400, 0.0), (400, 0.39), (400, -1.0), (400, 4000.0), (400, None)]
+    ("output_tokens", "decode_s"), [(7, 0.1), (0, 1.0), (400, 0.0), (400, 0.39), (400, -1.0), (400, 400.0), (400, None)]
 )
 def test_what_shows_no_pace_is_left_to_the_roofline(output_tokens, decode_s):
     found = account(STATED, Workload(input_tokens=100, output_tokens=output_tokens, decode_s=decode_s))
@@ -87,11 +87,12 @@ def test_what_shows_no_pace_is_left_to_the_roofline(output_tokens, decode_s):
     "serving",
     [
         Serving(upstream_model="llama", total_b=8, batch=64),
+        Serving(upstream_model="llama", total_b=8, gpu="H100"),
         Serving(upstream_model="llama", total_b=8, gpu="Gaudi", batch=64),
         Serving(upstream_model="gpt-4o", gpu="H100", batch=64),
         Serving(upstream_model="wonder-8b", gpu="H100", batch=64),
     ],
-    ids=["nothing stated", "unknown accelerator", "closed model", "size alone"],
+    ids=["no accelerator", "no batch", "unknown accelerator", "closed model", "size alone"],
 )
 def test_it_is_not_claimed_without_its_inputs(serving):
     assert runtime(serving) is None
@@ -125,7 +126,7 @@ def test_power_limits_are_those_of_boards():
         assert row.name == row.name.upper()
 
 
-@given(st.integers(0, 10**5), st.integers(8, 10**5), st.floats(0.0011, 9), st.floats(1, 1024), st.floats(1.01, 4))
+@given(st.integers(0, 10**5), st.integers(8, 10**5), st.floats(0.0011, 0.8), st.floats(1, 1024), st.floats(1.01, 4))
 def test_it_grows_with_time_and_tokens_and_falls_with_the_batch(read, written, itl_s, batch, factor):
     one, fuller = (runtime(Serving(upstream_model="x", total_b=8, gpu="H100", gpu_count=1, batch=b)) for b in (batch, batch * factor))
     assert one
