@@ -54,6 +54,8 @@ class Instead(msgspec.Struct, frozen=True, kw_only=True):
     marginal: Intensity | None
     output_tokens: int | None
     """What it would have written; None: what was written."""
+    decode_s: float | None = None
+    """The pace of the stream, which the same machine elsewhere would have had too."""
     avoided: Figures | None
     avoided_marginal_g: float | None
     retried: bool
@@ -73,10 +75,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     estimated: bool = False
     decode_s: float | None = None
     profile: Record | None = None
-    report: Record | None = None
-    """The provider's own object, flattened."""
     reported_j: float | None = None
-    """What that object says, in joules."""
+    """What the provider's own object says."""
     intensity: Intensity | None = None
     marginal: Intensity | None = None
     age_s: int | None = None
@@ -173,10 +173,9 @@ def explained(facts: Facts) -> Explanation:
     if facts.method == "none":
         return msgspec.structs.replace(bare, recomputed=True, note="Nothing was computed for this answer.")
     try:
-        profile = None if facts.profile is None else profile_from(facts.profile)
+        profile, own = (None, None) if facts.profile is None else _known(facts.profile)
     except msgspec.ValidationError:
         return msgspec.structs.replace(bare, note="The energy profile on record is not one this version reads.")
-    own = None if profile is None else estimator(profile)
     if not _agrees(facts, own):
         return msgspec.structs.replace(bare, note="This version does not come to the figures on record: they were made by another.")
     found = qualified(facts, profile, own)
@@ -186,11 +185,17 @@ def explained(facts: Facts) -> Explanation:
         bare,
         recomputed=True,
         methods=found,
-        carbon=_carbon_lines(facts),
+        carbon=_carbon_lines(facts, found[0]),
         components=_parts(facts, profile),
         assumptions=assumptions(facts.method, profile, facts.intensity, estimated=facts.estimated),
         counterfactual=None if facts.instead is None else _compared(facts, facts.instead),
     )
+
+
+def _known(record: Record) -> tuple[EnergyProfile, Estimator]:
+    """The estimator a record was made by. Raises msgspec.ValidationError."""
+    profile = profile_from(record)
+    return profile, estimator(profile)
 
 
 def workload(facts: Facts) -> Workload:
@@ -317,17 +322,18 @@ def _parts(facts: Facts, profile: EnergyProfile | None) -> Parts | None:
     return None if found is None else Parts(**msgspec.structs.asdict(found), total_j=found.total_j)
 
 
-def _carbon_lines(facts: Facts) -> tuple[Line, ...]:
-    """From joules to grams; each end as its own joules and grid have it, combined."""
-    if facts.energy_j is None or facts.intensity is None:
+def _carbon_lines(facts: Facts, published: Qualified) -> tuple[Line, ...]:
+    """From the joules just worked out to grams; each end as its own joules and grid have it, combined."""
+    if facts.intensity is None:
         return ()
     sheet = Sheet()
-    energy, grid = facts.energy_j, facts.intensity
-    joules, rate = number(energy.value), number(grid.g_per_kwh)
+    grid = facts.intensity
+    low_j, joules, high_j = (number(lines[-1].result) for lines in (published.low_end, published.formula, published.high_end))
+    rate = number(grid.g_per_kwh)
     sheet.line("energy", f"{joules} / {number(J_PER_WH)}", joules / J_PER_WH, "Wh")
     grams = _grams(sheet, "carbon", joules, rate)
-    for name, end, at in (("low end", number(energy.low), number(grid.low)), ("high end", number(energy.high), number(grid.high))):
-        if energy.low <= 0 or grid.low <= 0:
+    for name, end, at in (("low end", low_j, number(grid.low)), ("high end", high_j, number(grid.high))):
+        if low_j <= 0 or grid.low <= 0:
             _grams(sheet, name, end, at)
             continue
         sign = -1 if name == "low end" else 1
@@ -357,13 +363,12 @@ def _compared(facts: Facts, instead: Instead) -> Compared:
     if instead.profile is None or avoided is None or facts.energy_j is None or facts.carbon_g is None:
         return bare
     try:
-        profile = profile_from(instead.profile)
+        profile, own = _known(instead.profile)
     except msgspec.ValidationError:
         return bare
-    there = msgspec.structs.replace(facts, decode_s=None, output_tokens=instead.output_tokens or facts.output_tokens)
-    own = estimator(profile)
+    there = msgspec.structs.replace(facts, decode_s=instead.decode_s, output_tokens=instead.output_tokens or facts.output_tokens)
     footprint = Footprint.of(workload(there), own, instead.intensity)
-    if own.method not in FORMULAS or footprint.energy_j is None or footprint.carbon_g is None:
+    if footprint.method not in FORMULAS or footprint.energy_j is None or footprint.carbon_g is None:
         return bare
     if instead.intensity is None or facts.intensity is None:
         return bare
@@ -371,7 +376,7 @@ def _compared(facts: Facts, instead: Instead) -> Compared:
     if not instead.retried and not isclose(extra_g, 0.0, abs_tol=SAME * max(footprint.carbon_g, facts.carbon_g.value)):
         return bare
     formula = Sheet()
-    FORMULAS[own.method](formula, profile, _work(there))
+    FORMULAS[footprint.method](formula, profile, _work(there))
     lines = _avoided_lines(facts, instead, (footprint.energy_j, facts.energy_j.value), extra_g if instead.retried else 0.0)
     return msgspec.structs.replace(bare, formula=formula.lines(), lines=lines)
 

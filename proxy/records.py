@@ -42,6 +42,7 @@ class IntensitySample(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     signal: str = "average"
     estimated: bool = False
     forecast: bool = False
+    licence: str | None = None
 
 
 class Carbon(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -134,6 +135,8 @@ class Counterfactual(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_d
     profile: dict[str, float | str | None] | None = None
     intensity: IntensitySample | None = None
     marginal: IntensitySample | None = None
+    output_tokens: int | None = None
+    """What it is said to write; None: as much as was written."""
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
@@ -173,6 +176,8 @@ class Detail(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=
     rejected: tuple[tuple[str, str], ...] | None = None
     provider_report: dict[str, float | str | None] | None = None
     cross_check: CrossCheck | None = None
+    decode_s: float | None = None
+    """From a stream's first token to its last, where a figure was made of it."""
 
 
 class Restatement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -246,5 +251,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     avoided_high_g: float | None = None
     avoided_marginal_g: float | None = None
     counterfactual: Counterfactual | None = None
+    marginal: IntensitySample | None = None
+    """Of the same grid, where a live source tells it: kept beside the average, which the grams follow."""
+    decode_s: float | None = None
+    """From a stream's first token to its last, where a figure was made of it."""
     restatements: tuple[Restatement, ...] = ()
     """Oldest first."""

@@ -10,6 +10,7 @@ from litestar import Controller, Request, route
 from litestar.params import FromPath
 
 from proxy.controlplane.access import grant_of, needs_key
+from proxy.controlplane.explaining import explanation
 from proxy.controlplane.state import Plane
 from proxy.errors import Refusal
 from proxy.records import Entry
@@ -31,7 +32,7 @@ class Entries(Controller):
 
     @route("/requests/{entry_id:str}", http_method=["GET", "HEAD"])
     async def entry(self, request: Request[Any, Any, Any], entry_id: FromPath[str]) -> dict[str, Any]:
-        """Show one exchange: tokens, energy, grams, price, attempts, the decision's reasons and what it rejected."""
+        """Show one exchange: tokens, energy, grams, price, attempts, the decision's reasons, and the chain of its figures."""
         plane: Plane = request.app.state.plane
         team = grant_of(request).team
         try:
@@ -45,7 +46,7 @@ class Entries(Controller):
             raise Refusal(503, "unavailable", "The entry may not be in the ledger's store yet.", headers=_LATER)
         if found is None:
             raise Refusal(404, "not_found", "There is no such entry, or it is another team's.")
-        return shown(found)
+        return {**shown(found), "explanation": explanation(found)}
 
     @route("/usage", http_method=["GET", "HEAD"])
     async def usage(self, request: Request[Any, Any, Any]) -> dict[str, Any]:

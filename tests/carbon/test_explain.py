@@ -190,7 +190,9 @@ def test_a_calculator_comes_to_the_record(serving, work, grid, report):
 
 ALLOWED = {
     "provider_reported": lambda profile, work, report: report is not None,
-    "runtime_power": lambda profile, work, report: profile.tdp_w is not None and profile.kind == "parameters" and work.decode_s is not None,
+    "runtime_power": lambda profile, work, report: (
+        profile.tdp_w is not None and profile.batch_from == "stated" and work.decode_s is not None
+    ),
     "flops_roofline": lambda profile, work, report: profile.kind == "parameters",
     "vendor_prior": lambda profile, work, report: profile.kind == "range",
     "token_proxy": lambda profile, work, report: profile is not None,
