@@ -122,6 +122,14 @@ def tdp_w(gpu: str) -> float | None:
     return max(found, key=lambda row: len(row.name.split())).tdp_w if found else None
 
 
+def moved(profile: EnergyProfile, zone: str) -> EnergyProfile:
+    """The same machines elsewhere: with the PUE of that place, unless theirs was stated."""
+    if profile.pue_from == "stated":
+        return profile
+    building = _building(Serving(upstream_model=profile.model, zone=zone))
+    return msgspec.structs.replace(profile, pue=building.pue, pue_from=building.pue_from)
+
+
 def profile_from(record: dict[str, float | str | None]) -> EnergyProfile:
     """The profile a ledger kept. Raises msgspec.ValidationError if it is none."""
     return msgspec.convert(record, EnergyProfile)

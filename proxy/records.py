@@ -200,6 +200,60 @@ class Restatement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What it was made of: the meter, its windows, their flags."""
 
 
+class Taken(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Something an estimate took for granted beside what its method does."""
+
+    name: str
+    value: float | str
+    why: str
+
+
+class EstimateInputs(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """Of an estimate: what its figures were made of."""
+
+    profile: dict[str, float | str | None] | None = None
+    intensity: IntensitySample | None = None
+    decode_s: float | None = None
+    provider_report: dict[str, float | str | None] | None = None
+    warnings: tuple[str, ...] = ()
+    taken: tuple[Taken, ...] = ()
+
+
+class Estimate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A figure somebody asked for: the columns of the table `estimates`. Written once; of the prompt it keeps the length."""
+
+    id: str
+    at_s: float
+    team: str | None
+    key: str | None
+    mode: str
+    """`simulate`: nothing was sent. `run`: the prompt went through the fleet, and `entry` is its exchange."""
+    model: str
+    provider: str | None
+    deployment: str | None
+    entry: str | None
+    note: str | None
+    input_tokens: int | None
+    cached_tokens: int | None
+    output_tokens: int | None
+    tokens_estimated: bool
+    inference_ms: float | None
+    method: str
+    confidence: str
+    energy_j: float | None
+    energy_low_j: float | None
+    energy_high_j: float | None
+    carbon_g: float | None
+    carbon_low_g: float | None
+    carbon_high_g: float | None
+    zone: str | None
+    intensity_g_per_kwh: float | None
+    config_version: str
+    data_version: str
+    software_version: str
+    inputs: EstimateInputs
+
+
 class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One exchange. `outcome`: completed, truncated, client_gone, failed, refused, cached."""
 
