@@ -21,15 +21,18 @@ from proxy.configuration import ConfigurationError, Problem, SecretError, load, 
 from proxy.configuration.checking import is_loopback
 from proxy.configuration.credentials import ledger_url, resolve_all
 from proxy.configuration.secret import resolve
+from proxy.dataplane import inside
 from proxy.dataplane.budget import Spent, period_start
 from proxy.dataplane.endpoint import Around, DataPlane
 from proxy.dataplane.peer import peers
 from proxy.dataplane.settle import Settler
+from proxy.exchange import Exchange
 from proxy.records import Restatement, Row
 from proxy.snapshot import Snapshot
 from proxy.store.claims import claim
 from proxy.store.codec import encode_into
 from proxy.store.engine import require_place
+from proxy.store.estimates import EstimateStore
 from proxy.store.intensities import IntensityStore
 from proxy.store.ledger import Ledger, StoreUnavailableError
 from proxy.store.metered_days import DAY_S, Grown, MeteredDays
@@ -86,6 +89,7 @@ class Runtime:
         self._began_s = time.time()
         self.grids = Grids(self._regrid, self._keep_samples, secret_of)
         self.intensities = IntensityStore(self.ledger)
+        self.estimates = EstimateStore(self.ledger)
         self._forgotten_s = 0.0
         self.metering = Metering(self._restate)
         self.days = MeteredDays(self.ledger)
@@ -136,6 +140,12 @@ class Runtime:
     def up(self, deployment: str) -> bool:
         peer = self.plane.peers.get(deployment)
         return peer is not None and peer.breaker.closed
+
+    def tokens(self, text: bytes) -> int:
+        return self.plane.counter.tokens(text)
+
+    async def chat(self, outer: Exchange, body: bytes) -> inside.Reply | None:
+        return await inside.chat(self.plane, outer, body)
 
     async def written(self) -> bool:
         return await self.worker.flush(1.0)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from proxy import __version__
-from proxy.cli import checking, importing, intensity, routing, serving, usage
+from proxy.cli import checking, explaining, importing, intensity, routing, serving, usage
 from proxy.configuration import ConfigurationError
 
 _FORMATTER = argparse.RawDescriptionHelpFormatter
@@ -49,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     _route(commands)
     _usage(commands)
     _intensity(commands)
+    _explain(commands)
     _import(commands)
     return top
 
@@ -134,6 +135,19 @@ def _intensity(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     command.add_argument("--config", metavar="FILE", help="ask the sources of this configuration, no proxy")
     command.add_argument("--json", action="store_true", help="print the answer as it came")
     command.set_defaults(answer=intensity.intensity)
+
+
+def _explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser(
+        "explain-carbon",
+        help="show how a figure came about, to be redone by hand",
+        description="Shows how the energy and carbon of one request, or of one estimate, came about: every line can be redone by hand.",
+        epilog="A key is sent from $GREENLANE_API_KEY where that is set.",
+    )
+    command.add_argument("id", metavar="ID", help="of an answer (its header x-greenlane-id), or of an estimate (est-...)")
+    command.add_argument("--url", default="http://127.0.0.1:8080", help="the proxy's address (default: %(default)s)")
+    command.add_argument("--json", action="store_true", help="print the answer as it came")
+    command.set_defaults(answer=explaining.explain)
 
 
 def _import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

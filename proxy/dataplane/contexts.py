@@ -103,8 +103,9 @@ def _context(
         rejected=decided[1],
         unmet=unmet,
         warnings=footprint.warnings,
-        counterfactual=None if baseline is None else _counterfactual(baseline),
+        counterfactual=None if baseline is None else _counterfactual(snapshot, served, baseline),
         router_j=None if served is None else router_j,
+        router_g=None if served is None else router_j * snapshot.router_g_per_j,
     )
     return identified(
         Context(
@@ -135,13 +136,16 @@ def names(decision: Decision | None) -> tuple[tuple[str, ...], Rejected]:
     return tuple([each.place.name for each in decision.order]), tuple([(each.deployment, each.constraint) for each in decision.rejected])
 
 
-def _counterfactual(baseline: Served) -> Counterfactual:
+def _counterfactual(snapshot: Snapshot, served: Served | None, baseline: Served) -> Counterfactual:
+    stated = snapshot.config.models.get(baseline.model)
+    another = served is None or served.model != baseline.model
     return Counterfactual(
         deployment=baseline.name,
         model=baseline.model,
         profile=baseline.profile,
         intensity=None if baseline.intensity is None else _sample(baseline.intensity),
         marginal=None if baseline.marginal is None else _sample(baseline.marginal),
+        output_tokens=stated.expected_output_tokens if another and stated is not None else None,
     )
 
 
@@ -158,4 +162,5 @@ def _sample(intensity: Intensity) -> IntensitySample:
         signal=intensity.signal,
         estimated=intensity.estimated,
         forecast=intensity.forecast,
+        licence=intensity.licence,
     )

@@ -47,6 +47,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     cost_usd: float | None
     report: ProviderReport | None = None
     saving: Saving | None = None
+    decode_s: float | None = None
+    """Where a figure was made of it."""
 
 
 NOTHING = Account(tokens=NO_TOKENS, footprint=NO_WORK, cost_usd=0.0)
@@ -112,8 +114,10 @@ def account(
             cost = served.price.usd(tokens.input, tokens.cached or 0, tokens.cache_write or 0, tokens.output)
     elif report is not None:
         footprint = Footprint.of(Workload(input_tokens=0, output_tokens=0), None, served.intensity, report)
+    if decode_s is not None and footprint.method != "runtime_power" and footprint.cross_method != "runtime_power":
+        decode_s = None
     saving = None if against is None else compared(against[0], served, (tokens, footprint), *against[1:])
-    return Account(tokens=tokens, footprint=footprint, cost_usd=cost, report=report, saving=saving)
+    return Account(tokens=tokens, footprint=footprint, cost_usd=cost, report=report, decode_s=decode_s, saving=saving)
 
 
 def reported(usage: Usage, input_tokens: int) -> Tokens:
@@ -378,6 +382,7 @@ def detail_of(account: Account, ending: Ending, shared: Shared) -> str:
             rejected=rejected,
             provider_report=None if account.report is None else account.report.raw,
             cross_check=checked,
+            decode_s=account.decode_s,
         )
     )
 
