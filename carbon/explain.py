@@ -11,7 +11,7 @@ import msgspec
 
 from carbon.arithmetic import DIGITS, Line, Number, Sheet, digits_for, number
 from carbon.bands import confidence
-from carbon.components import components
+from carbon.components import ROUTER_W, components
 from carbon.energy import J_PER_WH, LADDER, Estimator, Method, estimator
 from carbon.footprint import (
     J_PER_KWH,
@@ -79,6 +79,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     profile: Record | None = None
     reported_j: float | None = None
     """What the provider's own object says."""
+    router_j: float | None = None
+    """What the proxy itself took."""
     intensity: Intensity | None = None
     marginal: Intensity | None = None
     age_s: int | None = None
@@ -320,7 +322,11 @@ def _prints(published: Qualified) -> bool:
 
 
 def _parts(facts: Facts, profile: EnergyProfile | None) -> Parts | None:
-    found = None if facts.energy_j is None else components(facts.energy_j.value, facts.method, profile)
+    found = (
+        None
+        if facts.energy_j is None
+        else components(facts.energy_j.value, facts.method, profile, None if facts.router_j is None else facts.router_j / ROUTER_W)
+    )
     return None if found is None else Parts(**msgspec.structs.asdict(found), total_j=found.total_j)
 
 

@@ -44,6 +44,7 @@ def facts_of(entry: Entry) -> Facts:
         decode_s=entry.decode_s,
         profile=entry.profile,
         reported_j=None if entry.provider_report is None else reported_j(entry.provider_report),
+        router_j=entry.router_j,
         intensity=None if sample is None else intensity_of(sample),
         marginal=None if entry.marginal is None else intensity_of(entry.marginal),
         age_s=None if sample is None else aged_s(sample.as_of, entry.at_s),
