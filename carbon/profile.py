@@ -90,6 +90,14 @@ class EnergyProfile(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.asdict(self)
 
 
+_OF_THE_BUILDING = frozenset({"pue", "pue_from", "wue_l_per_kwh", "wue_source", "embodied_kg", "embodied_source", "lifetime_years"})
+
+
+def machine(record: dict[str, float | str | None] | None) -> dict[str, float | str | None]:
+    """Of a recorded profile, all but the building: where that is the same, one error in our figures would be the other's too."""
+    return {name: value for name, value in (record or {}).items() if name not in _OF_THE_BUILDING}
+
+
 class _Building(msgspec.Struct, frozen=True):
     pue: float
     pue_from: Literal["stated", "region", "provider", "assumed"]
@@ -148,6 +156,14 @@ def tdp_w(gpu: str) -> float | None:
     words = set(re.findall(r"[A-Z0-9]+", gpu.upper()))
     found = [row for row in shipped.profiles().accelerators if words.issuperset(row.name.split())]
     return max(found, key=lambda row: len(row.name.split())).tdp_w if found else None
+
+
+def moved(profile: EnergyProfile, zone: str) -> EnergyProfile:
+    """The same machines elsewhere: with the PUE of that place, unless theirs was stated."""
+    if profile.pue_from == "stated":
+        return profile
+    building = _building(Serving(upstream_model=profile.model, zone=zone))
+    return msgspec.structs.replace(profile, pue=building.pue, pue_from=building.pue_from)
 
 
 def profile_from(record: dict[str, float | str | None]) -> EnergyProfile:

@@ -26,6 +26,7 @@ from proxy.configuration.checking import is_loopback
 from proxy.configuration.discovery import Found, discover
 from proxy.configuration.embedded import embedded
 from proxy.controlplane.errors import on_anything, on_http, on_refusal
+from proxy.controlplane.estimates import Estimates
 from proxy.controlplane.health import Health
 from proxy.controlplane.intensity import Intensities
 from proxy.controlplane.ledger import Entries
@@ -161,7 +162,7 @@ def application(runtime: Runtime) -> Litestar:
         yield
 
     return Litestar(
-        route_handlers=[Health, Models, Entries, Intensities, Meters],
+        route_handlers=[Health, Models, Entries, Estimates, Intensities, Meters],
         exception_handlers={Refusal: on_refusal, HTTPException: on_http, Exception: on_anything},
         state=State({"plane": runtime}),
         lifespan=[lifespan],

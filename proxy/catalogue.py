@@ -11,7 +11,7 @@ from adapters import adapters
 from adapters._base import Adapter, Headers, Limited, Quirks, Target, Transparent
 from adapters.openai import HOSTS
 from carbon.energy import EnergyProfile, Serving, estimator, profile_of
-from carbon.footprint import rate
+from carbon.footprint import grams, rate
 from carbon.intensity import Intensity, Table
 from carbon.zones import resolve_regions, resolve_zone
 from policies._base import Limits, Place, Privacy
@@ -63,6 +63,7 @@ def snapshot(config: Config, secrets: Secrets, table: Table, version: str) -> Sn
         require=limits(config.require),
         prefer=limits(config.prefer),
         limits_of={name: _policy_limits(name, config.policies) for name in config.policies},
+        router_g_per_j=_router(config, table),
         bounds=_bounds(served.values()),
         plans={},
     )
@@ -74,7 +75,13 @@ def regridded(made: Snapshot, table: Table) -> Snapshot:
     The bounds of weighted objectives stay: they are the catalogue's, or an hour's wind would change what a preference means.
     """
     served = {name: _on_grid(each, table) for name, each in made.served.items()}
-    return msgspec.structs.replace(made, served=served, models=_models(made.config, served), plans={})
+    router = _router(made.config, table)
+    return msgspec.structs.replace(made, served=served, models=_models(made.config, served), router_g_per_j=router, plans={})
+
+
+def _router(config: Config, table: Table) -> float:
+    found = table.latest(None if config.server.zone is None else resolve_zone(config.server.zone).id)
+    return 0.0 if found is None else grams(1.0, found.g_per_kwh)
 
 
 def _on_grid(served: Served, table: Table) -> Served:

@@ -375,6 +375,8 @@ class Server(Section, frozen=True):
     """Address to listen on."""
     port: Annotated[int, Meta(ge=0, le=65535)] = 8080
     """Port to listen on; 0 takes a free one."""
+    zone: str | None = None
+    """Where the proxy itself runs: the grid of its own share of a saving. Left out: the world's mean."""
     hosts: tuple[str, ...] | None = None
     """Host names answered to; left out: any, except without keys, where only loopback names are."""
     cors: Cors = Cors()

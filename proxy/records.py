@@ -42,6 +42,7 @@ class IntensitySample(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     signal: str = "average"
     estimated: bool = False
     forecast: bool = False
+    licence: str | None = None
 
 
 class Carbon(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -134,6 +135,8 @@ class Counterfactual(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_d
     profile: dict[str, float | str | None] | None = None
     intensity: IntensitySample | None = None
     marginal: IntensitySample | None = None
+    output_tokens: int | None = None
+    """What it is said to write; None: as much as was written."""
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
@@ -150,6 +153,9 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=
     warnings: tuple[str, ...] = ()
     counterfactual: Counterfactual | None = None
     """None: the same deployment, or none to compare with."""
+    router_j: float | None = None
+    """What the proxy itself took for an exchange, as last measured; charged to savings."""
+    router_g: float | None = None
 
 
 class CrossCheck(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -173,6 +179,8 @@ class Detail(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=
     rejected: tuple[tuple[str, str], ...] | None = None
     provider_report: dict[str, float | str | None] | None = None
     cross_check: CrossCheck | None = None
+    decode_s: float | None = None
+    """From a stream's first token to its last, where a figure was made of it."""
 
 
 class Restatement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -193,6 +201,60 @@ class Restatement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     carbon_high_g: float | None
     inputs: dict[str, object]
     """What it was made of: the meter, its windows, their flags."""
+
+
+class Taken(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Something an estimate took for granted beside what its method does."""
+
+    name: str
+    value: float | str
+    why: str
+
+
+class EstimateInputs(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """Of an estimate: what its figures were made of."""
+
+    profile: dict[str, float | str | None] | None = None
+    intensity: IntensitySample | None = None
+    decode_s: float | None = None
+    provider_report: dict[str, float | str | None] | None = None
+    warnings: tuple[str, ...] = ()
+    taken: tuple[Taken, ...] = ()
+
+
+class Estimate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A figure somebody asked for: the columns of the table `estimates`. Written once; of the prompt it keeps the length."""
+
+    id: str
+    at_s: float
+    team: str | None
+    key: str | None
+    mode: str
+    """`simulate`: nothing was sent. `run`: the prompt went through the fleet, and `entry` is its exchange."""
+    model: str
+    provider: str | None
+    deployment: str | None
+    entry: str | None
+    note: str | None
+    input_tokens: int | None
+    cached_tokens: int | None
+    output_tokens: int | None
+    tokens_estimated: bool
+    inference_ms: float | None
+    method: str
+    confidence: str
+    energy_j: float | None
+    energy_low_j: float | None
+    energy_high_j: float | None
+    carbon_g: float | None
+    carbon_low_g: float | None
+    carbon_high_g: float | None
+    zone: str | None
+    intensity_g_per_kwh: float | None
+    config_version: str
+    data_version: str
+    software_version: str
+    inputs: EstimateInputs
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -246,5 +308,11 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     avoided_high_g: float | None = None
     avoided_marginal_g: float | None = None
     counterfactual: Counterfactual | None = None
+    router_j: float | None = None
+    router_g: float | None = None
+    marginal: IntensitySample | None = None
+    """Of the same grid, where a live source tells it: kept beside the average, which the grams follow."""
+    decode_s: float | None = None
+    """From a stream's first token to its last, where a figure was made of it."""
     restatements: tuple[Restatement, ...] = ()
     """Oldest first."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from carbon.components import ROUTER_W
 from carbon.intensity import Intensity, Table
 from carbon.zones import resolve_zone
 from proxy.catalogue import Secrets, regridded, snapshot
@@ -20,15 +21,18 @@ from proxy.configuration import ConfigurationError, Problem, SecretError, load, 
 from proxy.configuration.checking import is_loopback
 from proxy.configuration.credentials import ledger_url, resolve_all
 from proxy.configuration.secret import resolve
+from proxy.dataplane import inside
 from proxy.dataplane.budget import Spent, period_start
 from proxy.dataplane.endpoint import Around, DataPlane
 from proxy.dataplane.peer import peers
 from proxy.dataplane.settle import Settler
+from proxy.exchange import Exchange
 from proxy.records import Restatement, Row
 from proxy.snapshot import Snapshot
 from proxy.store.claims import claim
 from proxy.store.codec import encode_into
 from proxy.store.engine import require_place
+from proxy.store.estimates import EstimateStore
 from proxy.store.intensities import IntensityStore
 from proxy.store.ledger import Ledger, StoreUnavailableError
 from proxy.store.metered_days import DAY_S, Grown, MeteredDays
@@ -51,6 +55,9 @@ DAYS_S = 60.0
 """How often the joules of metered deployments are added to the sums of the day."""
 GROWN = 10_000
 """Sums that wait for the store."""
+ROUTER_S = 60.0
+ROUTER_EXCHANGES = 1000
+"""Fewer in a minute say more of what the proxy does without them."""
 WATCH_S = 1.0
 """How often the configuration file's time of change is looked at."""
 RETIRED_S = 600.0
@@ -82,6 +89,7 @@ class Runtime:
         self._began_s = time.time()
         self.grids = Grids(self._regrid, self._keep_samples, secret_of)
         self.intensities = IntensityStore(self.ledger)
+        self.estimates = EstimateStore(self.ledger)
         self._forgotten_s = 0.0
         self.metering = Metering(self._restate)
         self.days = MeteredDays(self.ledger)
@@ -100,6 +108,7 @@ class Runtime:
         self.supervisor.start("intensity", self._follow_grids)
         self.supervisor.start("metering", self.metering.run)
         self.supervisor.start("metered days", self._keep_days)
+        self.supervisor.start("router", self._measure_router)
         self.supervisor.start("tokenizer", lambda: asyncio.to_thread(self.plane.counter.load))
         if self.path is not None:
             self.supervisor.start("configuration", self._watch)
@@ -131,6 +140,12 @@ class Runtime:
     def up(self, deployment: str) -> bool:
         peer = self.plane.peers.get(deployment)
         return peer is not None and peer.breaker.closed
+
+    def tokens(self, text: bytes) -> int:
+        return self.plane.counter.tokens(text)
+
+    async def chat(self, outer: Exchange, body: bytes) -> inside.Reply | None:
+        return await inside.chat(self.plane, outer, body)
 
     async def written(self) -> bool:
         return await self.worker.flush(1.0)
@@ -214,6 +229,16 @@ class Runtime:
             await self.ledger.restate(later)
         except StoreUnavailableError as error:
             raise OSError(error.kind) from error
+
+    async def _measure_router(self) -> None:
+        """What the proxy itself takes for an exchange, from the processor time of the last minute."""
+        while True:
+            settled, cpu_s = self.settler.settled, time.process_time()
+            await asyncio.sleep(ROUTER_S)
+            exchanges = self.settler.settled - settled
+            if exchanges >= ROUTER_EXCHANGES:
+                # one digit: entries with the same figure share a context
+                self.settler.router_j = float(f"{ROUTER_W * (time.process_time() - cpu_s) / exchanges:.1g}")
 
     async def _keep_days(self) -> None:
         while True:

@@ -14,6 +14,7 @@ from adapters._base import Adapter, Headers, Limited, Target, Transparent
 from carbon.energy import Estimator
 from carbon.footprint import Rate
 from carbon.intensity import Intensity
+from carbon.profile import machine
 from policies._base import Limits, Objective, Place, Policy, Substitution
 from policies.constraints import nearest, strictest
 from policies.decide import Prepared, prepare
@@ -175,6 +176,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, eq=False, weakref=True
     prefer: Limits
     limits_of: Mapping[str, tuple[Limits, Limits]]
     """Policy name → its require and prefer."""
+    router_g_per_j: float
+    """Of the grid the proxy itself runs on; 0 where that is not known."""
     bounds: Mapping[str, float]
     """What a weighted objective takes for 1 where it says nothing: the most that any deployment costs for one reference request."""
     plans: dict[tuple[str, str, str | None, str | None], Plan]
@@ -246,18 +249,13 @@ def plan_of(prepared: Prepared, served: Mapping[Place, Served], terms: Terms, *,
         proportions={},
         baseline=baseline,
         baseline_output_tokens=None if baseline is None else terms.expected_output_tokens.get(baseline.model),
-        alike=frozenset(each for each in served.values() if baseline is not None and _machine(each) == _machine(baseline)),
+        alike=frozenset(
+            each
+            for each in served.values()
+            if baseline is not None and (each.model, machine(each.profile)) == (baseline.model, machine(baseline.profile))
+        ),
         holdout=terms.holdout if len(own) > 1 else 0.0,
     )
-
-
-_BUILDING = frozenset({"pue", "pue_from", "wue_l_per_kwh", "wue_source", "embodied_kg", "embodied_source", "lifetime_years"})
-
-
-def _machine(served: Served) -> tuple[str, dict[str, Any]]:
-    """What two deployments have in common when one error in our figures would be the other's too: all but the building."""
-    profile = served.profile or {}
-    return served.model, {name: value for name, value in profile.items() if name not in _BUILDING}
 
 
 def place_for(served: Served, api: str, *, stand_in: bool) -> Place:

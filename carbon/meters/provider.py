@@ -53,6 +53,14 @@ def from_comment(line: bytes) -> ProviderReport | None:
     return from_body({word.decode(): report})
 
 
+def reported_j(raw: dict[str, float | str | None]) -> float | None:
+    """The joules in a report as it was kept, flattened."""
+    body: dict[str, Any] = {name: value for name, value in raw.items() if "." not in name}
+    body["energy"] = {"total": raw.get("energy.total"), "unit": raw.get("energy.unit")}
+    found = _neuralwatt(body) or _greenpt(body)
+    return None if found is None else found.energy_j
+
+
 def _neuralwatt(energy: dict[str, Any]) -> ProviderReport | None:
     """Documented at portal.neuralwatt.com/docs; shape as its public clients read it. The boundary is not documented."""
     energy_j = _number(energy.get("energy_joules"), MOST_J)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from proxy import __version__
-from proxy.cli import checking, importing, intensity, routing, serving, usage
+from proxy.cli import checking, estimating, explaining, importing, intensity, routing, serving, usage
 from proxy.configuration import ConfigurationError
 
 _FORMATTER = argparse.RawDescriptionHelpFormatter
@@ -49,6 +49,8 @@ def parser() -> argparse.ArgumentParser:
     _route(commands)
     _usage(commands)
     _intensity(commands)
+    _explain(commands)
+    _estimate(commands)
     _import(commands)
     return top
 
@@ -136,6 +138,42 @@ def _intensity(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     command.set_defaults(answer=intensity.intensity)
 
 
+def _explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser(
+        "explain-carbon",
+        help="show how a figure came about, to be redone by hand",
+        description="Shows how the energy and carbon of one request, or of one estimate, came about: every line can be redone by hand.",
+        epilog="A key is sent from $GREENLANE_API_KEY where that is set.",
+    )
+    command.add_argument("id", metavar="ID", help="of an answer (its header x-greenlane-id), or of an estimate (est-...)")
+    command.add_argument("--url", default="http://127.0.0.1:8080", help="the proxy's address (default: %(default)s)")
+    command.add_argument("--json", action="store_true", help="print the answer as it came")
+    command.set_defaults(answer=explaining.explain)
+
+
+def _estimate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser(
+        "estimate",
+        help="work out what a request would take, without a proxy",
+        description="Works out the energy and carbon of a request from the tables, or a model's own config.json; yearly grid means.",
+        epilog="What is not stated is assumed, and the answer lists it. POST /estimate of a running proxy keeps its estimates.",
+    )
+    command.add_argument("--model", required=True, help="a name the tables know, or any with --parameters or --hf-config")
+    command.add_argument("--hf-config", metavar="FILE", help="the model's config.json: layers, heads, experts")
+    command.add_argument("--parameters", type=_parameters, metavar="TOTAL[:ACTIVE]", help="in billions (235:22)")
+    command.add_argument("--tokens-in", type=_amount, default=1000, metavar="N", help="of the prompt (default: 1000)")
+    command.add_argument("--tokens-cached", type=_amount, default=0, metavar="N", help="of these, out of the prefix cache (default: 0)")
+    command.add_argument("--tokens-out", type=_amount, default=500, metavar="N", help="of the answer (default: 500)")
+    command.add_argument("--decode-s", type=_positive, metavar="S", help="seconds from the first token to the last, as observed")
+    command.add_argument("--gpu", help="A100, H100, B200 or another")
+    command.add_argument("--gpus", type=_count, metavar="N", help="of one replica (default: as many as hold the model)")
+    command.add_argument("--batch", type=_positive, metavar="N", help="requests that run together")
+    command.add_argument("--pue", type=_positive, help="power usage effectiveness of the building")
+    command.add_argument("--zone", help="cloud region, country, grid zone, city (default: the world)")
+    command.add_argument("--json", action="store_true", help="print the answer as JSON")
+    command.set_defaults(answer=estimating.estimate)
+
+
 def _import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = commands.add_parser("import", help="turn another proxy's configuration into ours")
     inner = command.add_subparsers(required=True, metavar="FORMAT", title="formats")
@@ -147,6 +185,23 @@ def _import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )
     litellm.add_argument("file", metavar="FILE")
     litellm.set_defaults(answer=importing.litellm)
+
+
+def _positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < 1e9:
+        raise argparse.ArgumentTypeError("must be a number above 0")
+    return number
+
+
+def _parameters(text: str) -> str:
+    total, colon, active = text.partition(":")
+    if _positive(total) < (_positive(active) if colon else 0):
+        raise argparse.ArgumentTypeError("is TOTAL, or TOTAL:ACTIVE with ACTIVE no more than TOTAL")
+    return text
 
 
 def _count(text: str) -> int:

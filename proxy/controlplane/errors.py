@@ -11,7 +11,14 @@ from litestar.exceptions import HTTPException
 from proxy.errors import Refusal
 
 log = logging.getLogger("greenlane.controlplane")
-_CODES = {400: "invalid_request_error", 401: "invalid_api_key", 403: "forbidden", 404: "not_found", 405: "method_not_allowed"}
+_CODES = {
+    400: "invalid_request_error",
+    401: "invalid_api_key",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+}
 _MESSAGES = {404: "There is nothing at this path.", 405: "This path does not take that method."}
 
 

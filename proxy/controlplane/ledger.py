@@ -12,6 +12,7 @@ from litestar.params import FromPath
 from carbon.beside import embodied_g, water_ml
 from carbon.profile import profile_from
 from proxy.controlplane.access import grant_of, needs_key
+from proxy.controlplane.explaining import explanation
 from proxy.controlplane.state import Plane
 from proxy.errors import Refusal
 from proxy.records import Entry
@@ -33,7 +34,7 @@ class Entries(Controller):
 
     @route("/requests/{entry_id:str}", http_method=["GET", "HEAD"])
     async def entry(self, request: Request[Any, Any, Any], entry_id: FromPath[str]) -> dict[str, Any]:
-        """Show one exchange: tokens, energy, grams, price, attempts, the decision's reasons and what it rejected."""
+        """Show one exchange: tokens, energy, grams, price, attempts, the decision's reasons, and the chain of its figures."""
         plane: Plane = request.app.state.plane
         team = grant_of(request).team
         try:
@@ -47,7 +48,7 @@ class Entries(Controller):
             raise Refusal(503, "unavailable", "The entry may not be in the ledger's store yet.", headers=_LATER)
         if found is None:
             raise Refusal(404, "not_found", "There is no such entry, or it is another team's.")
-        return shown(found)
+        return {**shown(found), "explanation": explanation(found)}
 
     @route("/usage", http_method=["GET", "HEAD"])
     async def usage(self, request: Request[Any, Any, Any]) -> dict[str, Any]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Protocol
 
 from carbon.intensity import Intensity, Table
+from proxy.exchange import Exchange
 from proxy.snapshot import Snapshot
+from proxy.store.estimates import EstimateStore
 from proxy.store.intensities import IntensityStore
 from proxy.store.ledger import Ledger
 from proxy.store.metered_days import MeteredDays
@@ -32,6 +34,17 @@ class Metering(Protocol):
     def status(self) -> tuple[Status, ...]: ...
 
 
+class Reply(Protocol):
+    """A whole answer to a request of the proxy's own: a Struct."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def headers(self) -> dict[str, str]: ...
+    @property
+    def body(self) -> bytes: ...
+
+
 class Plane(Protocol):
     """The running proxy, as the control plane asks it."""
 
@@ -47,7 +60,17 @@ class Plane(Protocol):
     def metering(self) -> Metering: ...
     @property
     def days(self) -> MeteredDays: ...
+    @property
+    def estimates(self) -> EstimateStore: ...
     def snapshot(self) -> Snapshot: ...
+    def tokens(self, text: bytes) -> int:
+        """So many tokens a text has, as they are counted where nobody reports them."""
+        ...
+
+    async def chat(self, outer: Exchange, body: bytes) -> Reply | None:
+        """The answer to a chat completion with that exchange's headers, by the ordinary journey; None where it broke off."""
+        ...
+
     def ready(self) -> str | None:
         """Why the proxy should get no traffic now; None when it is ready."""
         ...

@@ -47,14 +47,16 @@ class Contexts:
         call: Call | None,
         served: Served | None,
         footprint: Footprint,
-        by: tuple[Decision | None, str, str | None, Served | None],
+        by: tuple[Decision | None, str, str | None, Served | None, float],
     ) -> Shared:
-        """The context of an exchange decided `by` a decision, for a reason, under a policy, compared with a counterfactual."""
+        """The context of an exchange decided `by` a decision, for a reason, under a policy, compared with a counterfactual, by a router
+        that takes so many joules.
+        """
         if snapshot is not self._snapshot:
             self._snapshot = snapshot
             self._by_key.clear()
             self._by_id.clear()
-        decision, reason, policy, baseline = by
+        decision, reason, policy, baseline, router_j = by
         order: tuple[str, ...] | None
         rejected: Rejected | None
         order, rejected = names(decision)
@@ -64,7 +66,7 @@ class Contexts:
         intensity = None if of_served else footprint.intensity
         unmet = () if decision is None else decision.unmet
         quality = (footprint.method, footprint.confidence, footprint.warnings)
-        about = (api, stream, model, served, policy, reason, unmet, *quality, intensity, baseline)
+        about = (api, stream, model, served, policy, reason, unmet, *quality, intensity, baseline, router_j)
         key: Any = (*about, order, rejected)
         found = self._by_key.get(key)
         if found is None and len(self._by_key) >= MOST and not isinstance(decision, Stood):
@@ -91,7 +93,7 @@ def _context(
     footprint: Footprint,
     decided: tuple[tuple[str, ...] | None, Rejected | None],
 ) -> Context:
-    api, stream, model, _, policy, reason, unmet, *_, baseline = about
+    api, stream, model, _, policy, reason, unmet, *_, baseline, router_j = about
     intensity = footprint.intensity
     inputs = Inputs(
         intensity=None if intensity is None else _sample(intensity),
@@ -101,7 +103,9 @@ def _context(
         rejected=decided[1],
         unmet=unmet,
         warnings=footprint.warnings,
-        counterfactual=None if baseline is None else _counterfactual(baseline),
+        counterfactual=None if baseline is None else _counterfactual(snapshot, served, baseline),
+        router_j=None if served is None else router_j,
+        router_g=None if served is None else router_j * snapshot.router_g_per_j,
     )
     return identified(
         Context(
@@ -132,13 +136,16 @@ def names(decision: Decision | None) -> tuple[tuple[str, ...], Rejected]:
     return tuple([each.place.name for each in decision.order]), tuple([(each.deployment, each.constraint) for each in decision.rejected])
 
 
-def _counterfactual(baseline: Served) -> Counterfactual:
+def _counterfactual(snapshot: Snapshot, served: Served | None, baseline: Served) -> Counterfactual:
+    stated = snapshot.config.models.get(baseline.model)
+    another = served is None or served.model != baseline.model
     return Counterfactual(
         deployment=baseline.name,
         model=baseline.model,
         profile=baseline.profile,
         intensity=None if baseline.intensity is None else _sample(baseline.intensity),
         marginal=None if baseline.marginal is None else _sample(baseline.marginal),
+        output_tokens=stated.expected_output_tokens if another and stated is not None else None,
     )
 
 
@@ -155,4 +162,5 @@ def _sample(intensity: Intensity) -> IntensitySample:
         signal=intensity.signal,
         estimated=intensity.estimated,
         forecast=intensity.forecast,
+        licence=intensity.licence,
     )

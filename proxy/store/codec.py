@@ -94,17 +94,7 @@ def joined(row: Row, context: Context | None) -> Entry:
         attempts=_attempts(row, context, detail),
         tokens=_tokens(row, detail),
         cost_usd=row.cost_usd,
-        carbon=Carbon(
-            energy_j=row.energy_j,
-            energy_low_j=row.energy_low_j,
-            energy_high_j=row.energy_high_j,
-            carbon_g=row.carbon_g,
-            carbon_low_g=row.carbon_low_g,
-            carbon_high_g=row.carbon_high_g,
-            method="none" if context is None else context.method,
-            confidence="none" if context is None else context.confidence,
-            intensity=inputs.intensity,
-        ),
+        carbon=_account(row, context, inputs),
         forecast=None if forecast is None else msgspec.structs.replace(forecast, intensity=inputs.intensity),
         duration_s=row.duration_s,
         ttft_s=row.ttft_s,
@@ -127,6 +117,10 @@ def joined(row: Row, context: Context | None) -> Entry:
         avoided_high_g=row.avoided_high_g,
         avoided_marginal_g=row.avoided_marginal_g,
         counterfactual=inputs.counterfactual,
+        router_j=inputs.router_j,
+        router_g=inputs.router_g,
+        marginal=inputs.marginal,
+        decode_s=detail.decode_s,
     )
 
 
@@ -139,6 +133,20 @@ def restated(row: Any) -> Restatement:
     """A row of the table `restatements`."""
     values = {name: getattr(row, name) for name in Restatement.__struct_fields__}
     return Restatement(**{**values, "inputs": msgspec.json.decode(row.inputs)})
+
+
+def _account(row: Row, context: Context | None, inputs: Inputs) -> Carbon:
+    return Carbon(
+        energy_j=row.energy_j,
+        energy_low_j=row.energy_low_j,
+        energy_high_j=row.energy_high_j,
+        carbon_g=row.carbon_g,
+        carbon_low_g=row.carbon_low_g,
+        carbon_high_g=row.carbon_high_g,
+        method="none" if context is None else context.method,
+        confidence="none" if context is None else context.confidence,
+        intensity=inputs.intensity,
+    )
 
 
 def _tokens(row: Row, detail: Detail) -> Tokens:

@@ -94,6 +94,26 @@ metered_days = Table(
     *(Column(name, Double, nullable=False) for name in ("measured_j", "requests_j", "idle_pool_j", "unattributed_j")),
 )
 
+estimates = Table(
+    "estimates",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("at_s", Double, nullable=False),
+    *(Column(name, Text) for name in ("team", "key")),
+    *(Column(name, Text, nullable=False) for name in ("mode", "model")),
+    *(Column(name, Text) for name in ("provider", "deployment", "entry", "note")),
+    *(Column(f"{name}_tokens", BigInteger) for name in ("input", "cached", "output")),
+    Column("tokens_estimated", Boolean, nullable=False),
+    Column("inference_ms", Double),
+    *(Column(name, Text, nullable=False) for name in ("method", "confidence")),
+    *(Column(name, Double) for name in ("energy_j", "energy_low_j", "energy_high_j")),
+    *(Column(name, Double) for name in ("carbon_g", "carbon_low_g", "carbon_high_g")),
+    Column("zone", Text),
+    Column("intensity_g_per_kwh", Double),
+    *(Column(name, Text, nullable=False) for name in ("config_version", "data_version", "software_version", "inputs")),
+    Index("estimates_at_s", "at_s", "id"),
+)
+
 exchanges = Table(
     "exchanges",
     MetaData(),

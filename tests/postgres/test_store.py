@@ -18,6 +18,11 @@ from proxy.store.postgresql import postgresql_engine
 from proxy.store.tables import metadata
 from proxy.store.usage import UsageQuery
 from tests.store.entries import parts, written
+from tests.store.test_estimates import (  # noqa: F401 - the same
+    test_another_teams_is_not_there,
+    test_they_are_listed_newest_first_also_those_of_one_instant,
+    test_they_come_back_as_they_were,
+)
 from tests.store.test_intensities import (  # noqa: F401 - the same
     test_a_figure_read_twice_is_kept_once_and_as_it_was_first,
     test_the_newest_of_each_source_zone_and_signal_come_back_as_they_were,

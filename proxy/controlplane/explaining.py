@@ -1,0 +1,110 @@
+"""A ledger entry as the facts of its figure, and the chain of that figure as JSON."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import msgspec
+
+from carbon.energy import Method
+from carbon.explain import Facts, Figures, Instead, explained
+from carbon.intensity import Basis, Intensity, Signal
+from carbon.meters.provider import reported_j
+from carbon.profile import machine
+from proxy.records import Counterfactual, Entry, IntensitySample, Restatement
+from proxy.telemetry.ages import age_s
+
+Profile = dict[str, float | str | None]
+
+
+def explanation(entry: Entry) -> dict[str, Any]:
+    """How the entry's figure came about, and what was said of it since."""
+    return {**chain(facts_of(entry)), "restatements": restated(entry)}
+
+
+def chain(facts: Facts) -> dict[str, Any]:
+    """As JSON; the grid's sample and its age in one object."""
+    plain: dict[str, Any] = msgspec.to_builtins(explained(facts))
+    grid = plain.pop("intensity")
+    return {**plain, "intensity": None if grid is None else {**grid["sample"], "age_s": grid["age_s"]}}
+
+
+def facts_of(entry: Entry) -> Facts:
+    carbon, tokens = entry.carbon, entry.tokens
+    sample = carbon.intensity
+    return Facts(
+        data_version=entry.data_version,
+        method=cast("Method", carbon.method),
+        energy_j=figures(carbon.energy_low_j, carbon.energy_j, carbon.energy_high_j),
+        carbon_g=figures(carbon.carbon_low_g, carbon.carbon_g, carbon.carbon_high_g),
+        input_tokens=tokens.input,
+        output_tokens=tokens.output,
+        cached_tokens=tokens.cached or 0,
+        estimated=tokens.estimated,
+        decode_s=entry.decode_s,
+        profile=entry.profile,
+        reported_j=None if entry.provider_report is None else reported_j(entry.provider_report),
+        router_j=entry.router_j,
+        intensity=None if sample is None else intensity_of(sample),
+        marginal=None if entry.marginal is None else intensity_of(entry.marginal),
+        age_s=None if sample is None else aged_s(sample.as_of, entry.at_s),
+        warnings=entry.warnings,
+        instead=None if entry.counterfactual is None else _instead(entry, entry.counterfactual),
+    )
+
+
+def intensity_of(sample: IntensitySample) -> Intensity:
+    return Intensity(
+        zone=sample.zone,
+        g_per_kwh=sample.g_per_kwh,
+        low=sample.low_g_per_kwh,
+        high=sample.high_g_per_kwh,
+        basis=cast("Basis", sample.basis),
+        source=sample.source,
+        as_of=sample.as_of,
+        licence=sample.licence or "not on record",
+        signal=cast("Signal", sample.signal),
+        assumed=sample.assumed,
+        estimated=sample.estimated,
+        forecast=sample.forecast,
+    )
+
+
+def figures(low: float | None, value: float | None, high: float | None) -> Figures | None:
+    return None if low is None or value is None or high is None else Figures(low=low, value=value, high=high)
+
+
+def restated(entry: Entry) -> list[dict[str, Any]]:
+    """Each later figure behind the one it replaces; `counts`: nothing replaces it."""
+    by_replaced = {each.replaces: each for each in entry.restatements}
+    found: list[Restatement] = []
+    at = entry.id
+    while (later := by_replaced.pop(at, None)) is not None:
+        found.append(later)
+        at = later.id
+    return [{**msgspec.to_builtins(each), "counts": each is found[-1]} for each in found]
+
+
+def aged_s(as_of: str, at_s: float) -> int | None:
+    """None where the record does not say when in a way we read."""
+    try:
+        return age_s(as_of, at_s)
+    except ValueError:
+        return None
+
+
+def _instead(entry: Entry, told: Counterfactual) -> Instead:
+    same_machine = told.model == entry.model and machine(told.profile) == machine(entry.profile)
+    return Instead(
+        deployment=told.deployment,
+        model=told.model,
+        profile=told.profile,
+        intensity=None if told.intensity is None else intensity_of(told.intensity),
+        marginal=None if told.marginal is None else intensity_of(told.marginal),
+        output_tokens=told.output_tokens,
+        decode_s=entry.decode_s if same_machine else None,
+        avoided=figures(entry.avoided_low_g, entry.avoided_g, entry.avoided_high_g),
+        avoided_marginal_g=entry.avoided_marginal_g,
+        retried=len(entry.attempts) > 1,
+        router_g=entry.router_g or 0.0,
+    )
