@@ -120,7 +120,7 @@ class Grids:
 
     def prepared(self, settings: CarbonSettings, zones: frozenset[str]) -> Chain:
         """The chain of a configuration. A source whose settings stay keeps what it told. Nothing changes until `adopt`."""
-        held = {(type(feed.source), msgspec.json.encode(feed.source)): feed for feed in self.chain.feeds}
+        held = {settings_of(feed.source): feed for feed in self.chain.feeds}
         feeds: list[Feed] = []
         names: dict[str, int] = {}
         for written in settings.sources:
@@ -129,7 +129,7 @@ class Grids:
                 source = Static(basis=settings.basis)
             names[name] = names.get(name, 0) + 1
             label = name if names[name] == 1 else f"{name}-{names[name]}"
-            feed = held.pop((type(source), msgspec.json.encode(source)), None)
+            feed = held.pop(settings_of(source), None)
             if feed is None or feed.name != label:
                 feed = self._feed(label, source)
             feeds.append(feed)
@@ -315,6 +315,11 @@ class Grids:
             log.warning("intensities of %s were not stored: %s", feed.name, type(error).__name__)
         finally:
             feed.keeping = False
+
+
+def settings_of(source: IntensitySource) -> tuple[type, bytes]:
+    """What makes a source the same in two configurations."""
+    return type(source), msgspec.json.encode(source)
 
 
 def kind_of(error: BaseException) -> str:
