@@ -246,5 +246,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     avoided_high_g: float | None = None
     avoided_marginal_g: float | None = None
     counterfactual: Counterfactual | None = None
+    marginal: IntensitySample | None = None
+    """Of the same grid, where a live source tells it: kept beside the average, which the grams follow."""
     restatements: tuple[Restatement, ...] = ()
     """Oldest first."""

@@ -127,6 +127,7 @@ def joined(row: Row, context: Context | None) -> Entry:
         avoided_high_g=row.avoided_high_g,
         avoided_marginal_g=row.avoided_marginal_g,
         counterfactual=inputs.counterfactual,
+        marginal=inputs.marginal,
     )
 
 

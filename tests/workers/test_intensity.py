@@ -97,6 +97,12 @@ def world(monkeypatch):
     return make
 
 
+async def so(true):
+    """Returns once it is so."""
+    while not true():  # noqa: ASYNC110 - what is waited for tells nobody
+        await asyncio.sleep(0)
+
+
 def limited(seconds_s):
     return OutOfReachError("limited", "they answer 429", seconds_s)
 
@@ -122,11 +128,9 @@ def test_one_that_hangs_holds_up_no_other_and_no_new_configuration(world):
 
     async def main():
         running = asyncio.create_task(made.grids.run())
-        while made.value() != 30 or made.published[-1].latest("SWE") is None:
-            await asyncio.sleep(0)
+        await so(lambda: made.published and made.published[-1].latest("SWE") is not None)
         made.configure("stuck", "late", "good")
-        while made.published[-1].latest("SWE").g_per_kwh != 40:
-            await asyncio.sleep(0)
+        await so(lambda: made.published[-1].latest("SWE").g_per_kwh == 40)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
@@ -390,8 +394,7 @@ def test_a_store_that_fails_or_hangs_matters_to_nobody(world, caplog):
         await made.turn()
         made.grids._keep = stuck
         running = asyncio.create_task(made.turn(300))
-        while not made.kept:
-            await asyncio.sleep(0)
+        await so(lambda: made.kept)
         source.g = 20
         await made.turn(300)
         seen = made.value()
