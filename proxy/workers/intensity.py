@@ -54,10 +54,12 @@ class SourceStatus(msgspec.Struct, frozen=True, kw_only=True):
 class Feed:
     """One source of the chain, with what it told last."""
 
-    def __init__(self, name: str, source: IntensitySource, reach: Reach | None) -> None:
-        self.name, self.source = name, source
-        self.reach = reach
-        """None: it never changes, and is not asked."""
+    def __init__(self, name: str, source: IntensitySource, clock_s: Callable[[], float]) -> None:
+        self.name, self.source, self._clock_s = name, source, clock_s
+        self.live = not isinstance(source, Static)
+        """Otherwise it never changes, and is not asked."""
+        self.reach: Reach | None = None
+        """Made when it is first asked."""
         self.told: dict[tuple[str, Signal], Intensity] = {}
         self.asked: frozenset[str] = frozenset()
         self.due_s = -math.inf
@@ -74,7 +76,7 @@ class Feed:
     @property
     def wanting(self) -> bool:
         """Whether it may be asked something out of turn: it answered last time, and did not ask to be left alone."""
-        return self.reach is not None and self.failures == 0 and self.reach.clock_s() >= self.reach.not_before_s
+        return self.live and self.failures == 0 and (self.reach is None or self._clock_s() >= self.reach.not_before_s)
 
 
 class Chain(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -87,7 +89,7 @@ class Chain(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     @property
     def live(self) -> bool:
-        return any(feed.reach is not None for feed in self.feeds)
+        return any(feed.live for feed in self.feeds)
 
 
 class Errand(msgspec.Struct, frozen=True, eq=False):
@@ -110,8 +112,8 @@ class Grids:
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._publish, self._keep, self._secret, self._now_s, self._clock_s = publish, keep, secret, now_s, clock_s
-        self._http: httpx.AsyncClient | None = None
-        """Made when a source first needs it: it takes as long as the rest of a start."""
+        self._http: asyncio.Task[httpx.AsyncClient] | None = None
+        """Made when a source first needs it, in a thread: reading the authorities' certificates takes 0.1 s."""
         self.chain = Chain(settings=CarbonSettings(sources=()), zones=frozenset(), feeds=())
         self._curious: dict[str, float] = {}
         """Zones of no deployment, the one longest not asked about first, and until when they are kept up to date."""
@@ -150,7 +152,7 @@ class Grids:
         """Takes in what was read before a restart: of each source's name, where it has told nothing yet."""
         for name, sample in samples:
             for feed in self.chain.feeds:
-                if feed.name == name and feed.reach is not None:
+                if feed.name == name and feed.live:
                     feed.told.setdefault((sample.zone, sample.signal), sample)
         self._woken.set()
 
@@ -210,25 +212,26 @@ class Grids:
 
     async def ahead(self, zone: str, hours: float) -> tuple[Intensity, ...]:
         """The forecast of the first source that has one, on the chain's basis, averages before marginal rates; empty where none has."""
-        feeds = [(feed.name, feed.source, feed.reach) for feed in self.chain.feeds if feed.reach is not None and feed.wanting]
+        feeds = [(feed.name, feed.source, await self._reach(feed)) for feed in self.chain.feeds if feed.wanting]
         return await self._forecasts.ahead(zone, hours, feeds, self.chain.settings.basis)
 
     async def close(self) -> None:
-        if self._http is not None:
-            await self._http.aclose()
+        if self._http is not None and (await asyncio.wait([self._http])) and self._http.exception() is None:
+            await self._http.result().aclose()
 
     def _feed(self, name: str, source: IntensitySource) -> Feed:
-        if not isinstance(source, Static):
-            return Feed(name, source, self._made_reach())
-        feed = Feed(name, source, None)
-        feed.told, feed.due_s, feed.state = newest(source.table().samples.values()), math.inf, "fresh"
+        feed = Feed(name, source, self._clock_s)
+        if isinstance(source, Static):
+            feed.told, feed.due_s, feed.state = newest(source.table().samples.values()), math.inf, "fresh"
         return feed
 
-    def _made_reach(self) -> Reach:
-        if self._http is None:
-            self._http = httpx.AsyncClient(timeout=10.0, follow_redirects=False)
-            self._http.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=()))
-        return Reach(self._http, self._secret, self._now_s, self._clock_s)
+    async def _reach(self, feed: Feed) -> Reach:
+        if self._http is None or (self._http.done() and self._http.exception() is not None):
+            self._http = asyncio.create_task(asyncio.to_thread(client))
+        http = await asyncio.shield(self._http)
+        if feed.reach is None:
+            feed.reach = Reach(http, self._secret, self._now_s, self._clock_s)
+        return feed.reach
 
     def _wanted(self) -> frozenset[str]:
         now_s = self._clock_s()
@@ -239,7 +242,7 @@ class Grids:
         """Whom to ask of what now. The zones of deployments come first, so that no question of somebody's uses up their share."""
         now_s, wanted = self._clock_s(), self._wanted()
         for feed in self.chain.feeds:
-            if feed.reach is None or feed.busy:
+            if not feed.live or feed.busy:
                 continue
             if feed.due_s <= now_s and (zones := self.chain.zones or wanted):
                 yield Errand(feed, zones, in_turn=True)
@@ -257,11 +260,9 @@ class Grids:
     async def _ask(self, errand: Errand, deadline_s: float) -> None:
         """One asking. What it tells counts at once; a failure is logged where its kind is new."""
         feed = errand.feed
-        if feed.reach is None:
-            return
         try:
             async with asyncio.timeout(deadline_s):
-                told = await feed.source.latest(errand.zones, feed.reach)
+                told = await feed.source.latest(errand.zones, await self._reach(feed))
         except Exception as error:  # noqa: BLE001 - whatever a source fails at, the others are asked and the requests served
             self._failed(errand, error)
         else:
@@ -315,6 +316,13 @@ class Grids:
             log.warning("intensities of %s were not stored: %s", feed.name, type(error).__name__)
         finally:
             feed.keeping = False
+
+
+def client() -> httpx.AsyncClient:
+    """What all sources share: no redirects, no cookies, a deadline for everything."""
+    made = httpx.AsyncClient(timeout=10.0, follow_redirects=False)
+    made.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=()))
+    return made
 
 
 def settings_of(source: IntensitySource) -> tuple[type, bytes]:

@@ -32,7 +32,9 @@ def again(served):
     def hurry(runtime):
         for feed in runtime.grids.chain.feeds:
             if feed.reach is not None:
-                feed.due_s = feed.reach.not_before_s = -math.inf
+                feed.reach.not_before_s = -math.inf
+            if feed.live:
+                feed.due_s = -math.inf
         runtime.grids._woken.set()
 
     served.call(hurry)

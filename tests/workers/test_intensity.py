@@ -87,6 +87,7 @@ class Source:
 def comparable(monkeypatch):
     """Sources of these tests have no settings: each is the same as itself."""
     monkeypatch.setattr(intensity, "settings_of", id)
+    monkeypatch.setattr(intensity, "client", lambda: None)
 
 
 @pytest.fixture
@@ -163,6 +164,43 @@ def test_whatever_a_source_fails_at_the_others_are_asked_and_no_text_of_it_is_to
     assert made.value() == 30
     assert made.states()["odd"][1] == 1
     assert "secret" not in caplog.text
+
+
+def test_a_client_that_cannot_be_made_is_made_again(world, monkeypatch):
+    """The authorities' certificates may be being replaced."""
+    made = world(Source("one", g=30))
+    made.configure("one")
+    broken = [FileNotFoundError("ca.pem")]
+
+    def client():
+        if broken:
+            raise broken.pop()
+
+    monkeypatch.setattr(intensity, "client", client)
+
+    async def story():
+        await made.turn()
+        first = made.states()
+        await made.turn(10)
+        return first
+
+    assert asyncio.run(story()) == {"one": ("FileNotFoundError", 1)}
+    assert made.value() == 30
+
+
+def test_it_closes_though_its_client_could_not_be_made(world, monkeypatch):
+    def client():
+        raise FileNotFoundError("ca.pem")
+
+    monkeypatch.setattr(intensity, "client", client)
+    made = world(Source("one"))
+    made.configure("one")
+
+    async def story():
+        await made.turn()
+        await made.grids.close()
+
+    asyncio.run(story())
 
 
 def test_a_kind_of_failure_is_told_once_until_the_source_answers(world, caplog):
