@@ -25,8 +25,8 @@ FAILED_S = 60.0
 MOST = 64
 
 Compared = Literal["lifecycle", "direct"]
-Asked = tuple[str, IntensitySource, Reach]
-"""A source with its name and what it may use of the world."""
+Asked = tuple[str, IntensitySource, Reach | None]
+"""A source with its name and what it may use of the world; None: it is failing, and not to be asked now."""
 
 
 class _Held(msgspec.Struct, frozen=True, eq=False):
@@ -74,6 +74,9 @@ class Forecasts:
         found: tuple[Intensity, ...] = ()
         failed = False
         for name, source, reach in sources:
+            if reach is None:
+                failed = True
+                continue
             try:
                 async with asyncio.timeout(ASKING_S):
                     told = await source.ahead(zone, float(hours), reach)

@@ -212,7 +212,8 @@ class Grids:
 
     async def ahead(self, zone: str, hours: float) -> tuple[Intensity, ...]:
         """The forecast of the first source that has one, on the chain's basis, averages before marginal rates; empty where none has."""
-        feeds = [(feed.name, feed.source, await self._reach(feed)) for feed in self.chain.feeds if feed.wanting]
+        live = [feed for feed in self.chain.feeds if feed.live]
+        feeds = [(feed.name, feed.source, await self._reach(feed) if feed.wanting else None) for feed in live]
         return await self._forecasts.ahead(zone, hours, feeds, self.chain.settings.basis)
 
     async def close(self) -> None:

@@ -36,7 +36,7 @@ class World:
                     for n in range(hours)
                 )
 
-        return (name, Source(), None)
+        return (name, Source(), object())
 
     async def ahead(self, hours, *sources, basis="lifecycle"):
         return await self.forecasts.ahead("SWE", hours, sources, basis)
@@ -93,6 +93,22 @@ def test_a_failure_leaves_what_was_foretold_before_and_is_asked_again_soon():
 
     assert len(asyncio.run(story())) == 3
     assert len(world.calls) == 3
+
+
+def test_a_source_that_is_failing_is_not_asked_and_its_forecast_stays():
+    world = World()
+    one = world.source("one")
+
+    async def story():
+        await world.ahead(2, one)
+        world.clock_s += 900
+        kept = await world.ahead(2, (*one[:2], None))
+        world.clock_s += 61
+        await world.ahead(2, one)
+        return kept
+
+    assert len(asyncio.run(story())) == 3
+    assert len(world.calls) == 2
 
 
 def test_averages_go_before_marginal_rates_and_a_source_that_fails_before_none():
