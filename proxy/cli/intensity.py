@@ -119,7 +119,7 @@ def _zone_shown(answer: Any) -> str:
         parts.append(f"\ng/kWh, {what}\n")
         parts.append(plot(points, now_s=time.time(), width=min(72, os.get_terminal_size().columns - 8) if sys.stdout.isatty() else 64))
     if answer.get("forecast") == []:
-        parts.append("no source of this chain foretells this zone\n")
+        parts.append("no source foretells this zone now\n")
     return "".join(parts)
 
 
