@@ -12,6 +12,7 @@ from adapters._base import Adapter, Headers, Limited, Quirks, Target, Transparen
 from adapters.openai import HOSTS
 from carbon.energy import EnergyProfile, Serving, estimator, profile_of
 from carbon.footprint import grams, rate
+from carbon.format import plain
 from carbon.intensity import Intensity, Table
 from carbon.zones import resolve_regions, resolve_zone
 from policies._base import Limits, Place, Privacy
@@ -88,13 +89,21 @@ def _on_grid(served: Served, table: Table) -> Served:
     intensity, marginal = _grid(served.settings, table)
     if (intensity, marginal) == (served.intensity, served.marginal):
         return served
-    return msgspec.structs.replace(served, intensity=intensity, marginal=marginal, rate=rate(served.estimator, intensity))
+    head = _head(served.model, served.name, intensity)
+    return msgspec.structs.replace(served, intensity=intensity, marginal=marginal, head=head, rate=rate(served.estimator, intensity))
 
 
 def _grid(settings: Deployment, table: Table) -> tuple[Intensity | None, Intensity | None]:
     """Average and marginal of where a deployment is."""
     zone = None if settings.zone is None else resolve_zone(settings.zone).id
     return table.latest(zone), None if zone is None else table.marginal.get(zone)
+
+
+def _head(model: str, deployment: str, intensity: Intensity | None) -> bytes:
+    lines = f"x-greenlane-model: {model}\r\nx-greenlane-deployment: {deployment}\r\n"
+    if intensity is not None:
+        lines += f"x-carbon-intensity-g-per-kwh: {plain(intensity.g_per_kwh)}\r\nx-carbon-zone: {intensity.zone}\r\n"
+    return lines.encode("ascii", "replace")
 
 
 def limits(given: Constraints) -> Limits:
@@ -147,6 +156,7 @@ def _served(name: str, order: int, config: Config, adapter: Adapter, facts: tupl
         estimator=measured,
         intensity=intensity,
         marginal=marginal,
+        head=_head(settings.model, name, intensity),
         rate=rate(measured, intensity),
         profile=None if profile is None else profile.record(),
         price=_price(settings),

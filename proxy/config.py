@@ -152,7 +152,10 @@ class Deployment(Section, frozen=True):
     abilities: tuple[str, ...] | None = None
     """Of tools, image, audio, document, json_schema, json_object, logprobs, n, reasoning; left out: all its dialect can."""
     zone: str | None = None
-    """Grid zone, ISO country code or cloud region (`aws:eu-north-1`) of the machines; left out: the world's mean, and it says so."""
+    """Where the machines are: grid zone, country (`SE`), cloud region (`aws:eu-north-1`), city (`Paris`) or point (`48.86,2.35`).
+
+    Left out: the world's mean, and it says so.
+    """
     residency: tuple[str, ...] | None = None
     """Where prompts are kept by contract, where that differs from the zone (`[EU]`). Of several, only what all have in common counts."""
     privacy: PrivacyClass = "vendor"

@@ -80,6 +80,8 @@ class Served(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     intensity: Intensity | None
     marginal: Intensity | None
     """Of the same grid: what one kilowatt-hour more would emit. Known only where a live source tells it."""
+    head: bytes
+    """The header lines of every answer it gives under this snapshot, the intensity among them."""
     rate: Rate | None
     profile: dict[str, float | str | None] | None
     """The energy profile's inputs, as the ledger keeps them."""

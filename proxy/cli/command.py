@@ -91,7 +91,8 @@ def _route(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     command = commands.add_parser(
         "route",
         help="explain which deployment a request would go to, without sending it",
-        description="Explains which deployment a request would go to, and why; nothing is sent.",
+        description="Explains which deployment a request would go to, and why; nothing is sent. Grids are taken at their yearly means:"
+        " no live source is asked (see greenlane intensity).",
         epilog="Exit code: 0 it would be served, 1 it would be refused.",
     )
     command.add_argument("--config", metavar="FILE", help="the configuration (default: $GREENLANE_CONFIG, else the embedded fleet)")

@@ -78,14 +78,14 @@ class Finish:
         self._counter = counter
 
     def commit(
-        self, journey: Journey, served: Served, peer: Peer, number: int, ignored: tuple[str, ...]
+        self, journey: Journey, served: Served, number: int, ignored: tuple[str, ...]
     ) -> Callable[[list[tuple[bytes, bytes]], bytes], None]:
         """What sends the head of a stream with its first bytes: made for each attempt, called at its commit point."""
 
         def send(headers: list[tuple[bytes, bytes]], first: bytes) -> None:
             call = journey.call
             footprint = forecast(call, served) if call.operation.text else Footprint(intensity=served.intensity)
-            head = self._head(journey, (served, peer), (number, ignored), footprint, None)
+            head = self._head(journey, served, (number, ignored), footprint, None)
             kind = EVENTS if call.operation.text else content_type(headers)
             lines = passed_on(headers) if served.limited is None else _with_limits(call, served.limited, headers)
             journey.exchange.start(200, head + kind + lines, first)
@@ -126,7 +126,7 @@ class Finish:
         body = reply(call, served, journey.hub, result.body, facts, shown)
         outcome = "completed" if facts.error is None else "failed"
         self._settle(journey, tried, worked, Outcome(200, outcome, facts.error, facts.response_id))
-        head = self._head(journey, (served, peer), (len(tried.attempts), tried.ignored), worked.footprint, worked)
+        head = self._head(journey, served, (len(tried.attempts), tried.ignored), worked.footprint, worked)
         kind = JSON if text else content_type(result.headers)
         lines = passed_on(result.headers) if served.limited is None else _with_limits(call, served.limited, result.headers)
         journey.exchange.respond(200, b"%b%b%b" % (head, kind, lines), body)
@@ -186,7 +186,7 @@ class Finish:
         kind = tried.result.kind
         worked = NOTHING if kind in _UNTOUCHED else Account(tokens=NO_TOKENS, footprint=Footprint(), cost_usd=None)
         self._settle(journey, tried, worked, Outcome(status, "failed", fault.code or "upstream_error"))
-        named = b"" if tried.peer is None else tried.peer.head
+        named = b"" if tried.served is None else tried.served.head
         head = named + answer.refused(journey.admission, journey.plan.policy, len(tried.attempts), worked=kind not in _UNTOUCHED)
         operation, admission = journey.call.operation, journey.admission
         body = operation.door.error(fault, status, admission.request_id)
@@ -249,17 +249,17 @@ class Finish:
     def _head(
         self,
         journey: Journey,
-        by: tuple[Served, Peer],
+        served: Served,
         how: tuple[int, tuple[str, ...]],
         footprint: Footprint,
         worked: Account | None,
     ) -> bytes:
-        """The header lines of an answer `by` a deployment, at which attempt and with which members ignored. A stream's has no account."""
-        (served, peer), (attempts, ignored) = by, how
+        """The header lines of an answer of a deployment, at which attempt and with which members ignored. A stream's has no account."""
+        attempts, ignored = how
         decision = journey.decision
         first = decision.order[0].place.name
         shown = answer.Shown(
-            head=peer.head,
+            head=served.head,
             policy=journey.plan.policy,
             reason=decision.reason if served.name == first else "fallback",
             attempts=attempts,
