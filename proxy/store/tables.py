@@ -86,6 +86,18 @@ restatements = Table(
     Index("restatements_replaces", "replaces", unique=True),
 )
 
+calibrations = Table(
+    "calibrations",
+    metadata,
+    Column("id", Text, primary_key=True),
+    *(Column(name, Text, nullable=False) for name in ("deployment", "model", "machine")),
+    Column("fitted_at_s", Double, nullable=False),
+    Column("accepted", Boolean, nullable=False),
+    Column("content", Text, nullable=False, comment="carbon.calibration.Calibration as JSON"),
+    Index("calibrations_deployment", "deployment", "fitted_at_s"),
+)
+"""Rows are added only: what a figure of the past was made of stays."""
+
 exchanges = Table(
     "exchanges",
     MetaData(),
