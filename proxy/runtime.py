@@ -6,15 +6,17 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
+from carbon.calibration import Calibration
 from carbon.intensity import Intensity, Table
+from carbon.profile import EnergyProfile, profile_from
 from carbon.zones import resolve_zone
-from proxy.catalogue import Secrets, regridded, snapshot
+from proxy.catalogue import Secrets, recalibrated, regridded, snapshot
 from proxy.config import Config, Deployment
 from proxy.configuration import ConfigurationError, Problem, SecretError, load, version
 from proxy.configuration.checking import is_loopback
@@ -26,6 +28,7 @@ from proxy.dataplane.peer import peers
 from proxy.dataplane.settle import Settler
 from proxy.records import Row
 from proxy.snapshot import Snapshot
+from proxy.store.calibrations import CalibrationStore
 from proxy.store.claims import claim
 from proxy.store.codec import encode_into
 from proxy.store.engine import require_place
@@ -38,6 +41,7 @@ from proxy.telemetry.logs import RequestLog
 from proxy.telemetry.metrics import Labels, Metrics
 from proxy.upstream._base import Upstream
 from proxy.upstream.factory import upstream_for
+from proxy.workers.calibration import Calibrator
 from proxy.workers.intensity import Grids
 from proxy.workers.ledger import LedgerWorker
 from proxy.workers.supervisor import Supervisor
@@ -77,6 +81,7 @@ class Runtime:
         self.grids = Grids(self._regrid, self._keep_samples, secret_of)
         self.intensities = IntensityStore(self.ledger)
         self._forgotten_s = 0.0
+        self.calibrator = Calibrator(CalibrationStore(self.ledger), self._profiles, self._recalibrate)
         self.plane: DataPlane = msgspec.UNSET  # type: ignore[assignment]
 
     async def start(self) -> None:
@@ -88,6 +93,7 @@ class Runtime:
         self.supervisor.start("ledger", self.worker.run)
         self.supervisor.start("budgets", self._load_budgets)
         self.supervisor.start("intensity", self._follow_grids)
+        self.supervisor.start("calibration", self.calibrator.run)
         self.supervisor.start("tokenizer", lambda: asyncio.to_thread(self.plane.counter.load))
         if self.path is not None:
             self.supervisor.start("configuration", self._watch)
@@ -125,7 +131,7 @@ class Runtime:
     def swap(self, config: Config) -> None:
         """Takes a new configuration into force. Raises what `compiled` raises; then the old one stays."""
         try:
-            fresh = compiled(config, self._table(config))
+            fresh = compiled(config, self._table(config), self.calibrator.in_force)
         except Exception:
             self._table(self.config)
             raise
@@ -185,6 +191,16 @@ class Runtime:
         if any(fresh.served[name] is not served for name, served in before.served.items()):
             self.plane.swap(fresh, peers(fresh, self.plane.peers, self.metrics, _connect))
 
+    def _recalibrate(self, calibrations: Mapping[str, Calibration]) -> None:
+        """Takes other calibrations into force, as `_regrid` does intensities; requests under way keep theirs."""
+        before = self.plane.snapshot
+        fresh = recalibrated(before, calibrations)
+        if any(fresh.served[name] is not served for name, served in before.served.items()):
+            self.plane.swap(fresh, peers(fresh, self.plane.peers, self.metrics, _connect))
+
+    def _profiles(self) -> dict[str, EnergyProfile]:
+        return {name: profile_from(each.profile) for name, each in self.snapshot().served.items() if each.profile is not None}
+
     async def _follow_grids(self) -> None:
         """Begins with what was known before a restart, if the store can be asked."""
         try:
@@ -231,6 +247,8 @@ class Runtime:
         metrics.read_when_scraped("greenlane_deployment_up", lambda: self._of_peers(lambda name: float(self.up(name))))
         metrics.read_when_scraped("greenlane_grid_intensity_g_per_kwh", self._intensities)
         metrics.read_when_scraped("greenlane_grid_intensity_age_seconds", self._ages)
+        metrics.read_when_scraped("greenlane_calibration_age_seconds", self._calibration_ages)
+        metrics.read_when_scraped("greenlane_calibration_drift_ratio", self._drifts)
 
     def _of_peers(self, value: Callable[[str], float]) -> Iterable[tuple[Labels, float]]:
         return [(peer.labels, value(name)) for name, peer in list(self.plane.peers.items())]
@@ -245,6 +263,14 @@ class Runtime:
         found = {each.intensity.zone: each.intensity for each in self.snapshot().served.values() if each.intensity is not None}
         return [((zone,), float(age_s(intensity.as_of, time.time()))) for zone, intensity in found.items()]
 
+    def _calibration_ages(self) -> Iterable[tuple[Labels, float]]:
+        served = self.snapshot().served
+        return [((served[name].model, name), age_s) for name, age_s in self.calibrator.ages_s()]
+
+    def _drifts(self) -> Iterable[tuple[Labels, float]]:
+        served = self.snapshot().served
+        return [((served[name].model, name), each.ratio) for name, each in list(self.calibrator.drifts.items()) if name in served]
+
     async def _watch(self) -> None:
         """Reloads when the file changes."""
         if self.path is None:
@@ -258,11 +284,11 @@ class Runtime:
                 self.reload()
 
 
-def compiled(config: Config, table: Table) -> Snapshot:
+def compiled(config: Config, table: Table, calibrations: Mapping[str, Calibration] | None = None) -> Snapshot:
     """The snapshot of a checked configuration on these grids. Raises SecretError."""
     ours, clients = resolve_all(config, os.environ)
     secrets = Secrets(api_keys={name: secret.reveal() for name, secret in ours.items()}, keys=clients)
-    return snapshot(config, secrets, table, version(config))
+    return snapshot(config, secrets, table, version(config), calibrations or {})
 
 
 def secret_of(reference: str) -> str:
