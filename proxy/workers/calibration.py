@@ -11,11 +11,15 @@ import importlib.util
 import logging
 import multiprocessing
 import os
+import signal
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 
-from carbon.calibrating import Verdict, calibrate
+import msgspec
+
+from carbon.calibrating import Verdict, calibrate, drawn
 from carbon.calibration import DAY_S, LEAST_RECORDS, Calibration, Drift, Evidence, drift, machine_of
 from carbon.energy import estimator
 from carbon.profile import EnergyProfile
@@ -32,6 +36,8 @@ DRIFT_S = 3600.0
 SPARSE_S = 7 * DAY_S
 """Between two fits where a day brings fewer records than a fit needs; elsewhere a day."""
 NICENESS = 10
+MOST_S = 600.0
+"""For one fit: sixty times what 8,000 records take."""
 
 Fit = Callable[[Evidence, EnergyProfile, Calibration | None, float], Awaitable[Verdict]]
 Profiles = Callable[[], Mapping[str, EnergyProfile]]
@@ -127,7 +133,7 @@ class Calibrator:
             return now_s + DAY_S
         if not verdict.calibration.accepted:
             log.info("calibration of %s was not accepted: %s", name, verdict.calibration.why)
-        of_today = sum(now_s - each.at_s < DAY_S for each in evidence.records)
+        of_today = await asyncio.to_thread(_since, evidence, now_s - DAY_S)
         return now_s + (DAY_S if of_today >= LEAST_RECORDS else SPARSE_S)
 
     async def _watch_drift(self) -> None:
@@ -137,7 +143,7 @@ class Calibrator:
                 self.drifts.pop(name, None)
                 continue
             evidence = await self._store.measured(name, profile, self._now_s(), DAY_S, calibration.source)
-            found = drift(calibration.terms, evidence.records, self._now_s())
+            found = await asyncio.to_thread(drift, calibration.terms, evidence.records, self._now_s())
             before = self.drifts.pop(name, None)
             if found is not None:
                 self.drifts[name] = found
@@ -146,6 +152,8 @@ class Calibrator:
     def _tell(self, calibration: Calibration, before: bool, found: Drift | None) -> None:
         now = found is not None and found.alarm
         if found is not None and now and not before:
+            # whatever is measured seldom is not left so for a week
+            self._due_s[calibration.deployment] = min(self._due_s.get(calibration.deployment, 0.0), self._now_s() + DAY_S)
             log.warning(
                 "calibration %s of %s has drifted: measured energy is %.2f times what it foresees (%d requests of 24 h)",
                 calibration.id,
@@ -176,39 +184,61 @@ def fitted(evidence: Evidence, profile: EnergyProfile, incumbent: Calibration | 
 
 
 async def in_process(evidence: Evidence, profile: EnergyProfile, incumbent: Calibration | None, now_s: float) -> Verdict:
-    """The same in a process of its own, which ends with it: a thread would hold the interpreter for 30 ms at a time."""
-    child = _Child(evidence, profile, incumbent, now_s)
+    """The same in a process of its own, which ends with it: a thread would hold the interpreter for 30 ms at a time.
+
+    Raises EOFError where the process died, TimeoutError where it takes too long.
+    """
+    child = _Child()
     try:
-        return await asyncio.to_thread(child.verdict)
+        async with asyncio.timeout(MOST_S):
+            return await asyncio.to_thread(child.verdict, _Asked(evidence, profile, incumbent, now_s))
     finally:
         child.end()
 
 
-class _Child:
-    """One fit in a process. `verdict` waits for it, and raises EOFError where `end` was called or the process died."""
+class _Asked(msgspec.Struct, frozen=True, array_like=True):
+    """What `fitted` is given, as it crosses to the other process: encoded, a fiftieth of the time it takes to pickle."""
 
-    def __init__(self, *arguments: object) -> None:
-        spawning = multiprocessing.get_context("spawn")
-        self._answer, self._answering = spawning.Pipe(duplex=False)
-        self._process = spawning.Process(target=_answer, args=(self._answering, arguments), name="calibration", daemon=True)
+    evidence: Evidence
+    profile: EnergyProfile
+    incumbent: Calibration | None
+    now_s: float
+
+
+class _Child:
+    """One fit in a process. `verdict` waits for it, in a thread; it ends when `end` is called."""
+
+    def __init__(self) -> None:
+        self._process: SpawnProcess | None = None
         self._ended = False
 
-    def verdict(self) -> Verdict:
-        with self._answer:
-            self._process.start()
-            self._answering.close()
+    def verdict(self, asked: _Asked) -> Verdict:
+        encoded = msgspec.msgpack.encode(msgspec.structs.replace(asked, evidence=drawn(asked.evidence)))
+        spawning = multiprocessing.get_context("spawn")
+        answer, answering = spawning.Pipe(duplex=False)
+        self._process = process = spawning.Process(target=_answer, args=(answering, encoded), name="calibration", daemon=True)
+        with answer:
+            process.start()
+            answering.close()
             if self._ended:
-                self._process.terminate()
-            found: Verdict = self._answer.recv()
-        self._process.join()
+                process.terminate()
+            found = msgspec.msgpack.decode(answer.recv_bytes(), type=Verdict)
+        process.join()
         return found
 
     def end(self) -> None:
         self._ended = True
-        if self._process.pid is not None and self._process.is_alive():
+        if self._process is not None and self._process.pid is not None:
             self._process.terminate()
 
 
-def _answer(answering: Connection, arguments: tuple[Evidence, EnergyProfile, Calibration | None, float]) -> None:
+def _answer(answering: Connection, encoded: bytes) -> None:
+    """The other process. Interrupts from the terminal are its parent's to answer."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(NICENESS)
-    answering.send(fitted(*arguments))
+    asked = msgspec.msgpack.decode(encoded, type=_Asked)
+    answering.send_bytes(msgspec.msgpack.encode(fitted(asked.evidence, asked.profile, asked.incumbent, asked.now_s)))
+
+
+def _since(evidence: Evidence, at_s: float) -> int:
+    return sum(each.at_s > at_s for each in evidence.records)

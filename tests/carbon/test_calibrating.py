@@ -75,20 +75,26 @@ def test_on_a_simulated_replica_as_attributed_it_halves_the_error(per_s, plain, 
     assert made.held_out_error < 0.5 * made.incumbent_error
 
 
-def test_the_same_records_give_the_same_bytes_in_whatever_order():
+@settings(max_examples=5)
+@given(st.randoms(use_true_random=False))
+def test_the_same_records_give_the_same_bytes_in_whatever_order(chance):
     records = measured()
-    shuffled = random.Random(5).sample(records, len(records))
+    shuffled = chance.sample(records, len(records))
     assert msgspec.msgpack.encode(fitted(shuffled)) == msgspec.msgpack.encode(usual())
 
 
-def test_a_fifth_of_gross_outliers_changes_little():
-    chance = random.Random(3)
-    spoilt = [
-        msgspec.structs.replace(each, energy_j=each.energy_j * chance.choice((30.0, 0.03))) if chance.random() < 0.2 else each
-        for each in measured(1000)
+@settings(max_examples=8)
+@given(st.integers(0, 10_000), st.floats(8, 1000), st.floats(0, 1))
+def test_a_fifth_of_gross_outliers_changes_little(seed, factor, above):
+    """Too large or too small by any factor, in any mixture: none of them is used, and the terms foresee what is right."""
+    chance = random.Random(seed)
+    spoilt = set(chance.sample(range(1000), 200))
+    records = [
+        msgspec.structs.replace(each, energy_j=each.energy_j * (factor if chance.random() < above else 1 / factor)) if k in spoilt else each
+        for k, each in enumerate(measured(1000, seed=seed))
     ]
-    made = fitted(spoilt)
-    assert 150 < made.dropped < 260
+    made = fitted(records)
+    assert 200 <= made.dropped < 240
     for each in measured(50, seed=9, noise=0):
         assert of(made.fitted, each) == pytest.approx(each.energy_j, rel=0.15)
 
@@ -184,7 +190,7 @@ def test_of_many_records_a_bounded_number_is_fitted(monkeypatch):
     monkeypatch.setattr(calibrating, "MOST_FITTED", 400)
     assert MOST_FITTED == 8000
     made = fitted(measured(1200))
-    assert made.n + made.dropped == 400
+    assert 350 < made.n + made.dropped <= 400
 
 
 numbers = st.floats(0.1, 10)

@@ -11,7 +11,7 @@ from carbon.bands import Band
 from carbon.calibration import Calibration, Terms, calibrated, drift, machine_of, missing
 from carbon.components import components
 from carbon.energy import Serving, profile_from, profile_of
-from carbon.footprint import Footprint, Workload, rate
+from carbon.footprint import Footprint, ProviderReport, Workload, rate
 from carbon.intensity import Intensity
 from carbon.roofline import Form
 from tests.carbon.measurements import DAY_S, NOW_S, PRIOR, PROFILE, TRUTH, evidence, measured
@@ -64,6 +64,12 @@ def test_the_pace_of_a_stream_stands_above_it():
     """runtime_power goes before calibrated on the ladder, which is then its cross-check."""
     found = Footprint.of(Workload(input_tokens=100, output_tokens=400, decode_s=8.0), calibrated(made(), PRIOR), GRID)
     assert (found.method, found.cross_method) == ("runtime_power", "calibrated")
+
+
+def test_what_a_provider_reports_stands_above_it():
+    report = ProviderReport(energy_j=60.0, source="neuralwatt")
+    found = Footprint.of(Workload(input_tokens=100, output_tokens=400), calibrated(made(), PRIOR), GRID, report)
+    assert (found.method, found.cross_method, found.energy_j) == ("provider_reported", "calibrated", 60.0)
 
 
 def test_a_forecast_is_the_same_grams_as_the_account():

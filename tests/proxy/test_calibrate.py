@@ -9,13 +9,21 @@ import time
 import httpx
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from carbon.calibration import machine_of
 from carbon.profile import profile_from
+from carbon.sources.static import Static
+from proxy.catalogue import recalibrated
 from proxy.cli import calibrating
 from proxy.cli.command import run
+from proxy.configuration import loads
+from proxy.runtime import compiled
 from proxy.store.calibrations import CalibrationStore
 from proxy.store.ledger import Ledger
 from tests.carbon.measurements import NOW_S, measured
+from tests.carbon.test_calibration import made
 from tests.harness import ask, serving
 from tests.store.entries import ENTRY, written
 from tests.store.test_calibrations import restated
@@ -120,6 +128,22 @@ def test_from_measured_requests_to_a_calibrated_answer(served, capsys):
 
 def metrics(served) -> str:
     return httpx.get(f"{served.base}/metrics", timeout=10).text
+
+
+@given(st.booleans(), st.sampled_from(["same", "other"]), st.sampled_from(["ours", "theirs", "nobody"]))
+def test_a_calibrated_figure_comes_of_an_accepted_calibration_of_this_machine_alone(accepted, machine, name):
+    config, table = loads(FLEET.format(url="http://127.0.0.1:9/v1")), Static().table()
+    plain = compiled(config, table)
+    profile = profile_from(plain.served["ours"].profile)
+    given_one = made(accepted=accepted, machine=machine_of(profile) if machine == "same" else "other", deployment=name)
+    expected = {"ours"} if (accepted, machine, name) == (True, "same", "ours") else set()
+    at_once, later = compiled(config, table, {name: given_one}), recalibrated(plain, {name: given_one})
+    for snapshot in (at_once, later):
+        assert {each.name for each in snapshot.served.values() if each.estimator.method == "calibrated"} == expected
+        assert {each.name for each in snapshot.served.values() if "calibration" in each.profile} == expected
+    again = recalibrated(at_once, {})
+    assert {each.estimator.method for each in again.served.values()} == {"flops_roofline"}
+    assert again.served["ours"].profile == plain.served["ours"].profile
 
 
 def test_it_survives_a_reload_and_a_change_of_machine_ends_it(served):
