@@ -106,8 +106,10 @@ class Calibrator:
             await self._store.keep(verdict.calibration)
 
     def ages_s(self) -> Iterable[tuple[str, float]]:
+        """Of those that deployments of now are accounted by."""
         now_s = self._now_s()
-        return [(name, max(0.0, now_s - each.fitted_at_s)) for name, each in self.in_force.items() if self._active(name)]
+        used = ((name, self._of_machine(name, profile)) for name, profile in self._profiles().items())
+        return [(name, max(0.0, now_s - each.fitted_at_s)) for name, each in used if each is not None]
 
     async def _work(self) -> None:
         if self._now_s() >= self._drift_due_s:
@@ -167,10 +169,6 @@ class Calibrator:
     def _of_machine(self, name: str, profile: EnergyProfile) -> Calibration | None:
         held = self.in_force.get(name)
         return held if held is not None and held.machine == machine_of(profile) else None
-
-    def _active(self, name: str) -> bool:
-        profile = self._profiles().get(name)
-        return profile is not None and self._of_machine(name, profile) is not None
 
 
 def fits_here() -> bool:

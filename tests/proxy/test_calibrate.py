@@ -166,6 +166,18 @@ def test_the_days_drift_is_a_gauge(served):
     assert 0.8 < float(line.split()[-1]) < 1.25
 
 
+def test_the_proxy_fits_by_itself_when_it_has_been_up_for_an_hour(tmp_path_factory):
+    """In a process of its own; requests meanwhile are answered, and accounted as before."""
+    with serving(lambda host: FLEET.format(url=host), tmp_path_factory.mktemp("by-itself")) as one:
+        fill(one)
+        one.runtime.calibrator._began_s -= 3600
+        fitting = asyncio.run_coroutine_threadsafe(one.runtime.calibrator._work(), one.loop)
+        assert ask(one).headers["x-carbon-method"] == "flops_roofline"
+        fitting.result(timeout=60)
+        assert ask(one).headers["x-carbon-method"] == "calibrated"
+        assert [each.accepted for each in kept(one)] == [True]
+
+
 def test_a_name_that_is_not_there_and_no_configuration_are_told(served, capsys, monkeypatch):
     assert run(["calibrate", "--config", str(served.path), "--deployment", "nobody"]) == 1
     assert "there are ours, theirs" in capsys.readouterr().err
