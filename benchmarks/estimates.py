@@ -13,7 +13,9 @@ from time import thread_time
 from benchmarks.places import HERE
 from benchmarks.results import Estimate
 from benchmarks.stacks import KEY
-from carbon.footprint import Footprint, ProviderReport, Workload
+from carbon.calibration import Calibrated
+from carbon.energy import Proportional
+from carbon.footprint import Footprint, ProviderReport, Workload, rate
 from carbon.sources.static import Static
 from proxy.configuration import load, loads
 from proxy.dataplane.admit import Admission
@@ -54,6 +56,7 @@ def measured() -> tuple[Estimate, ...]:
         found.append(Estimate(what=f"{ACCOUNT} by {method}", took_us=least_us(account), goal_us=ACCOUNT_GOAL_US))
         if served.name == "ours":
             found.append(Estimate(what=f"{ACCOUNT} by runtime_power", took_us=least_us(paced_by(served)), goal_us=ACCOUNT_GOAL_US))
+            found += _by_calibration(served, work)
             found.append(Estimate(what=f"{ACCOUNT} by provider_reported", took_us=least_us(reported), goal_us=ACCOUNT_GOAL_US))
     return tuple(found)
 
@@ -63,6 +66,21 @@ def paced_by(served: Served) -> Callable[[], object]:
     work = Workload(input_tokens=420, output_tokens=57, cached_tokens=128, seconds_s=1.2, decode_s=1.12)
     assert Footprint.of(work, served.estimator, served.intensity).method == "runtime_power"
     return lambda: Footprint.of(work, served.estimator, served.intensity)
+
+
+def _by_calibration(served: Served, work: Workload) -> list[Estimate]:
+    """As cheap as the form it stands on: the figures, the grams of a forecast, the account."""
+    prior, intensity = served.estimator, served.intensity
+    assert isinstance(prior, Proportional)
+    fitted = Calibrated(id="cal-0", request_j=5.0, form=prior.form, band=prior.band, cross=prior)
+    folded = rate(fitted, intensity)
+    assert folded is not None
+    figures_us, grams_us = least_us(lambda: fitted.figures(420, 128, 57)), least_us(lambda: folded.g(420, 0, 57))
+    return [
+        Estimate(what="figures by calibrated", took_us=figures_us, goal_us=FORECAST_GOAL_US),
+        Estimate(what="grams of a forecast by calibrated", took_us=grams_us, goal_us=FORECAST_GOAL_US),
+        Estimate(what=f"{ACCOUNT} by calibrated", took_us=least_us(lambda: Footprint.of(work, fitted, intensity)), goal_us=ACCOUNT_GOAL_US),
+    ]
 
 
 def _forecast_us() -> float:

@@ -46,9 +46,9 @@ def components(energy_j: float, method: Method, profile: EnergyProfile | None, r
     match method:
         case "provider_reported":
             return Components(provider_j=energy_j, router_j=router_j)
-        case "measured_attributed":
-            idle_factor = 1.0  # idle power is in the measurement, and its share in the account
-        case "runtime_power" | "calibrated" | "flops_roofline" | "vendor_prior" | "token_proxy":
+        case "measured_attributed" | "calibrated":
+            idle_factor = 1.0  # idle power is in what was measured, and its share in the account
+        case "runtime_power" | "flops_roofline" | "vendor_prior" | "token_proxy":
             idle_factor = 1.0 if profile is None else profile.idle_factor
         case "none":
             return None

@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 
 from carbon.bands import confidence, disagree
+from carbon.calibration import Calibrated
 from carbon.energy import Estimator, Method, Proportional
 from carbon.intensity import Intensity
 from carbon.roofline import UNCACHED_SHARE
@@ -143,6 +144,19 @@ class ProportionalRate(msgspec.Struct, frozen=True, kw_only=True):
         return self.high * self.g(input_tokens, cached_tokens, output_tokens)
 
 
+class CalibratedRate(msgspec.Struct, frozen=True, kw_only=True):
+    """A proportional one, and what a request costs by itself."""
+
+    request_g: float
+    tokens: ProportionalRate
+
+    def g(self, input_tokens: float, cached_tokens: float, output_tokens: float) -> float:
+        return self.request_g + self.tokens.g(input_tokens, cached_tokens, output_tokens)
+
+    def g_high(self, input_tokens: float, cached_tokens: float, output_tokens: float) -> float:
+        return self.tokens.high * self.g(input_tokens, cached_tokens, output_tokens)
+
+
 class GeneralRate(msgspec.Struct, frozen=True, kw_only=True):
     """Of a band that is no constant factor (the vendor prior): its upper end costs a few logarithms."""
 
@@ -161,18 +175,19 @@ def rate(estimator: Estimator | None, intensity: Intensity | None) -> Rate | Non
     """Made once per deployment and intensity sample. None where either is unknown."""
     if estimator is None or intensity is None:
         return None
-    if not isinstance(estimator, Proportional) or intensity.g_per_kwh <= 0:
+    if not isinstance(estimator, Proportional | Calibrated) or intensity.g_per_kwh <= 0:
         return GeneralRate(estimator=estimator, intensity=intensity, g_per_j=intensity.g_per_kwh / J_PER_KWH)
     form, band = estimator.form, estimator.band
     _, g_per_j, high_g_per_j = _grams((band.low, 1.0, band.high), intensity)
     in_grams = form.scaled(g_per_j)
-    return ProportionalRate(
+    tokens = ProportionalRate(
         token=in_grams.token,
         context=in_grams.context,
         prefill=in_grams.prefill,
         attention=in_grams.prefill * in_grams.attention,
         high=high_g_per_j / g_per_j,
     )
+    return CalibratedRate(request_g=estimator.request_j * g_per_j, tokens=tokens) if isinstance(estimator, Calibrated) else tokens
 
 
 def _reported(report: ProviderReport, intensity: Intensity | None, own: tuple[Method, tuple[float, float, float]] | None) -> Footprint:

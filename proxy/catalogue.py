@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 import msgspec
@@ -10,7 +11,8 @@ import msgspec
 from adapters import adapters
 from adapters._base import Adapter, Headers, Limited, Quirks, Target, Transparent
 from adapters.openai import HOSTS
-from carbon.energy import EnergyProfile, Serving, estimator, profile_of
+from carbon.calibration import Calibration, calibrated, machine_of
+from carbon.energy import EnergyProfile, Estimator, Serving, estimator, profile_from, profile_of
 from carbon.footprint import grams, rate
 from carbon.format import plain
 from carbon.intensity import Intensity, Table
@@ -44,11 +46,16 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return f"<Secrets: {len(self.api_keys)} of deployments, {len(self.keys)} of clients>"
 
 
-def snapshot(config: Config, secrets: Secrets, table: Table, version: str) -> Snapshot:
-    """The configuration made ready. Its names were checked before; a wrong one raises KeyError or UnknownZoneError here."""
+def snapshot(
+    config: Config, secrets: Secrets, table: Table, version: str, calibrations: Mapping[str, Calibration] = MappingProxyType({})
+) -> Snapshot:
+    """The configuration made ready. Its names were checked before; a wrong one raises KeyError or UnknownZoneError here.
+
+    `calibrations`: by deployment, those in force; one of another machine than the deployment has now is let lie.
+    """
     dialects = adapters()
     served = {
-        name: _served(name, order, config, dialects[deployment.dialect], (secrets.api_keys.get(name), table))
+        name: _served(name, order, config, dialects[deployment.dialect], (secrets.api_keys.get(name), table, calibrations.get(name)))
         for order, (name, deployment) in enumerate(config.deployments.items())
     }
     policies = {name: _extended(name, config.policies) for name in config.policies}
@@ -83,6 +90,29 @@ def regridded(made: Snapshot, table: Table) -> Snapshot:
 def _router(config: Config, table: Table) -> float:
     found = table.latest(None if config.server.zone is None else resolve_zone(config.server.zone).id)
     return 0.0 if found is None else grams(1.0, found.g_per_kwh)
+
+
+def recalibrated(made: Snapshot, calibrations: Mapping[str, Calibration]) -> Snapshot:
+    """The same configuration with these calibrations in force. Its bounds stay, as with the grids."""
+    served = {name: _by_calibration(each, calibrations.get(name)) for name, each in made.served.items()}
+    return msgspec.structs.replace(made, served=served, models=_models(made.config, served), plans={})
+
+
+def _by_calibration(served: Served, calibration: Calibration | None) -> Served:
+    if served.profile is None:
+        return served
+    measured, record = _estimator(profile_from(served.profile), calibration)
+    if record == served.profile:
+        return served
+    return msgspec.structs.replace(served, estimator=measured, profile=record, rate=rate(measured, served.intensity))
+
+
+def _estimator(profile: EnergyProfile, calibration: Calibration | None) -> tuple[Estimator, dict[str, float | str | None]]:
+    """How the deployment's energy is worked out, and what a ledger keeps of that."""
+    prior = estimator(profile)
+    if calibration is None or not calibration.accepted or calibration.machine != machine_of(profile):
+        return prior, profile.record()
+    return calibrated(calibration, prior), {**profile.record(), **calibration.record()}
 
 
 def _on_grid(served: Served, table: Table) -> Served:
@@ -120,16 +150,16 @@ def limits(given: Constraints) -> Limits:
     )
 
 
-def _served(name: str, order: int, config: Config, adapter: Adapter, facts: tuple[str | None, Table]) -> Served:
-    key, table = facts
+def _served(name: str, order: int, config: Config, adapter: Adapter, facts: tuple[str | None, Table, Calibration | None]) -> Served:
+    key, table, calibration = facts
     settings = config.deployments[name]
     url = urlsplit(settings.base_url)
     simulated = url.scheme == "sim"
     quirks = settings.quirks if settings.quirks != Quirks() else HOSTS.get(url.hostname or "", settings.quirks)
     settings = msgspec.structs.replace(settings, quirks=quirks)
     identity, translated = _operations(settings, adapter, url.hostname or "")
-    profile = _profile(settings)
-    measured = None if profile is None else estimator(profile)
+    profile = energy_profile(settings)
+    measured, record = (None, None) if profile is None else _estimator(profile, calibration)
     intensity, marginal = _grid(settings, table)
     model = config.models.get(settings.model, Model())
     return Served(
@@ -158,7 +188,7 @@ def _served(name: str, order: int, config: Config, adapter: Adapter, facts: tupl
         marginal=marginal,
         head=_head(settings.model, name, intensity),
         rate=rate(measured, intensity),
-        profile=None if profile is None else profile.record(),
+        profile=record,
         price=_price(settings),
         expected_output_tokens=model.expected_output_tokens or config.limits.expected_output_tokens,
         simulated=simulated,
@@ -225,7 +255,8 @@ def _region_names(written: str) -> frozenset[str]:
         return resolve_regions([written])
 
 
-def _profile(settings: Deployment) -> EnergyProfile | None:
+def energy_profile(settings: Deployment) -> EnergyProfile | None:
+    """What is known of a deployment's energy, by its settings."""
     parameters = settings.parameters_b
     sizes = parameters if isinstance(parameters, Parameters) else None if parameters is None else Parameters(total=parameters)
     serving = Serving(

@@ -6,16 +6,18 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
+from carbon.calibration import Calibration
 from carbon.components import ROUTER_W
 from carbon.intensity import Intensity, Table
+from carbon.profile import EnergyProfile, profile_from
 from carbon.zones import resolve_zone
-from proxy.catalogue import Secrets, regridded, snapshot
+from proxy.catalogue import Secrets, recalibrated, regridded, snapshot
 from proxy.config import Config, Deployment
 from proxy.configuration import ConfigurationError, Problem, SecretError, load, version
 from proxy.configuration.checking import is_loopback
@@ -29,6 +31,7 @@ from proxy.dataplane.settle import Settler
 from proxy.exchange import Exchange
 from proxy.records import Restatement, Row
 from proxy.snapshot import Snapshot
+from proxy.store.calibrations import CalibrationStore
 from proxy.store.claims import claim
 from proxy.store.codec import encode_into
 from proxy.store.engine import require_place
@@ -43,6 +46,7 @@ from proxy.telemetry.logs import RequestLog
 from proxy.telemetry.metrics import Labels, Metrics
 from proxy.upstream._base import Upstream
 from proxy.upstream.factory import upstream_for
+from proxy.workers.calibration import Calibrator
 from proxy.workers.intensity import Chain, Grids
 from proxy.workers.ledger import LedgerWorker
 from proxy.workers.metering import Metering
@@ -96,6 +100,7 @@ class Runtime:
         self._grown: list[Grown] = []
         self._unstored: str | None = None
         """Why the last intensities did not reach the store."""
+        self.calibrator = Calibrator(CalibrationStore(self.ledger), self._profiles, self._recalibrate)
         self.plane: DataPlane = msgspec.UNSET  # type: ignore[assignment]
 
     async def start(self) -> None:
@@ -114,6 +119,7 @@ class Runtime:
         self.supervisor.start("metering", self.metering.run)
         self.supervisor.start("metered days", self._keep_days)
         self.supervisor.start("router", self._measure_router)
+        self.supervisor.start("calibration", self.calibrator.run)
         self.supervisor.start("tokenizer", lambda: asyncio.to_thread(self.plane.counter.load))
         if self.path is not None:
             self.supervisor.start("configuration", self._watch)
@@ -158,7 +164,7 @@ class Runtime:
     def swap(self, config: Config) -> None:
         """Takes a new configuration into force. Raises what `compiled` raises; then the old one stays."""
         chain = self._chain(config)
-        fresh = compiled(config, self.grids.table(chain))
+        fresh = compiled(config, self.grids.table(chain), self.calibrator.in_force)
         self.grids.adopt(chain)
         before = self.plane.peers
         after = peers(fresh, before, self.metrics, _connect)
@@ -216,6 +222,16 @@ class Runtime:
         fresh = regridded(before, table)
         if any(fresh.served[name] is not served for name, served in before.served.items()):
             self.plane.swap(fresh, peers(fresh, self.plane.peers, self.metrics, _connect))
+
+    def _recalibrate(self, calibrations: Mapping[str, Calibration]) -> None:
+        """Takes other calibrations into force, as `_regrid` does intensities; requests under way keep theirs."""
+        before = self.plane.snapshot
+        fresh = recalibrated(before, calibrations)
+        if any(fresh.served[name] is not served for name, served in before.served.items()):
+            self.plane.swap(fresh, peers(fresh, self.plane.peers, self.metrics, _connect))
+
+    def _profiles(self) -> dict[str, EnergyProfile]:
+        return {name: profile_from(each.profile) for name, each in self.snapshot().served.items() if each.profile is not None}
 
     async def _recall_grids(self) -> None:
         """Takes in what was known before a restart, if the store can be asked; the sources are asked meanwhile."""
@@ -304,6 +320,8 @@ class Runtime:
         metrics.read_when_scraped("greenlane_grid_marginal_g_per_kwh", self._marginals)
         metrics.read_when_scraped("greenlane_grid_intensity_age_seconds", self._ages)
         metrics.read_when_scraped("greenlane_measured_energy_joules", self._measured)
+        metrics.read_when_scraped("greenlane_calibration_age_seconds", self._calibration_ages)
+        metrics.read_when_scraped("greenlane_calibration_drift_ratio", self._drifts)
 
     def _of_peers(self, value: Callable[[str], float]) -> Iterable[tuple[Labels, float]]:
         return [(peer.labels, value(name)) for name, peer in list(self.plane.peers.items())]
@@ -329,6 +347,14 @@ class Runtime:
             found += [((served.model, served.name, share), joules) for share, joules in shares.items()]
         return found
 
+    def _calibration_ages(self) -> Iterable[tuple[Labels, float]]:
+        served = self.snapshot().served
+        return [((served[name].model, name), age_s) for name, age_s in self.calibrator.ages_s()]
+
+    def _drifts(self) -> Iterable[tuple[Labels, float]]:
+        served = self.snapshot().served
+        return [((served[name].model, name), each.ratio) for name, each in list(self.calibrator.drifts.items()) if name in served]
+
     async def _watch(self) -> None:
         """Reloads when the file changes."""
         if self.path is None:
@@ -342,11 +368,11 @@ class Runtime:
                 self.reload()
 
 
-def compiled(config: Config, table: Table) -> Snapshot:
+def compiled(config: Config, table: Table, calibrations: Mapping[str, Calibration] | None = None) -> Snapshot:
     """The snapshot of a checked configuration on these grids. Raises SecretError."""
     ours, clients = resolve_all(config, os.environ)
     secrets = Secrets(api_keys={name: secret.reveal() for name, secret in ours.items()}, keys=clients)
-    return snapshot(config, secrets, table, version(config))
+    return snapshot(config, secrets, table, version(config), calibrations or {})
 
 
 def secret_of(reference: str) -> str:

@@ -61,9 +61,9 @@ def unix_s(value: Any) -> float | None:
     try:
         instant = datetime.fromisoformat(value)
         found = instant.timestamp()
-        return None if instant.tzinfo is None or not EARLIEST_S <= found <= LATEST_S else found
     except (ValueError, OverflowError):
         return None
+    return None if instant.tzinfo is None or not EARLIEST_S <= found <= LATEST_S else found
 
 
 def current(facts: Facts, zones: Iterable[str], reading: Reading, now_s: float) -> tuple[Intensity, ...]:

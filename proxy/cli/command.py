@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from proxy import __version__
-from proxy.cli import checking, estimating, explaining, importing, intensity, routing, serving, usage
+from proxy.cli import calibrating, checking, estimating, explaining, importing, intensity, routing, serving, usage
 from proxy.configuration import ConfigurationError
 
 _FORMATTER = argparse.RawDescriptionHelpFormatter
@@ -51,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
     _intensity(commands)
     _explain(commands)
     _estimate(commands)
+    _calibrate(commands)
     _import(commands)
     return top
 
@@ -173,6 +174,20 @@ def _estimate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     command.add_argument("--zone", help="cloud region, country, grid zone, city (default: the world)")
     command.add_argument("--json", action="store_true", help="print the answer as JSON")
     command.set_defaults(answer=estimating.estimate)
+
+
+def _calibrate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser(
+        "calibrate",
+        help="fit estimates to what was measured",
+        description="Fits each deployment's energy to what the ledger has of measured requests; a running proxy does it once a day.",
+        epilog="A fit that is accepted is in force in every proxy on that ledger within a minute. Needs the extra `calibration`.",
+    )
+    command.add_argument("--deployment", metavar="NAME", help="only this one (default: all)")
+    command.add_argument("--config", metavar="FILE", help="whose ledger and deployments (default: $GREENLANE_CONFIG)")
+    command.add_argument("--dry-run", action="store_true", help="show it and keep nothing")
+    command.add_argument("--json", action="store_true", help="print everything as JSON")
+    command.set_defaults(answer=calibrating.calibrate)
 
 
 def _import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -114,6 +114,18 @@ estimates = Table(
     Index("estimates_at_s", "at_s", "id"),
 )
 
+calibrations = Table(
+    "calibrations",
+    metadata,
+    Column("id", Text, primary_key=True),
+    *(Column(name, Text, nullable=False) for name in ("deployment", "model", "machine")),
+    Column("fitted_at_s", Double, nullable=False),
+    Column("accepted", Boolean, nullable=False),
+    Column("content", Text, nullable=False, comment="carbon.calibration.Calibration as JSON"),
+    Index("calibrations_deployment", "deployment", "fitted_at_s"),
+)
+"""Rows are added only: what a figure of the past was made of stays."""
+
 exchanges = Table(
     "exchanges",
     MetaData(),

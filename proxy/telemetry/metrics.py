@@ -48,6 +48,8 @@ INSTRUMENTS = (
     Instrument("greenlane_grid_intensity_g_per_kwh", "gauge", "Grid intensity in use.", ("zone", "source")),
     Instrument("greenlane_grid_marginal_g_per_kwh", "gauge", "Of one kilowatt-hour more or less.", ("zone", "source")),
     Instrument("greenlane_grid_intensity_age_seconds", "gauge", "Age of that figure.", ("zone",)),
+    Instrument("greenlane_calibration_age_seconds", "gauge", "Since the calibration in force was fitted.", _MD),
+    Instrument("greenlane_calibration_drift_ratio", "gauge", "Measured over foreseen, median of 24 hours.", _MD),
     Instrument("greenlane_inflight", "gauge", "Requests being served.", _MD),
     Instrument("greenlane_deployment_up", "gauge", "1: its breaker is closed.", _MD),
     Instrument("greenlane_ledger_pending", "gauge", "Entries in the spool, not yet in the store.", ()),

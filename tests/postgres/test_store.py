@@ -18,6 +18,12 @@ from proxy.store.postgresql import postgresql_engine
 from proxy.store.tables import metadata
 from proxy.store.usage import UsageQuery
 from tests.store.entries import parts, written
+from tests.store.test_calibrations import (  # noqa: F401 - the same
+    test_measured_are_those_restated_by_a_meter_with_the_figure_that_counts,
+    test_of_a_busy_hour_a_bounded_number_is_read,
+    test_the_latest_accepted_of_each_deployment_is_in_force,
+    test_what_a_provider_reports_is_measured_too_and_never_mixed_with_our_meters,
+)
 from tests.store.test_estimates import (  # noqa: F401 - the same
     test_another_teams_is_not_there,
     test_they_are_listed_newest_first_also_those_of_one_instant,

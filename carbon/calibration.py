@@ -1,0 +1,262 @@
+"""What a fit to one's own measurements is: the records it is made of, what it must satisfy, and the figures that follow from it.
+
+The fitting itself is in calibrating.py; nothing here needs more than the standard library. One calibration is of one deployment of one
+model on one machine, and is never changed: a better one replaces it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from statistics import median
+from typing import Literal, Self
+
+import msgspec
+
+from carbon.bands import Band
+from carbon.energy import Estimator, Method
+from carbon.profile import EnergyProfile
+from carbon.roofline import UNCACHED_SHARE, Form
+from carbon.runtime import RuntimePower
+
+SPEC_VERSION = "1"
+LEAST_RECORDS = 200
+LEAST_TOKEN_SPAN = 10.0
+"""The largest request over the smallest, one in a hundred left out at either end."""
+LEAST_SPAN_S = 12 * 3600.0
+PRIOR_RECORDS = 200
+"""The prior counts as much as so many records."""
+NARROWEST = Band(0.8, 1.25)
+"""No calibration claims to know better; a median residual of a day outside of it is an alarm."""
+BETTER = 0.95
+"""Of the incumbent's median error on the day held out: a fit that does not get below changes nothing."""
+DAY_S = 86400.0
+LEAST_OF_DAY = 20
+"""Records below which nothing is said of a day."""
+_MACHINE = ("kind", "model", "total_b", "active_b", "bytes_per_parameter", "gpu", "gpu_count", "tdp_w", "host_factor", "pue")
+
+Source = Literal["measured_attributed", "provider_reported"]
+"""Whose joules. Never mixed in one fit: what a provider counts may end elsewhere than at the facility."""
+
+
+class Measured(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """One exchange whose energy was measured, and is above zero. `input_tokens` include the cached ones, `output_tokens` the reasoning."""
+
+    id: str
+    at_s: float
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    energy_j: float
+    batch: float | None = None
+    """Requests that ran beside it, on the mean; None: not known."""
+
+    @property
+    def tokens(self) -> int:
+        return self.input_tokens + self.output_tokens
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """What was measured of one deployment on one machine."""
+
+    deployment: str
+    model: str
+    gpu: str
+    machine: str
+    """See `machine_of`."""
+    source: Source
+    band: Band
+    """Of one measurement: a fit to measurements is never surer than they are."""
+    records: tuple[Measured, ...]
+
+    @property
+    def span_s(self) -> float:
+        return max((each.at_s for each in self.records), default=0.0) - min((each.at_s for each in self.records), default=0.0)
+
+    @property
+    def token_span(self) -> float:
+        tokens = sorted(each.tokens for each in self.records if each.tokens > 0)
+        edge = len(tokens) // 100
+        return tokens[-1 - edge] / tokens[edge] if tokens else 1.0
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """Joules of one request: what it costs by itself, and what its tokens do. No term is negative, so more tokens never cost less."""
+
+    request_j: float
+    form: Form
+
+    def joules(self, input_tokens: float, cached_tokens: float, output_tokens: float) -> float:
+        return self.request_j + self.form.joules(input_tokens, cached_tokens, output_tokens)
+
+
+class Calibration(msgspec.Struct, frozen=True, kw_only=True):
+    """One fit and the verdict on it. Joules are those of its source; errors are medians of |foreseen / measured - 1|."""
+
+    id: str = ""
+    """Made of all the rest."""
+    deployment: str
+    model: str
+    gpu: str
+    machine: str
+    source: Source
+    spec_version: str = SPEC_VERSION
+    data: str
+    """Digest of the records."""
+    fitted_at_s: float
+    n: int
+    """Records used; below, those left out because they lie over five median deviations from what the others say."""
+    dropped: int
+    span_s: float
+    token_span: float
+    terms: Terms
+    fitted: Terms
+    """Before it was drawn to the prior."""
+    weight: float
+    """Of the fit; the rest is the prior's."""
+    step_j: float | None = None
+    """Per output token over the batch, where the batch of every record is known; in `terms` at the median of 1/batch."""
+    low: float
+    high: float
+    cv_mdape: float
+    """Five-fold, of the three terms; below, of `a + b·tokens`, and of the prior over the same records."""
+    plain_cv_mdape: float
+    plain_request_j: float
+    plain_token_j: float
+    prior_error: float
+    held_out: int
+    """Records of the last day, which the fit had not seen when it was tried."""
+    held_out_error: float
+    """Of a fit to all before that day; below, of these terms, which have seen it, and of the incumbent."""
+    terms_error: float
+    incumbent_error: float
+    incumbent: str
+    """Id of the calibration that was in force, or the method of the prior."""
+    accepted: bool
+
+    @property
+    def why(self) -> str:
+        share = f"{100 * self.held_out_error:.1f} % against the {100 * self.incumbent_error:.1f} % of {self.incumbent}"
+        return f"{'better' if self.accepted else 'not better by 5 %'} on the last day: {share}"
+
+    @property
+    def band(self) -> Band:
+        return Band(self.low, self.high)
+
+    def named(self) -> Self:
+        """With the id that its content makes."""
+        content = msgspec.msgpack.encode(msgspec.structs.replace(self, id=""))
+        return msgspec.structs.replace(self, id="cal-" + blake2b(content, digest_size=8).hexdigest())
+
+    def record(self) -> dict[str, float | str | None]:
+        """For a ledger entry's profile: enough to work its figure out again."""
+        form = self.terms.form
+        return {
+            "calibration": self.id,
+            "calibration_source": self.source,
+            "calibration_fitted_at_s": self.fitted_at_s,
+            "calibration_n": float(self.n),
+            "calibration_cv_mdape": self.cv_mdape,
+            "calibration_request_j": self.terms.request_j,
+            "calibration_token_j": form.token,
+            "calibration_context_j": form.context,
+            "calibration_prefill_j": form.prefill,
+            "calibration_attention": form.attention,
+            "calibration_low": self.low,
+            "calibration_high": self.high,
+        }
+
+
+class Calibrated(msgspec.Struct, frozen=True, kw_only=True):
+    """The rung `calibrated` of the ladder. Made by `calibrated` alone, so that there is none without an accepted calibration."""
+
+    id: str
+    request_j: float
+    form: Form
+    band: Band
+    cross: Estimator | None = None
+    """The prior, which is the next method that qualifies."""
+    runtime: RuntimePower | None = None
+    method: Method = "calibrated"
+
+    def energy_j(self, input_tokens: float, cached_tokens: float, output_tokens: float) -> float:
+        return self.request_j + self.form.joules(input_tokens, cached_tokens, output_tokens)
+
+    def low_j(self, input_tokens: float, cached_tokens: float, output_tokens: float) -> float:
+        return self.energy_j(input_tokens, cached_tokens, output_tokens) * self.band.low
+
+    def high_j(self, input_tokens: float, cached_tokens: float, output_tokens: float) -> float:
+        return self.energy_j(input_tokens, cached_tokens, output_tokens) * self.band.high
+
+    def figures(self, input_tokens: float, cached_tokens: float, output_tokens: float) -> tuple[float, float, float]:
+        value = self.request_j + self.form.joules(input_tokens, cached_tokens, output_tokens)
+        return value * self.band.low, value, value * self.band.high
+
+
+def calibrated(calibration: Calibration, prior: Estimator) -> Calibrated:
+    """The estimator of an accepted calibration over its prior. Raises ValueError for one that was not accepted."""
+    if not calibration.accepted:
+        raise ValueError(f"calibration {calibration.id} was not accepted")
+    return Calibrated(
+        id=calibration.id,
+        request_j=calibration.terms.request_j,
+        form=calibration.terms.form,
+        band=calibration.band,
+        cross=prior,
+        runtime=prior.runtime,
+    )
+
+
+class Drift(msgspec.Struct, frozen=True, kw_only=True):
+    """The median of measured over foreseen in the last 24 hours."""
+
+    ratio: float
+    n: int
+
+    @property
+    def alarm(self) -> bool:
+        return not NARROWEST.low <= self.ratio <= NARROWEST.high
+
+
+def drift(terms: Terms, records: Sequence[Measured], now_s: float) -> Drift | None:
+    """None where too little was measured in that time to say."""
+    ratios = [each.energy_j / foreseen for each in records if now_s - DAY_S <= each.at_s <= now_s and (foreseen := of(terms, each)) > 0]
+    return Drift(ratio=median(ratios), n=len(ratios)) if len(ratios) >= LEAST_OF_DAY else None
+
+
+def of(terms: Terms, record: Measured) -> float:
+    """Joules the terms foresee of a record's work."""
+    return terms.joules(record.input_tokens, record.cached_tokens, record.output_tokens)
+
+
+def missing(evidence: Evidence) -> tuple[str, ...]:
+    """What keeps the evidence from being fitted, in words; empty where nothing does."""
+    count, span_s, tokens = len(evidence.records), evidence.span_s, evidence.token_span
+    lacks: list[str] = []
+    if not count:
+        return ("nothing was measured",)
+    if count < LEAST_RECORDS:
+        lacks.append(f"{count} measured records of {LEAST_RECORDS}")
+    if tokens < LEAST_TOKEN_SPAN:
+        lacks.append(f"tokens span ×{tokens:.1f} of ×{LEAST_TOKEN_SPAN:g}")  # noqa: RUF001 - as in every table
+    if span_s < LEAST_SPAN_S:
+        lacks.append(f"{span_s / 3600:.1f} h of {LEAST_SPAN_S / 3600:g} h")
+    return tuple(lacks)
+
+
+def machine_of(profile: EnergyProfile) -> str:
+    """Digest of what figures of a deployment depend on. Where it changes, what was measured before says nothing of what comes.
+
+    The batch is not in it: what it is stated to be changes no measurement.
+    """
+    values = [float(each) if isinstance(each, int) else each for each in (getattr(profile, name) for name in _MACHINE)]
+    return blake2b(msgspec.json.encode(values), digest_size=8).hexdigest()
+
+
+def digest(records: Sequence[Measured]) -> str:
+    return blake2b(msgspec.msgpack.encode(records), digest_size=16).hexdigest()
+
+
+def uncached(record: Measured) -> float:
+    """Input tokens by what they cost: a cached one 2 % of one that is computed, as in the roofline."""
+    return record.input_tokens - UNCACHED_SHARE * min(record.cached_tokens, record.input_tokens)
