@@ -71,7 +71,7 @@ class EnergyProfile(msgspec.Struct, frozen=True, kw_only=True):
     host_factor: float = HOST_FACTOR
     idle_factor: float = IDLE_FACTOR
     pue: float = PUE
-    pue_from: Literal["stated", "region", "provider", "assumed"] = "assumed"
+    pue_from: Literal["stated", "team", "region", "provider", "assumed"] = "assumed"
 
     def record(self) -> dict[str, float | str | None]:
         """For a ledger; `profile_from` reads it back."""
@@ -124,7 +124,7 @@ def tdp_w(gpu: str) -> float | None:
 
 def moved(profile: EnergyProfile, zone: str) -> EnergyProfile:
     """The same machines elsewhere: with the PUE of that place, unless theirs was stated."""
-    if profile.pue_from == "stated":
+    if profile.pue_from in ("stated", "team"):
         return profile
     building = _building(Serving(upstream_model=profile.model, zone=zone))
     return msgspec.structs.replace(profile, pue=building.pue, pue_from=building.pue_from)

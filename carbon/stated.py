@@ -79,6 +79,7 @@ def _of_machine(method: Method, profile: EnergyProfile) -> list[Assumption]:
         found.append(Assumption(name="idle_factor", value=profile.idle_factor, why="capacity kept ready, a published mean"))
     if profile.pue_from != "stated":
         why = {
+            "team": "the team's own",
             "region": "published for that cloud region",
             "provider": "the provider's mean",
             "assumed": "usual of clouds; state `pue`",

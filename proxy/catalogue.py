@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -12,14 +13,15 @@ from adapters._base import Adapter, Headers, Limited, Quirks, Target, Transparen
 from adapters.openai import HOSTS
 from carbon.energy import EnergyProfile, Serving, estimator, profile_of
 from carbon.footprint import rate
-from carbon.intensity import Intensity, Table
+from carbon.intensity import Intensity, Table, on_basis
 from carbon.zones import resolve_regions, resolve_zone
 from policies._base import Limits, Place, Privacy
 from policies.constraints import nearest, strictest
 from proxy.access import Grant, Keyring
-from proxy.config import Config, Constraints, Deployment, Model, Parameters
+from proxy.config import Config, Constraints, Deployment, Model, Parameters, TeamCarbon
 from proxy.config import Policy as PolicySettings
 from proxy.configuration.model_files import shape_in
+from proxy.factors import Factors
 from proxy.snapshot import CHATS, COUNT, Member, Price, Served, Snapshot
 
 LOOPBACK = frozenset({b"localhost", b"127.0.0.1", b"::1"})
@@ -311,4 +313,28 @@ def _grant(name: str, config: Config) -> Grant:
         models=None if key.models is None else frozenset(key.models),
         explain=key.explain,
         budget=team.budget,
+        factors=None if team.carbon == TeamCarbon() else _factors(key.team, team.carbon, config.carbon.basis),
     )
+
+
+def _factors(team: str, told: TeamCarbon, basis: Literal["lifecycle", "direct"]) -> Factors:
+    """On the fleet's basis, which all that is compared must have."""
+
+    def sample(g_per_kwh: float) -> Intensity | None:
+        given = Intensity(
+            zone="WORLD",
+            g_per_kwh=g_per_kwh,
+            low=g_per_kwh * (1 - told.band),
+            high=g_per_kwh * (1 + told.band),
+            basis=told.basis,
+            source=f"team {team}: {told.source}",
+            as_of=f"{told.as_of}T23:59:59Z",
+            licence="the team's own",
+        )
+        return on_basis(given, basis)
+
+    figures = told.g_per_kwh
+    if not isinstance(figures, dict):
+        return Factors(pue=told.pue, everywhere=None if figures is None else sample(figures))
+    by_zone = {resolve_zone(zone).id: made for zone, value in figures.items() if (made := sample(value)) is not None}
+    return Factors(pue=told.pue, by_zone=by_zone)

@@ -11,9 +11,10 @@ from typing import Any
 import msgspec
 
 from adapters._base import Adapter, Headers, Limited, Target, Transparent
-from carbon.energy import Estimator
-from carbon.footprint import Rate
+from carbon.energy import Estimator, estimator, profile_from
+from carbon.footprint import Rate, rate
 from carbon.intensity import Intensity
+from carbon.zones import resolve_zone
 from policies._base import Limits, Objective, Place, Policy, Substitution
 from policies.constraints import nearest, strictest
 from policies.decide import Prepared, prepare
@@ -21,6 +22,7 @@ from policies.objectives import objective
 from proxy.access import Grant, Keyring
 from proxy.config import Config, Deployment
 from proxy.config import Policy as PolicySettings
+from proxy.factors import Factors
 
 _CONSTANT = frozenset({"LowestCarbon", "Cheapest", "BestQuality"})
 """Objectives that look at nothing that changes from one moment to the next."""
@@ -201,7 +203,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, eq=False, weakref=True
         for stand_in, group in ((False, member.own), (True, substitutes)):
             for each in group:
                 if each.serves(api):
-                    served[place_for(each, api, stand_in=stand_in)] = each
+                    served[place_for(each, api, stand_in=stand_in)] = adapted(each, grant.factors)
         translates = api in CHATS and any(api not in each.identity for each in served.values())
         models = self.config.models
         terms = Terms(
@@ -243,6 +245,18 @@ def _machine(served: Served) -> tuple[str, dict[str, Any]]:
     """What two deployments have in common when one error in our figures would be the other's too: all but the building."""
     profile = served.profile or {}
     return served.model, {name: value for name, value in profile.items() if name not in {"pue", "pue_from"}}
+
+
+def adapted(served: Served, factors: Factors | None) -> Served:
+    """The deployment by a team's own factors; itself where there are none."""
+    if factors is None:
+        return served
+    profile, measured = factors.profile(served.profile), served.estimator
+    if profile is not None and profile is not served.profile:
+        measured = estimator(profile_from(profile))
+    zone = None if served.settings.zone is None else resolve_zone(served.settings.zone).id
+    intensity = factors.intensity(zone, served.intensity)
+    return msgspec.structs.replace(served, profile=profile, estimator=measured, intensity=intensity, rate=rate(measured, intensity))
 
 
 def place_for(served: Served, api: str, *, stand_in: bool) -> Place:

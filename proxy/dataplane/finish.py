@@ -18,7 +18,7 @@ from proxy.dataplane.attempt import TO_THE_CLIENT, Journey, Tried, failure
 from proxy.dataplane.carriage import Facts, read_answer, reply, retold
 from proxy.dataplane.compare import burnt_g, compared
 from proxy.dataplane.counting import Counter, estimated
-from proxy.dataplane.peer import Peer
+from proxy.dataplane.peer import Peer, static_head
 from proxy.dataplane.relay import Result
 from proxy.dataplane.settle import (
     COUNTED,
@@ -186,7 +186,7 @@ class Finish:
         kind = tried.result.kind
         worked = NOTHING if kind in _UNTOUCHED else Account(tokens=NO_TOKENS, footprint=Footprint(), cost_usd=None)
         self._settle(journey, tried, worked, Outcome(status, "failed", fault.code or "upstream_error"))
-        named = b"" if tried.peer is None else tried.peer.head
+        named = b"" if tried.served is None else static_head(tried.served)
         head = named + answer.refused(journey.admission, journey.plan.policy, len(tried.attempts), worked=kind not in _UNTOUCHED)
         operation, admission = journey.call.operation, journey.admission
         body = operation.door.error(fault, status, admission.request_id)
@@ -225,7 +225,7 @@ class Finish:
 
     def _burnt_g(self, journey: Journey, tried: Tried) -> float:
         """What attempts took that failed before this one."""
-        known = journey.admission.snapshot.served
+        known = {each.name: each for each in journey.plan.served.values()}
         names = {each.deployment for each in tried.attempts[:-1]}
         return burnt_g(tried.attempts[:-1], _UNTOUCHED, {name: forecast(journey.call, known[name]) for name in names if name in known})
 
@@ -253,7 +253,7 @@ class Finish:
         decision = journey.decision
         first = decision.order[0].place.name
         shown = answer.Shown(
-            head=peer.head,
+            head=peer.head if served is peer.served else static_head(served),
             policy=journey.plan.policy,
             reason=decision.reason if served.name == first else "fallback",
             attempts=attempts,
