@@ -42,6 +42,11 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
     batch: float | None = None
     pue: float | None = None
     privacy: Literal["local", "private", "vendor"] = "vendor"
+    host_factor: float | None = None
+    wue_l_per_kwh: float | None = None
+    embodied_kg: float | None = None
+    embodied_source: str | None = None
+    lifetime_years: float | None = None
     zone: str | None = None
     """As written; a cloud region has a PUE of its own."""
 
@@ -72,6 +77,13 @@ class EnergyProfile(msgspec.Struct, frozen=True, kw_only=True):
     idle_factor: float = IDLE_FACTOR
     pue: float = PUE
     pue_from: Literal["stated", "team", "region", "provider", "assumed"] = "assumed"
+    wue_l_per_kwh: float | None = None
+    """Water; None: not known."""
+    wue_source: str | None = None
+    embodied_kg: float | None = None
+    """CO2e of making one accelerator with its share of the machine; None: not stated, for nothing is assumed of it."""
+    embodied_source: str | None = None
+    lifetime_years: float | None = None
 
     def record(self) -> dict[str, float | str | None]:
         """For a ledger; `profile_from` reads it back."""
@@ -85,6 +97,22 @@ class _Building(msgspec.Struct, frozen=True):
 
 def profile_of(serving: Serving) -> EnergyProfile | None:
     """The inputs of this deployment's figures; None where neither settings, tables nor the model's name tell its size."""
+    found = _of_model(serving)
+    if found is None:
+        return None
+    wue_l_per_kwh, wue_source = _water(serving)
+    return msgspec.structs.replace(
+        found,
+        host_factor=serving.host_factor or found.host_factor,
+        wue_l_per_kwh=wue_l_per_kwh,
+        wue_source=wue_source,
+        embodied_kg=serving.embodied_kg,
+        embodied_source=serving.embodied_source,
+        lifetime_years=serving.lifetime_years,
+    )
+
+
+def _of_model(serving: Serving) -> EnergyProfile | None:
     row = models.known(serving.upstream_model)
     if serving.total_b is not None or serving.shape is not None or isinstance(row, shipped.OpenModel):
         return _parametric(serving, row if isinstance(row, shipped.OpenModel) else None)
@@ -126,8 +154,9 @@ def moved(profile: EnergyProfile, zone: str) -> EnergyProfile:
     """The same machines elsewhere: with the PUE of that place, unless theirs was stated."""
     if profile.pue_from in ("stated", "team"):
         return profile
-    building = _building(Serving(upstream_model=profile.model, zone=zone))
-    return msgspec.structs.replace(profile, pue=building.pue, pue_from=building.pue_from)
+    there = Serving(upstream_model=profile.model, zone=zone)
+    building, water = _building(there), _water(there)
+    return msgspec.structs.replace(profile, pue=building.pue, pue_from=building.pue_from, wue_l_per_kwh=water[0], wue_source=water[1])
 
 
 def profile_from(record: dict[str, float | str | None]) -> EnergyProfile:
@@ -195,14 +224,22 @@ def _stated_size(serving: Serving, row: shipped.OpenModel | None) -> models.Size
 def _building(serving: Serving) -> _Building:
     if serving.pue is not None:
         return _Building(serving.pue, "stated")
-    known = {row.scope: row.value for row in shipped.profiles().pue}
+    row = _row_of(shipped.profiles().pue, serving.zone)
+    return _Building(PUE, "assumed") if row is None else _Building(row.value, "region" if ":" in row.scope else "provider")
+
+
+def _water(serving: Serving) -> tuple[float | None, str | None]:
+    if serving.wue_l_per_kwh is not None:
+        return serving.wue_l_per_kwh, "stated"
+    row = _row_of(shipped.profiles().wue, serving.zone)
+    return (None, None) if row is None else (row.value, f"{row.source} ({row.year})")
+
+
+def _row_of(rows: tuple[shipped.BuildingRow, ...], written: str | None) -> shipped.BuildingRow | None:
+    """The row of a zone's region, else of its provider."""
+    known = {row.scope: row for row in rows}
     try:
-        zone = resolve_zone(serving.zone or "WORLD").id
+        zone = resolve_zone(written or "WORLD").id
     except UnknownZoneError:
-        zone = "WORLD"
-    if zone in known:
-        return _Building(known[zone], "region")
-    provider, colon, _ = zone.partition(":")
-    if colon and provider in known:
-        return _Building(known[provider], "provider")
-    return _Building(PUE, "assumed")
+        return None
+    return known.get(zone) or (known.get(zone.partition(":")[0]) if ":" in zone else None)

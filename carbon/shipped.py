@@ -105,7 +105,9 @@ class ClosedModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     licence: str
 
 
-class PueRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class BuildingRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A figure of the buildings of a provider, or of one region."""
+
     scope: str
     value: float
     year: int
@@ -124,7 +126,9 @@ class AcceleratorRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 class Profiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     open: tuple[OpenModel, ...]
     closed: tuple[ClosedModel, ...]
-    pue: tuple[PueRow, ...]
+    pue: tuple[BuildingRow, ...]
+    wue: tuple[BuildingRow, ...]
+    """Litres of water per kWh of the machines."""
     accelerators: tuple[AcceleratorRow, ...]
 
 

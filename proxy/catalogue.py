@@ -223,6 +223,11 @@ def _profile(settings: Deployment) -> EnergyProfile | None:
         shape=None if settings.hf_config is None else shape_in(settings.hf_config),
         batch=settings.batch,
         pue=settings.pue,
+        host_factor=settings.host_factor,
+        wue_l_per_kwh=settings.wue_l_per_kwh,
+        embodied_kg=settings.embodied.kg if settings.embodied else None,
+        embodied_source=settings.embodied.source if settings.embodied else None,
+        lifetime_years=settings.embodied.lifetime_years if settings.embodied else None,
         zone=None if settings.zone is None else resolve_zone(settings.zone).id,
         privacy=settings.privacy,
     )

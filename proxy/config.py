@@ -103,6 +103,17 @@ class Tls(Section, frozen=True):
     """Checks the upstream's certificate."""
 
 
+class Embodied(Section, frozen=True):
+    """What making the machines emitted, for an entry's `embodied_g`. It is never added to the grams of the electricity."""
+
+    kg: Positive
+    """Kilograms of CO2e of one accelerator with its share of the machine."""
+    source: str
+    """Where that figure is from: it stands in every entry."""
+    lifetime_years: Positive = 5.0
+    """How long it is used."""
+
+
 if TYPE_CHECKING:
     DeploymentMeter = Any
 else:
@@ -156,6 +167,12 @@ class Deployment(Section, frozen=True):
     """Path of the model's Hugging Face `config.json`: parameters, cache and precision are counted from it where they are not stated."""
     pue: Annotated[float, Meta(ge=1)] | None = None
     """Power usage effectiveness of the building; left out: 1.15."""
+    host_factor: Annotated[float, Meta(ge=1)] | None = None
+    """Energy of the whole machine over that of its accelerators; left out: 1.35."""
+    wue_l_per_kwh: NonNegative | None = None
+    """Litres of water the building uses per kWh of its machines; left out: what the cloud publishes for the region, else unknown."""
+    embodied: Embodied | None = None
+    """The making of the machines; left out: not told."""
     batch: Positive | None = None
     """Requests that usually run together on one replica."""
     meter: str | DeploymentMeter | None = None

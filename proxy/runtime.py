@@ -34,6 +34,7 @@ from proxy.store.engine import require_place
 from proxy.store.estimates import EstimateStore
 from proxy.store.intensities import IntensityStore
 from proxy.store.ledger import Ledger, StoreUnavailableError
+from proxy.store.metered_days import DAY_S, Grown, MeteredDays
 from proxy.store.spool import Preface
 from proxy.store.spool_file import SpoolError
 from proxy.store.usage import UsageQuery
@@ -49,6 +50,10 @@ from proxy.workers.supervisor import Supervisor
 log = logging.getLogger("greenlane")
 FORGET_S = 3600.0
 """How often intensities past their time are looked for."""
+DAYS_S = 60.0
+"""How often the joules of metered deployments are added to the sums of the day."""
+GROWN = 10_000
+"""Sums that wait for the store."""
 WATCH_S = 1.0
 """How often the configuration file's time of change is looked at."""
 RETIRED_S = 600.0
@@ -83,6 +88,8 @@ class Runtime:
         self.estimates = EstimateStore(self.ledger)
         self._forgotten_s = 0.0
         self.metering = Metering(self._restate)
+        self.days = MeteredDays(self.ledger)
+        self._grown: list[Grown] = []
         self.plane: DataPlane = msgspec.UNSET  # type: ignore[assignment]
 
     async def start(self) -> None:
@@ -96,6 +103,7 @@ class Runtime:
         self.supervisor.start("budgets", self._load_budgets)
         self.supervisor.start("intensity", self._follow_grids)
         self.supervisor.start("metering", self.metering.run)
+        self.supervisor.start("metered days", self._keep_days)
         self.supervisor.start("tokenizer", lambda: asyncio.to_thread(self.plane.counter.load))
         if self.path is not None:
             self.supervisor.start("configuration", self._watch)
@@ -105,6 +113,7 @@ class Runtime:
         self.draining = True
         _close([*self._retired, *(peer.upstream for peer in self.plane.peers.values())])
         await self.worker.flush(5.0)
+        await self._add_days()
         await self.supervisor.stop()
         await self.grids.close()
         self.request_log.flush()
@@ -215,6 +224,22 @@ class Runtime:
             await self.ledger.restate(later)
         except StoreUnavailableError as error:
             raise OSError(error.kind) from error
+
+    async def _keep_days(self) -> None:
+        while True:
+            await asyncio.sleep(DAYS_S)
+            await self._add_days()
+
+    async def _add_days(self) -> None:
+        """What deployments used since the last time goes to the sums of the day; what the store does not take goes with the next."""
+        self._grown += self.metering.grown(int(time.time() // DAY_S))
+        try:
+            await self.days.add(self._grown)
+        except StoreUnavailableError as error:
+            log.warning("the joules of the day wait: the store is unavailable (%s)", error.kind)
+            del self._grown[:-GROWN]
+        else:
+            self._grown.clear()
 
     async def _keep_samples(self, feed: str, samples: Sequence[Intensity]) -> None:
         try:

@@ -106,6 +106,15 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     group: bool
 
 
+class Proportion(msgspec.Struct, frozen=True, kw_only=True):
+    """A saving for each gram of what happened: constant between two deployments that are alike."""
+
+    g: float
+    low: float
+    high: float
+    marginal: float | None
+
+
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """What a plan takes from the configuration beside its policy."""
 
@@ -137,6 +146,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """What would serve without Greenlane, of those that may: the counterfactual of savings."""
     baseline_output_tokens: int | None
     """What its model usually writes, where the configuration says so."""
+    proportions: dict[tuple[Served, str], Proportion | None]
+    """Of those that are alike: what is saved for each gram, by method. Made at first use; bounded by the deployments."""
     alike: frozenset[Served]
     """Those whose figures share what is unknown with the baseline's: the same model on the same machines, elsewhere."""
     holdout: float
@@ -234,6 +245,7 @@ def plan_of(prepared: Prepared, served: Mapping[Place, Served], terms: Terms, *,
         translates=translates,
         constant=unmoved and not any(each.max_ttft_s is not None for each in limits),
         standing={},
+        proportions={},
         baseline=baseline,
         baseline_output_tokens=None if baseline is None else terms.expected_output_tokens.get(baseline.model),
         alike=frozenset(each for each in served.values() if baseline is not None and _machine(each) == _machine(baseline)),
@@ -241,10 +253,13 @@ def plan_of(prepared: Prepared, served: Mapping[Place, Served], terms: Terms, *,
     )
 
 
+BUILDING = frozenset({"pue", "pue_from", "wue_l_per_kwh", "wue_source", "embodied_kg", "embodied_source", "lifetime_years"})
+
+
 def _machine(served: Served) -> tuple[str, dict[str, Any]]:
     """What two deployments have in common when one error in our figures would be the other's too: all but the building."""
     profile = served.profile or {}
-    return served.model, {name: value for name, value in profile.items() if name not in {"pue", "pue_from"}}
+    return served.model, {name: value for name, value in profile.items() if name not in BUILDING}
 
 
 def adapted(served: Served, factors: Factors | None) -> Served:

@@ -52,6 +52,11 @@ _UNITS_BY_NAME = {
     "idle_connections": "connections",
     "count": "accelerators",
     "pue": "ratio, from 1",
+    "host_factor": "ratio, from 1",
+    "kg": "kg CO2e",
+    "lifetime_years": "years",
+    "wue_l_per_kwh": "litres/kWh",
+    "idle_w": "watts",
     "weight": "ratio",
 }
 _PRICES = "US dollars per million tokens"

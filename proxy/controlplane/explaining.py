@@ -11,6 +11,7 @@ from carbon.explain import Facts, Figures, Instead, explained
 from carbon.intensity import Basis, Intensity, Signal
 from carbon.meters.provider import reported_j
 from proxy.records import Counterfactual, Entry, IntensitySample, Restatement
+from proxy.snapshot import BUILDING
 from proxy.telemetry.ages import age_s
 
 Profile = dict[str, float | str | None]
@@ -109,4 +110,4 @@ def _instead(entry: Entry, told: Counterfactual) -> Instead:
 
 def _machine(profile: Profile | None) -> Profile:
     """All but the building: where that is the same, a stream would have gone at the same pace."""
-    return {name: value for name, value in (profile or {}).items() if name not in {"pue", "pue_from"}}
+    return {name: value for name, value in (profile or {}).items() if name not in BUILDING}

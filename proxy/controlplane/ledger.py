@@ -9,6 +9,8 @@ import msgspec
 from litestar import Controller, Request, route
 from litestar.params import FromPath
 
+from carbon.beside import embodied_g, water_ml
+from carbon.profile import profile_from
 from proxy.controlplane.access import grant_of, needs_key
 from proxy.controlplane.explaining import explanation
 from proxy.controlplane.state import Plane
@@ -103,6 +105,22 @@ def shown(entry: Entry) -> dict[str, Any]:
             "energy_wh": None if carbon["energy_j"] is None else carbon["energy_j"] / 3600,
             "cost_usd": entry.cost_usd,
         },
+        "beside": _beside(entry),
+    }
+
+
+def _beside(entry: Entry) -> dict[str, Any]:
+    """What is not electricity and never in its grams; null where it is not known."""
+    try:
+        profile = None if entry.profile is None else profile_from(entry.profile)
+    except msgspec.ValidationError:
+        profile = None
+    energy_j, busy_s = entry.carbon.energy_j, entry.attempts[-1].seconds_s if entry.attempts else None
+    return {
+        "embodied_g": None if profile is None or busy_s is None else embodied_g(profile, busy_s),
+        "embodied_source": None if profile is None else profile.embodied_source,
+        "water_ml": None if profile is None or energy_j is None else water_ml(profile, energy_j),
+        "water_source": None if profile is None else profile.wue_source,
     }
 
 

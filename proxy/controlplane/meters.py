@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import msgspec
@@ -9,6 +10,11 @@ from litestar import Controller, Request, route
 
 from proxy.controlplane.access import needs_key
 from proxy.controlplane.state import Plane
+from proxy.errors import Refusal
+from proxy.store.ledger import StoreUnavailableError
+from proxy.store.metered_days import DAY_S
+
+DAYS = 31
 
 
 class Meters(Controller):
@@ -19,6 +25,14 @@ class Meters(Controller):
 
     @route("/", http_method=["GET", "HEAD"])
     async def read(self, request: Request[Any, Any, Any]) -> dict[str, Any]:
-        """Show every deployment that has a meter."""
+        """Show every deployment that has a meter, and the joules of the last 31 days."""
         plane: Plane = request.app.state.plane
-        return {"object": "list", "data": [msgspec.to_builtins(each) for each in plane.metering.status()]}
+        days = await _days(plane)
+        return {"object": "list", "data": [msgspec.to_builtins(each) for each in plane.metering.status()], "days": days}
+
+
+async def _days(plane: Plane) -> list[dict[str, Any]]:
+    try:
+        return await plane.days.since(int(time.time() // DAY_S) - DAYS + 1)
+    except StoreUnavailableError:
+        raise Refusal(503, "unavailable", "The ledger's store cannot be read at the moment.", headers=b"retry-after: 5\r\n") from None

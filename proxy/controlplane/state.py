@@ -10,6 +10,7 @@ from proxy.snapshot import Snapshot
 from proxy.store.estimates import EstimateStore
 from proxy.store.intensities import IntensityStore
 from proxy.store.ledger import Ledger
+from proxy.store.metered_days import MeteredDays
 from proxy.telemetry.metrics import Metrics
 
 
@@ -59,6 +60,8 @@ class Plane(Protocol):
     def metering(self) -> Metering: ...
     @property
     def estimates(self) -> EstimateStore: ...
+    @property
+    def days(self) -> MeteredDays: ...
     def snapshot(self) -> Snapshot: ...
     def tokens(self, text: bytes) -> int:
         """So many tokens a text has, as they are counted where nobody reports them."""

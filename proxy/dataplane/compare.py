@@ -5,39 +5,69 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from carbon.footprint import Footprint, Workload
+from carbon.intensity import Intensity
 from carbon.savings import Saving, saving
-from proxy.dataplane.settle import Account
-from proxy.records import Attempt
-from proxy.snapshot import Plan, Served
+from proxy.records import Attempt, Tokens
+from proxy.snapshot import Plan, Proportion, Served
 
 NO_DIFFERENCE = Saving(g=0.0, low_g=0.0, high_g=0.0)
 """Of an answer that the counterfactual deployment itself gave: no credit and no blame."""
+PROPORTIONAL = frozenset({"flops_roofline", "runtime_power"})
+"""Methods by which the same machine elsewhere takes the same joules but for a factor, with the same band, whatever the request."""
+REFERENCE = Workload(input_tokens=1000, output_tokens=500)
+REFERENCE_PACED = Workload(input_tokens=1000, output_tokens=500, decode_s=10.0)
 
 
-def compared(plan: Plan, served: Served, worked: Account, decode_s: float | None = None, extra_g: float = 0.0) -> Saving | None:
+def compared(plan: Plan, served: Served, tokens: Tokens, actual: Footprint, extra_g: float = 0.0) -> Saving | None:
     """None where either side's grams are not known. `extra_g`: what was spent on the way to the answer.
 
-    `decode_s`: the pace of the stream, which the same machine elsewhere would have had too. The counterfactual reads the same prompt. It
-    writes what was written, or, being another model whose usual length the configuration states, that many tokens: a small model that
-    talks much may save nothing.
+    The counterfactual reads the same prompt. It writes what was written, or, being another model whose usual length the configuration
+    states, that many tokens: a small model that talks much may save nothing.
     """
-    instead, tokens, actual = plan.baseline, worked.tokens, worked.footprint
-    if instead is None or actual.carbon_g is None or tokens.input is None or tokens.output is None:
+    instead, g = plan.baseline, actual.carbon_g
+    if instead is None or g is None or tokens.input is None or tokens.output is None:
         return None
     if instead is served:
         return NO_DIFFERENCE if extra_g == 0 else Saving(g=-extra_g, low_g=-extra_g, high_g=-extra_g)
+    if extra_g == 0 and not tokens.estimated and actual.intensity is served.intensity:
+        key = (served, actual.method)
+        try:
+            times = plan.proportions[key]
+        except KeyError:
+            times = plan.proportions[key] = _proportion(plan, served, actual.method)
+        if times is not None:
+            return Saving(g=g * times.g, low_g=g * times.low, high_g=g * times.high, marginal_g=times.marginal and g * times.marginal)
     same = served.model == instead.model
     workload = Workload(
         input_tokens=tokens.input,
         output_tokens=tokens.output if same or plan.baseline_output_tokens is None else plan.baseline_output_tokens,
         cached_tokens=tokens.cached or 0,
         estimated=tokens.estimated,
-        decode_s=decode_s if served in plan.alike else None,
     )
     footprint = Footprint.of(workload, instead.estimator, instead.intensity)
-    margins = None if instead.marginal is None or served.marginal is None else (instead.marginal, served.marginal)
     alike = served in plan.alike and footprint.method == actual.method
-    return saving(footprint, actual, margins, alike=alike, extra_g=extra_g)
+    return saving(footprint, actual, _margins(instead, served), alike=alike, extra_g=extra_g)
+
+
+def _proportion(plan: Plan, served: Served, method: str) -> Proportion | None:
+    """What the saving is for each gram of the actual; None where it is not in proportion."""
+    instead = plan.baseline
+    if instead is None or served not in plan.alike or method not in PROPORTIONAL:
+        return None
+    reference = REFERENCE if method == "flops_roofline" else REFERENCE_PACED
+    actual = Footprint.of(reference, served.estimator, served.intensity)
+    other = Footprint.of(reference, instead.estimator, instead.intensity)
+    if actual.method != method or other.method != method or not actual.carbon_g:
+        return None
+    found = saving(other, actual, _margins(instead, served), alike=True)
+    if found is None:
+        return None
+    g, margin = actual.carbon_g, found.marginal_g
+    return Proportion(g=found.g / g, low=found.low_g / g, high=found.high_g / g, marginal=None if margin is None else margin / g)
+
+
+def _margins(instead: Served, served: Served) -> tuple[Intensity, Intensity] | None:
+    return None if instead.marginal is None or served.marginal is None else (instead.marginal, served.marginal)
 
 
 def burnt_g(attempts: Iterable[Attempt], untouched: frozenset[str], forecasts: dict[str, Footprint]) -> float:

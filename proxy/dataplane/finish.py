@@ -16,7 +16,7 @@ from proxy.dataplane.admit import Admission
 from proxy.dataplane.ask import Call
 from proxy.dataplane.attempt import TO_THE_CLIENT, Journey, Tried, failure
 from proxy.dataplane.carriage import Facts, read_answer, reply, retold
-from proxy.dataplane.compare import burnt_g, compared
+from proxy.dataplane.compare import burnt_g
 from proxy.dataplane.counting import Counter, estimated
 from proxy.dataplane.peer import Peer, static_head
 from proxy.dataplane.relay import Result
@@ -218,10 +218,9 @@ class Finish:
             return Account(tokens=NO_TOKENS, footprint=Footprint(intensity=served.intensity), cost_usd=None)
         now_s, result = perf_counter(), tried.result
         decode_s = now_s - result.first_s if result.first_s is not None and result.ending == "streamed" else None
-        worked = account(served, self._told(journey, tried, usage, text), report, now_s - tried.started_s, decode_s)
-        extra_g = self._burnt_g(journey, tried) if len(tried.attempts) > 1 else 0.0
-        found = compared(journey.plan, served, worked, decode_s, extra_g)
-        return worked if found is None else msgspec.structs.replace(worked, saving=found)
+        burnt_g = self._burnt_g(journey, tried) if len(tried.attempts) > 1 else 0.0
+        times, against = (now_s - tried.started_s, decode_s), (journey.plan, burnt_g)
+        return account(served, self._told(journey, tried, usage, text), report, times, against)
 
     def _burnt_g(self, journey: Journey, tried: Tried) -> float:
         """What attempts took that failed before this one."""

@@ -23,11 +23,12 @@ from proxy.dataplane.ask import Call
 from proxy.dataplane.attempt import Tried
 from proxy.dataplane.budget import Budgets
 from proxy.dataplane.candidates import Stood
+from proxy.dataplane.compare import compared
 from proxy.dataplane.contexts import Contexts, Shared, names
 from proxy.dataplane.peer import Peer
 from proxy.metered import Ended
 from proxy.records import Attempt, Carbon, CrossCheck, Detail, Row, Tokens
-from proxy.snapshot import Served
+from proxy.snapshot import Plan, Served
 from proxy.store.codec import text
 from proxy.store.spool import Preface
 from proxy.telemetry.logs import Line, RequestLog
@@ -83,12 +84,18 @@ def forecast(call: Call, served: Served) -> Footprint:
 
 
 def account(
-    served: Served, tokens: Tokens, report: ProviderReport | None, seconds_s: float | None, decode_s: float | None = None
+    served: Served,
+    tokens: Tokens,
+    report: ProviderReport | None,
+    times: tuple[float | None, float | None],
+    against: tuple[Plan, float] | None = None,
 ) -> Account:
     """Energy, grams and price of what a deployment did. Unknown tokens leave everything unknown, unless the provider reports.
 
-    `decode_s`: of a stream that came to its end, from its first token to its last.
+    `times`: seconds of the attempt; and of a stream that came to its end, from its first token to its last. `against`: the plan whose
+    counterfactual it is compared with, and the grams that were spent on the way.
     """
+    seconds_s, decode_s = times
     footprint = Footprint(intensity=served.intensity)
     cost = None
     if tokens.input is not None and tokens.output is not None:
@@ -107,7 +114,8 @@ def account(
         footprint = Footprint.of(Workload(input_tokens=0, output_tokens=0), None, served.intensity, report)
     if decode_s is not None and footprint.method != "runtime_power" and footprint.cross_method != "runtime_power":
         decode_s = None
-    return Account(tokens=tokens, footprint=footprint, cost_usd=cost, report=report, decode_s=decode_s)
+    saving = None if against is None else compared(against[0], served, tokens, footprint, against[1])
+    return Account(tokens=tokens, footprint=footprint, cost_usd=cost, report=report, saving=saving, decode_s=decode_s)
 
 
 def reported(usage: Usage, input_tokens: int) -> Tokens:

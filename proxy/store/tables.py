@@ -106,6 +106,14 @@ estimates = Table(
     Index("estimates_at_s", "at_s", "id"),
 )
 
+metered_days = Table(
+    "metered_days",
+    metadata,
+    Column("deployment", Text, primary_key=True),
+    Column("day", Integer, primary_key=True),
+    *(Column(name, Double, nullable=False) for name in ("measured_j", "requests_j", "idle_pool_j", "unattributed_j")),
+)
+
 exchanges = Table(
     "exchanges",
     MetaData(),

@@ -37,6 +37,7 @@ from proxy.configuration.registries import meter_of
 from proxy.metered import Began, Ended, Feed
 from proxy.records import Restatement
 from proxy.snapshot import Served
+from proxy.store.metered_days import Grown
 from proxy.workers.supervisor import Backoff
 
 log = logging.getLogger("greenlane.metering")
@@ -50,6 +51,7 @@ HISTORY = 20_000
 HELD = 20_000
 """Accounts that wait for their measurement, and restatements that wait for the store."""
 BATCH = 500
+NO_BOOKS = Books(measured_j=0.0, attributed_j=0.0, pool_idle_j=0.0, unattributed_j=0.0, pending_j=0.0)
 NOBODYS_LOAD = Load(total_b=8.0, active_b=8.0, bytes_per_parameter=2.0, batch=64.0)
 """Of a deployment without a profile: only the ratios of its weights matter."""
 
@@ -238,6 +240,8 @@ class Metering:
         self._every_s = 1.0
         self._changed = asyncio.Event()
         self._waiting: deque[Restatement] = deque(maxlen=HELD)
+        self._told: dict[int, Books] = {}
+        """What of each one's books is in the store, by the `id` of what keeps them."""
 
     def configure(self, peers: Mapping[str, Peer], every_s: float) -> None:
         """The deployments of a configuration that comes into force. One whose meter and profile stay goes on with its ledger."""
@@ -260,6 +264,26 @@ class Metering:
 
     def books(self) -> list[tuple[Served, Books]]:
         return [(each.served, each.books()) for each in list(self._metered.values())]
+
+    def grown(self, day: int) -> list[Grown]:
+        """What the books grew by since this was last asked; `day` since 1970-01-01."""
+        found = []
+        told, self._told = self._told, {}
+        for metered in list(self._metered.values()):
+            books = self._told[id(metered)] = metered.books()
+            before = told.get(id(metered), NO_BOOKS)
+            if books.measured_j > before.measured_j or books.attributed_j > before.attributed_j:
+                found.append(
+                    Grown(
+                        deployment=metered.served.name,
+                        day=day,
+                        measured_j=books.measured_j - before.measured_j,
+                        requests_j=books.attributed_j - before.attributed_j,
+                        idle_pool_j=books.pool_idle_j - before.pool_idle_j,
+                        unattributed_j=books.unattributed_j - before.unattributed_j,
+                    )
+                )
+        return found
 
     async def run(self) -> None:
         """Keeps one task for each metered deployment, until it is cancelled."""

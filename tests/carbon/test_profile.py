@@ -30,6 +30,8 @@ def test_a_known_open_model_on_stated_hardware_knows_nearly_all():
             d_model=5120.0,
             pue=1.10,
             pue_from="region",
+            wue_l_per_kwh=0.02,
+            wue_source="GSF real-time-cloud@b2858aa Cloud_Region_Metadata.csv (the provider's own figure) (2024)",
         )
     )
 

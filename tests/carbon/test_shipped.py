@@ -18,6 +18,7 @@ EVERY_ROW = [
     *PROFILES.open,
     *PROFILES.closed,
     *PROFILES.pue,
+    *PROFILES.wue,
     *PROFILES.accelerators,
 ]
 COUNTS_EXPERTS = re.compile(r"mixtral|-\d+e$")

@@ -15,6 +15,7 @@ def test_the_page_on_carbon_counts_the_rows():
         (profiles.open, "open models"),
         (profiles.closed, "closed models"),
         (profiles.pue, "PUE figures"),
+        (profiles.wue, "WUE figures"),
         (profiles.accelerators, "power limits"),
     ):
         assert f"| {len(rows)} {of} |" in page

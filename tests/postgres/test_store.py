@@ -39,6 +39,10 @@ from tests.store.test_ledger import (  # noqa: F401 - the same tests, with this 
     test_an_entry_is_read_back_whole,
     test_recent_gives_the_newest_first,
 )
+from tests.store.test_metered_days import (  # noqa: F401 - the same
+    test_other_days_are_other_rows_and_older_ones_are_left_out,
+    test_what_is_added_adds_up_and_idle_capacity_is_shared_by_the_requests_of_the_day,
+)
 from tests.store.test_restatements import (  # noqa: F401 - the same
     test_a_restatement_to_unknown_makes_the_sum_say_so,
     test_sums_take_the_last_that_nothing_replaces,
