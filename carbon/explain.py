@@ -11,7 +11,7 @@ import msgspec
 
 from carbon.arithmetic import DIGITS, Line, Number, Sheet, digits_for, number
 from carbon.bands import confidence
-from carbon.components import components
+from carbon.components import ROUTER_W, components
 from carbon.energy import J_PER_WH, LADDER, Estimator, Method, estimator
 from carbon.footprint import (
     J_PER_KWH,
@@ -60,6 +60,8 @@ class Instead(msgspec.Struct, frozen=True, kw_only=True):
     avoided_marginal_g: float | None
     retried: bool
     """Attempts failed before the answer, and what they took is in the difference."""
+    router_g: float = 0.0
+    """What the proxy itself took, which is in the difference too."""
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +79,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     profile: Record | None = None
     reported_j: float | None = None
     """What the provider's own object says."""
+    router_j: float | None = None
+    """What the proxy itself took."""
     intensity: Intensity | None = None
     marginal: Intensity | None = None
     age_s: int | None = None
@@ -318,7 +322,11 @@ def _prints(published: Qualified) -> bool:
 
 
 def _parts(facts: Facts, profile: EnergyProfile | None) -> Parts | None:
-    found = None if facts.energy_j is None else components(facts.energy_j.value, facts.method, profile)
+    found = (
+        None
+        if facts.energy_j is None
+        else components(facts.energy_j.value, facts.method, profile, None if facts.router_j is None else facts.router_j / ROUTER_W)
+    )
     return None if found is None else Parts(**msgspec.structs.asdict(found), total_j=found.total_j)
 
 
@@ -368,7 +376,7 @@ def _compared(facts: Facts, instead: Instead) -> Compared:
         return bare
     there = msgspec.structs.replace(facts, decode_s=instead.decode_s, output_tokens=instead.output_tokens or facts.output_tokens)
     footprint = Footprint.of(workload(there), own, instead.intensity)
-    if instead.decode_s is not None and not _close(footprint, facts, avoided.value):
+    if instead.decode_s is not None and not _close(footprint, facts, avoided.value, instead.router_g):
         # with failed attempts, or tokens counted here, the pace is not carried over
         there = msgspec.structs.replace(there, decode_s=None)
         footprint = Footprint.of(workload(there), own, instead.intensity)
@@ -376,22 +384,22 @@ def _compared(facts: Facts, instead: Instead) -> Compared:
         return bare
     if instead.intensity is None or facts.intensity is None:
         return bare
-    close = _close(footprint, facts, avoided.value)
+    close = _close(footprint, facts, avoided.value, instead.router_g)
     if not instead.retried and not close:
         return bare
-    extra_g = 0.0 if close else footprint.carbon_g - facts.carbon_g.value - avoided.value
+    extra_g = instead.router_g if close else footprint.carbon_g - facts.carbon_g.value - avoided.value
     formula = Sheet()
     FORMULAS[footprint.method](formula, profile, _work(there))
     lines = _avoided_lines(facts, instead, (footprint.energy_j, facts.energy_j.value), extra_g)
     return msgspec.structs.replace(bare, formula=formula.lines(), lines=lines)
 
 
-def _close(instead: Footprint, facts: Facts, avoided_g: float) -> bool:
-    """Whether the difference is what was said to be avoided."""
+def _close(instead: Footprint, facts: Facts, avoided_g: float, router_g: float) -> bool:
+    """Whether the difference, less the proxy's own share, is what was said to be avoided."""
     if instead.carbon_g is None or facts.carbon_g is None:
         return False
     value = facts.carbon_g.value
-    return isclose(instead.carbon_g - value, avoided_g, rel_tol=SAME, abs_tol=SAME * max(instead.carbon_g, value))
+    return isclose(instead.carbon_g - value - router_g, avoided_g, rel_tol=SAME, abs_tol=SAME * max(instead.carbon_g, value))
 
 
 def _avoided_lines(facts: Facts, instead: Instead, joules: tuple[float, float], extra_g: float) -> tuple[Line, ...]:
@@ -409,7 +417,8 @@ def _avoided_lines(facts: Facts, instead: Instead, joules: tuple[float, float], 
             for name, each, grid in (("otherwise", joules[0], there), ("as it was", joules[1], here))
         )
         if extra_g:
-            extra = sheet.line("failed attempts", f"{number(extra_g, digits)}", extra_g, "g", digits)
+            name_of = "failed attempts and this proxy" if instead.retried else "this proxy"
+            extra = sheet.line(name_of, f"{number(extra_g, digits)}", extra_g, "g", digits)
             sheet.line("avoided" + named, f"{a} - {b} - {extra}", a - b - extra, "g")
         else:
             sheet.line("avoided" + named, f"{a} - {b}", a - b, "g")

@@ -90,6 +90,14 @@ class EnergyProfile(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.asdict(self)
 
 
+_OF_THE_BUILDING = frozenset({"pue", "pue_from", "wue_l_per_kwh", "wue_source", "embodied_kg", "embodied_source", "lifetime_years"})
+
+
+def machine(record: dict[str, float | str | None] | None) -> dict[str, float | str | None]:
+    """Of a recorded profile, all but the building: where that is the same, one error in our figures would be the other's too."""
+    return {name: value for name, value in (record or {}).items() if name not in _OF_THE_BUILDING}
+
+
 class _Building(msgspec.Struct, frozen=True):
     pue: float
     pue_from: Literal["stated", "region", "provider", "assumed"]

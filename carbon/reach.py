@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
@@ -28,6 +29,8 @@ class Reach:
         """Seconds that never go back."""
         self.kept: dict[str, tuple[str, float]] = {}
         """What a source must remember, such as a token and the Unix time it ends. Its settings never change."""
+        self.not_before_s = -math.inf
+        """By `clock_s`, as a provider asked by Retry-After: until then it is left alone, whatever else it told."""
 
 
 def _none(reference: str) -> str:

@@ -12,7 +12,7 @@ from adapters import adapters
 from adapters._base import Adapter, Headers, Limited, Quirks, Target, Transparent
 from adapters.openai import HOSTS
 from carbon.energy import EnergyProfile, Serving, estimator, profile_of
-from carbon.footprint import rate
+from carbon.footprint import grams, rate
 from carbon.intensity import Intensity, Table, on_basis
 from carbon.zones import resolve_regions, resolve_zone
 from policies._base import Limits, Place, Privacy
@@ -22,7 +22,7 @@ from proxy.config import Config, Constraints, Deployment, Model, Parameters, Tea
 from proxy.config import Policy as PolicySettings
 from proxy.configuration.model_files import shape_in
 from proxy.factors import Factors
-from proxy.snapshot import CHATS, COUNT, Member, Price, Served, Snapshot
+from proxy.snapshot import CHATS, COUNT, Member, Price, Served, Snapshot, head_of
 
 LOOPBACK = frozenset({b"localhost", b"127.0.0.1", b"::1"})
 REFERENCE_INPUT_TOKENS, REFERENCE_OUTPUT_TOKENS = 1000, 500
@@ -65,6 +65,7 @@ def snapshot(config: Config, secrets: Secrets, table: Table, version: str) -> Sn
         require=limits(config.require),
         prefer=limits(config.prefer),
         limits_of={name: _policy_limits(name, config.policies) for name in config.policies},
+        router_g_per_j=_router(config, table),
         bounds=_bounds(served.values()),
         plans={},
     )
@@ -76,14 +77,21 @@ def regridded(made: Snapshot, table: Table) -> Snapshot:
     The bounds of weighted objectives stay: they are the catalogue's, or an hour's wind would change what a preference means.
     """
     served = {name: _on_grid(each, table) for name, each in made.served.items()}
-    return msgspec.structs.replace(made, served=served, models=_models(made.config, served), plans={})
+    router = _router(made.config, table)
+    return msgspec.structs.replace(made, served=served, models=_models(made.config, served), router_g_per_j=router, plans={})
+
+
+def _router(config: Config, table: Table) -> float:
+    found = table.latest(None if config.server.zone is None else resolve_zone(config.server.zone).id)
+    return 0.0 if found is None else grams(1.0, found.g_per_kwh)
 
 
 def _on_grid(served: Served, table: Table) -> Served:
     intensity, marginal = _grid(served.settings, table)
     if (intensity, marginal) == (served.intensity, served.marginal):
         return served
-    return msgspec.structs.replace(served, intensity=intensity, marginal=marginal, rate=rate(served.estimator, intensity))
+    head = head_of(served.model, served.name, intensity)
+    return msgspec.structs.replace(served, intensity=intensity, marginal=marginal, head=head, rate=rate(served.estimator, intensity))
 
 
 def _grid(settings: Deployment, table: Table) -> tuple[Intensity | None, Intensity | None]:
@@ -142,6 +150,7 @@ def _served(name: str, order: int, config: Config, adapter: Adapter, facts: tupl
         estimator=measured,
         intensity=intensity,
         marginal=marginal,
+        head=head_of(settings.model, name, intensity),
         rate=rate(measured, intensity),
         profile=None if profile is None else profile.record(),
         price=_price(settings),

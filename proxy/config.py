@@ -152,7 +152,10 @@ class Deployment(Section, frozen=True):
     abilities: tuple[str, ...] | None = None
     """Of tools, image, audio, document, json_schema, json_object, logprobs, n, reasoning; left out: all its dialect can."""
     zone: str | None = None
-    """Grid zone, ISO country code or cloud region (`aws:eu-north-1`) of the machines; left out: the world's mean, and it says so."""
+    """Where the machines are: grid zone, country (`SE`), cloud region (`aws:eu-north-1`), city (`Paris`) or point (`48.86,2.35`).
+
+    Left out: the world's mean, and it says so.
+    """
     residency: tuple[str, ...] | None = None
     """Where prompts are kept by contract, where that differs from the zone (`[EU]`). Of several, only what all have in common counts."""
     privacy: PrivacyClass = "vendor"
@@ -394,6 +397,8 @@ class Server(Section, frozen=True):
     """Address to listen on."""
     port: Annotated[int, Meta(ge=0, le=65535)] = 8080
     """Port to listen on; 0 takes a free one."""
+    zone: str | None = None
+    """Where the proxy itself runs: the grid of its own share of a saving. Left out: the world's mean."""
     hosts: tuple[str, ...] | None = None
     """Host names answered to; left out: any, except without keys, where only loopback names are."""
     cors: Cors = Cors()

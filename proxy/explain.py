@@ -1,6 +1,7 @@
 """`greenlane route`: a decision explained by the code that decides, without sending anything.
 
-Loads, breakers and observed latencies are those of a proxy that has just started.
+Loads, breakers and observed latencies are those of a proxy that has just started; grids are those of the shipped table, since nothing is
+asked of anybody.
 """
 
 from __future__ import annotations

@@ -153,6 +153,9 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=
     warnings: tuple[str, ...] = ()
     counterfactual: Counterfactual | None = None
     """None: the same deployment, or none to compare with."""
+    router_j: float | None = None
+    """What the proxy itself took for an exchange, as last measured; charged to savings."""
+    router_g: float | None = None
 
 
 class CrossCheck(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -305,6 +308,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     avoided_high_g: float | None = None
     avoided_marginal_g: float | None = None
     counterfactual: Counterfactual | None = None
+    router_j: float | None = None
+    router_g: float | None = None
     marginal: IntensitySample | None = None
     """Of the same grid, where a live source tells it: kept beside the average, which the grams follow."""
     decode_s: float | None = None

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from carbon.components import ROUTER_W
 from carbon.intensity import Intensity, Table
 from carbon.zones import resolve_zone
 from proxy.catalogue import Secrets, regridded, snapshot
@@ -42,7 +43,7 @@ from proxy.telemetry.logs import RequestLog
 from proxy.telemetry.metrics import Labels, Metrics
 from proxy.upstream._base import Upstream
 from proxy.upstream.factory import upstream_for
-from proxy.workers.intensity import Grids
+from proxy.workers.intensity import Chain, Grids
 from proxy.workers.ledger import LedgerWorker
 from proxy.workers.metering import Metering
 from proxy.workers.supervisor import Supervisor
@@ -54,6 +55,9 @@ DAYS_S = 60.0
 """How often the joules of metered deployments are added to the sums of the day."""
 GROWN = 10_000
 """Sums that wait for the store."""
+ROUTER_S = 60.0
+ROUTER_EXCHANGES = 1000
+"""Fewer in a minute say more of what the proxy does without them."""
 WATCH_S = 1.0
 """How often the configuration file's time of change is looked at."""
 RETIRED_S = 600.0
@@ -90,20 +94,26 @@ class Runtime:
         self.metering = Metering(self._restate)
         self.days = MeteredDays(self.ledger)
         self._grown: list[Grown] = []
+        self._unstored: str | None = None
+        """Why the last intensities did not reach the store."""
         self.plane: DataPlane = msgspec.UNSET  # type: ignore[assignment]
 
     async def start(self) -> None:
         """Everything runs when it returns; the store may still be down: entries wait in the spool."""
-        first = compiled(self.config, self._table(self.config))
+        chain = self._chain(self.config)
+        first = compiled(self.config, self.grids.table(chain))
+        self.grids.adopt(chain)
         around = Around(accepting=self._accepting, look=self._look, now=lambda: datetime.now(UTC))
         self.plane = DataPlane(first, peers(first, {}, self.metrics, _connect), self.settler, self.metrics, around)
         self.metering.configure(self.plane.peers, first.config.carbon.meter_every_s)
         self._read_gauges()
         self.supervisor.start("ledger", self.worker.run)
         self.supervisor.start("budgets", self._load_budgets)
-        self.supervisor.start("intensity", self._follow_grids)
+        self.supervisor.start("earlier intensities", self._recall_grids)
+        self.supervisor.start("intensity", self.grids.run)
         self.supervisor.start("metering", self.metering.run)
         self.supervisor.start("metered days", self._keep_days)
+        self.supervisor.start("router", self._measure_router)
         self.supervisor.start("tokenizer", lambda: asyncio.to_thread(self.plane.counter.load))
         if self.path is not None:
             self.supervisor.start("configuration", self._watch)
@@ -147,11 +157,9 @@ class Runtime:
 
     def swap(self, config: Config) -> None:
         """Takes a new configuration into force. Raises what `compiled` raises; then the old one stays."""
-        try:
-            fresh = compiled(config, self._table(config))
-        except Exception:
-            self._table(self.config)
-            raise
+        chain = self._chain(config)
+        fresh = compiled(config, self.grids.table(chain))
+        self.grids.adopt(chain)
         before = self.plane.peers
         after = peers(fresh, before, self.metrics, _connect)
         self.plane.swap(fresh, after)
@@ -197,10 +205,10 @@ class Runtime:
         except StoreUnavailableError as error:
             raise OSError(error.kind) from error
 
-    def _table(self, config: Config) -> Table:
-        """The grids as they are known now, under a configuration that comes into force."""
+    def _chain(self, config: Config) -> Chain:
+        """The sources of a configuration that is to come into force, for the zones of its deployments."""
         zones = {resolve_zone(each.zone).id for each in config.deployments.values() if each.zone is not None}
-        return self.grids.configure(config.carbon, frozenset(zones))
+        return self.grids.prepared(config.carbon, frozenset(zones))
 
     def _regrid(self, table: Table) -> None:
         """Takes other intensities into force; where none of ours changed, nothing happens."""
@@ -209,13 +217,14 @@ class Runtime:
         if any(fresh.served[name] is not served for name, served in before.served.items()):
             self.plane.swap(fresh, peers(fresh, self.plane.peers, self.metrics, _connect))
 
-    async def _follow_grids(self) -> None:
-        """Begins with what was known before a restart, if the store can be asked."""
+    async def _recall_grids(self) -> None:
+        """Takes in what was known before a restart, if the store can be asked; the sources are asked meanwhile."""
+        if not self.grids.chain.live:
+            return
         try:
             self.grids.recall(await self.intensities.latest(time.time() - self.config.carbon.max_age_s))
         except StoreUnavailableError as error:
             log.warning("the intensities of before the start are not known: the store is unavailable (%s)", error.kind)
-        await self.grids.run()
 
     async def _restate(self, later: Sequence[Restatement]) -> None:
         """Raises OSError where the store cannot take them now. The entries themselves are there first."""
@@ -224,6 +233,16 @@ class Runtime:
             await self.ledger.restate(later)
         except StoreUnavailableError as error:
             raise OSError(error.kind) from error
+
+    async def _measure_router(self) -> None:
+        """What the proxy itself takes for an exchange, from the processor time of the last minute."""
+        while True:
+            settled, cpu_s = self.settler.settled, time.process_time()
+            await asyncio.sleep(ROUTER_S)
+            exchanges = self.settler.settled - settled
+            if exchanges >= ROUTER_EXCHANGES:
+                # one digit: entries with the same figure share a context
+                self.settler.router_j = float(f"{ROUTER_W * (time.process_time() - cpu_s) / exchanges:.1g}")
 
     async def _keep_days(self) -> None:
         while True:
@@ -248,7 +267,11 @@ class Runtime:
                 self._forgotten_s = time.time()
                 await self.intensities.forget(self._forgotten_s - self.config.carbon.keep_days * 86400)
         except StoreUnavailableError as error:
-            log.warning("intensities of %s were not stored: %s", feed, error.kind)
+            if self._unstored != error.kind:
+                log.warning("intensities are not stored: %s", error.kind)
+            self._unstored = error.kind
+        else:
+            self._unstored = None
 
     async def _load_budgets(self) -> None:
         """What each team with a budget has spent already in the period under way, as the ledger has it."""
@@ -278,6 +301,7 @@ class Runtime:
         metrics.read_when_scraped("greenlane_inflight", lambda: self._of_peers(lambda name: float(self.plane.peers[name].inflight)))
         metrics.read_when_scraped("greenlane_deployment_up", lambda: self._of_peers(lambda name: float(self.up(name))))
         metrics.read_when_scraped("greenlane_grid_intensity_g_per_kwh", self._intensities)
+        metrics.read_when_scraped("greenlane_grid_marginal_g_per_kwh", self._marginals)
         metrics.read_when_scraped("greenlane_grid_intensity_age_seconds", self._ages)
         metrics.read_when_scraped("greenlane_measured_energy_joules", self._measured)
 
@@ -287,6 +311,10 @@ class Runtime:
     def _intensities(self) -> Iterable[tuple[Labels, float]]:
         found = {each.intensity.zone: each.intensity for each in self.snapshot().served.values() if each.intensity is not None}
         return [((zone, intensity.source), intensity.g_per_kwh) for zone, intensity in found.items()]
+
+    def _marginals(self) -> Iterable[tuple[Labels, float]]:
+        found = {each.marginal.zone: each.marginal for each in self.snapshot().served.values() if each.marginal is not None}
+        return [((zone, marginal.source), marginal.g_per_kwh) for zone, marginal in found.items()]
 
     def _ages(self) -> Iterable[tuple[Labels, float]]:
         from proxy.telemetry.ages import age_s

@@ -13,7 +13,9 @@ import msgspec
 from adapters._base import Adapter, Headers, Limited, Target, Transparent
 from carbon.energy import Estimator, estimator, profile_from
 from carbon.footprint import Rate, rate
+from carbon.format import plain
 from carbon.intensity import Intensity
+from carbon.profile import machine
 from carbon.zones import resolve_zone
 from policies._base import Limits, Objective, Place, Policy, Substitution
 from policies.constraints import nearest, strictest
@@ -81,6 +83,8 @@ class Served(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     intensity: Intensity | None
     marginal: Intensity | None
     """Of the same grid: what one kilowatt-hour more would emit. Known only where a live source tells it."""
+    head: bytes
+    """The header lines of every answer it gives under this snapshot, the intensity among them."""
     rate: Rate | None
     profile: dict[str, float | str | None] | None
     """The energy profile's inputs, as the ledger keeps them."""
@@ -177,6 +181,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, eq=False, weakref=True
     prefer: Limits
     limits_of: Mapping[str, tuple[Limits, Limits]]
     """Policy name → its require and prefer."""
+    router_g_per_j: float
+    """Of the grid the proxy itself runs on; 0 where that is not known."""
     bounds: Mapping[str, float]
     """What a weighted objective takes for 1 where it says nothing: the most that any deployment costs for one reference request."""
     plans: dict[tuple[str, str, str | None, str | None], Plan]
@@ -248,18 +254,21 @@ def plan_of(prepared: Prepared, served: Mapping[Place, Served], terms: Terms, *,
         proportions={},
         baseline=baseline,
         baseline_output_tokens=None if baseline is None else terms.expected_output_tokens.get(baseline.model),
-        alike=frozenset(each for each in served.values() if baseline is not None and _machine(each) == _machine(baseline)),
+        alike=frozenset(
+            each
+            for each in served.values()
+            if baseline is not None and (each.model, machine(each.profile)) == (baseline.model, machine(baseline.profile))
+        ),
         holdout=terms.holdout if len(own) > 1 else 0.0,
     )
 
 
-BUILDING = frozenset({"pue", "pue_from", "wue_l_per_kwh", "wue_source", "embodied_kg", "embodied_source", "lifetime_years"})
-
-
-def _machine(served: Served) -> tuple[str, dict[str, Any]]:
-    """What two deployments have in common when one error in our figures would be the other's too: all but the building."""
-    profile = served.profile or {}
-    return served.model, {name: value for name, value in profile.items() if name not in BUILDING}
+def head_of(model: str, deployment: str, intensity: Intensity | None) -> bytes:
+    """The header lines of every answer of a deployment on that grid."""
+    lines = f"x-greenlane-model: {model}\r\nx-greenlane-deployment: {deployment}\r\n"
+    if intensity is not None:
+        lines += f"x-carbon-intensity-g-per-kwh: {plain(intensity.g_per_kwh)}\r\nx-carbon-zone: {intensity.zone}\r\n"
+    return lines.encode("ascii", "replace")
 
 
 def adapted(served: Served, factors: Factors | None) -> Served:
@@ -271,7 +280,9 @@ def adapted(served: Served, factors: Factors | None) -> Served:
         measured = estimator(profile_from(profile))
     zone = None if served.settings.zone is None else resolve_zone(served.settings.zone).id
     intensity = factors.intensity(zone, served.intensity)
-    return msgspec.structs.replace(served, profile=profile, estimator=measured, intensity=intensity, rate=rate(measured, intensity))
+    head = head_of(served.model, served.name, intensity)
+    per_token = rate(measured, intensity)
+    return msgspec.structs.replace(served, profile=profile, estimator=measured, intensity=intensity, head=head, rate=per_token)
 
 
 def place_for(served: Served, api: str, *, stand_in: bool) -> Place:

@@ -18,6 +18,8 @@ OBSERVED = Band(0.9, 1.1)
 """80 % of a live figure made of what was fed in. Our judgement: providers of the same grid and hour differ about as much."""
 MODELLED = Band(0.8, 1.2)
 """80 % of one that the provider estimated or foretold. Our judgement."""
+EARLIEST_S, LATEST_S = 946_684_800.0, 4_102_444_800.0
+"""2000 and 2100: an instant outside of them is no instant of a figure."""
 MOST_G_PER_KWH = 5000.0
 """Several times the dirtiest plant: what is above is in another unit, or wrong."""
 
@@ -58,13 +60,16 @@ def unix_s(value: Any) -> float | None:
         return None
     try:
         instant = datetime.fromisoformat(value)
-        return None if instant.tzinfo is None else instant.timestamp()
+        found = instant.timestamp()
+        return None if instant.tzinfo is None or not EARLIEST_S <= found <= LATEST_S else found
     except (ValueError, OverflowError):
         return None
 
 
 def current(facts: Facts, zones: Iterable[str], reading: Reading, now_s: float) -> tuple[Intensity, ...]:
     """The reading as what is known now of each zone, as of its end or of now. Raises OutOfReachError where it begins later."""
+    if not EARLIEST_S <= reading.start_s <= LATEST_S:
+        raise OutOfReachError("garbled", f"{facts.source}: a figure of no instant of this century")
     if reading.start_s > now_s + SKEW_S:
         raise OutOfReachError("garbled", f"{facts.source}: a figure of {written(reading.start_s)}; one of the two clocks is wrong")
     as_of_s = min(reading.start_s + reading.period_s, now_s)
@@ -73,7 +78,7 @@ def current(facts: Facts, zones: Iterable[str], reading: Reading, now_s: float) 
 
 def upcoming(facts: Facts, zone: str, readings: Iterable[Reading], now_s: float, hours: float) -> tuple[Intensity, ...]:
     """Those that hold now or within the hours to come, in order, each as of the instant from which it holds."""
-    wanted = {reading.start_s: reading for reading in readings if reading.start_s + reading.period_s > now_s}
+    wanted = {each.start_s: each for each in readings if each.start_s + each.period_s > now_s and each.start_s <= LATEST_S}
     return tuple(
         _figure(facts, zone, msgspec.structs.replace(wanted[start_s], forecast=True), start_s)
         for start_s in sorted(wanted)

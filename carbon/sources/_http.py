@@ -71,7 +71,10 @@ async def _body(reach: Reach, provider: str, request: httpx.Request) -> bytes | 
         if answer.status_code == 204:
             return None
         if answer.status_code != 200:
-            raise RefusedError(answer.status_code, provider, _retry_after_s(answer, reach.now_s()))
+            wait_s = _retry_after_s(answer, reach.now_s())
+            if wait_s is not None:
+                reach.not_before_s = max(reach.not_before_s, reach.clock_s() + wait_s)
+            raise RefusedError(answer.status_code, provider, wait_s)
         if answer.headers.get("content-encoding", "identity") != "identity":
             raise OutOfReachError("garbled", f"{provider} compresses though asked not to")
         body = bytearray()

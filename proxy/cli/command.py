@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from proxy import __version__
-from proxy.cli import checking, explaining, importing, intensity, routing, serving, usage
+from proxy.cli import checking, estimating, explaining, importing, intensity, routing, serving, usage
 from proxy.configuration import ConfigurationError
 
 _FORMATTER = argparse.RawDescriptionHelpFormatter
@@ -50,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     _usage(commands)
     _intensity(commands)
     _explain(commands)
+    _estimate(commands)
     _import(commands)
     return top
 
@@ -90,7 +91,8 @@ def _route(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     command = commands.add_parser(
         "route",
         help="explain which deployment a request would go to, without sending it",
-        description="Explains which deployment a request would go to, and why; nothing is sent.",
+        description="Explains which deployment a request would go to, and why; nothing is sent. Grids are taken at their yearly means:"
+        " no live source is asked (see greenlane intensity).",
         epilog="Exit code: 0 it would be served, 1 it would be refused.",
     )
     command.add_argument("--config", metavar="FILE", help="the configuration (default: $GREENLANE_CONFIG, else the embedded fleet)")
@@ -150,6 +152,29 @@ def _explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     command.set_defaults(answer=explaining.explain)
 
 
+def _estimate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser(
+        "estimate",
+        help="work out what a request would take, without a proxy",
+        description="Works out the energy and carbon of a request from the tables, or a model's own config.json; yearly grid means.",
+        epilog="What is not stated is assumed, and the answer lists it. POST /estimate of a running proxy keeps its estimates.",
+    )
+    command.add_argument("--model", required=True, help="a name the tables know, or any with --parameters or --hf-config")
+    command.add_argument("--hf-config", metavar="FILE", help="the model's config.json: layers, heads, experts")
+    command.add_argument("--parameters", type=_parameters, metavar="TOTAL[:ACTIVE]", help="in billions (235:22)")
+    command.add_argument("--tokens-in", type=_amount, default=1000, metavar="N", help="of the prompt (default: 1000)")
+    command.add_argument("--tokens-cached", type=_amount, default=0, metavar="N", help="of these, out of the prefix cache (default: 0)")
+    command.add_argument("--tokens-out", type=_amount, default=500, metavar="N", help="of the answer (default: 500)")
+    command.add_argument("--decode-s", type=_positive, metavar="S", help="seconds from the first token to the last, as observed")
+    command.add_argument("--gpu", help="A100, H100, B200 or another")
+    command.add_argument("--gpus", type=_count, metavar="N", help="of one replica (default: as many as hold the model)")
+    command.add_argument("--batch", type=_positive, metavar="N", help="requests that run together")
+    command.add_argument("--pue", type=_positive, help="power usage effectiveness of the building")
+    command.add_argument("--zone", help="cloud region, country, grid zone, city (default: the world)")
+    command.add_argument("--json", action="store_true", help="print the answer as JSON")
+    command.set_defaults(answer=estimating.estimate)
+
+
 def _import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = commands.add_parser("import", help="turn another proxy's configuration into ours")
     inner = command.add_subparsers(required=True, metavar="FORMAT", title="formats")
@@ -161,6 +186,23 @@ def _import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )
     litellm.add_argument("file", metavar="FILE")
     litellm.set_defaults(answer=importing.litellm)
+
+
+def _positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < 1e9:
+        raise argparse.ArgumentTypeError("must be a number above 0")
+    return number
+
+
+def _parameters(text: str) -> str:
+    total, colon, active = text.partition(":")
+    if _positive(total) < (_positive(active) if colon else 0):
+        raise argparse.ArgumentTypeError("is TOTAL, or TOTAL:ACTIVE with ACTIVE no more than TOTAL")
+    return text
 
 
 def _count(text: str) -> int:

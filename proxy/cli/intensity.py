@@ -9,7 +9,7 @@ import os
 import sys
 import textwrap
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from carbon.intensity import Intensity, Table
@@ -19,7 +19,7 @@ from proxy.cli.asking import asked
 from proxy.cli.plot import plot
 from proxy.cli.table import table
 from proxy.configuration import load
-from proxy.controlplane.intensity import about, hours
+from proxy.controlplane.intensity import about, fleet, hours
 from proxy.errors import Refusal
 from proxy.runtime import secret_of
 from proxy.workers.intensity import Grids
@@ -46,30 +46,37 @@ def intensity(options: argparse.Namespace) -> int:
 
 
 def _fleet(options: argparse.Namespace) -> Any:
-    if options.config is not None:
-        zones = {each.zone for each in load(options.config).deployments.values() if each.zone is not None}
-        return {"data": [_read(options.config, resolve_zone(zone).id, None) for zone in sorted(zones)]}
-    return asked(options.url, "/v1/greenlane/intensity", {})
+    if options.config is None:
+        return asked(options.url, "/v1/greenlane/intensity", {})
+    deployments = {name: each.zone for name, each in load(options.config).deployments.items()}
+    zones = {resolve_zone(zone).id for zone in deployments.values() if zone is not None}
+
+    async def shown(grids: Grids) -> dict[str, Any]:
+        return fleet(grids, deployments, now_s=time.time())
+
+    return _read(options.config, zones, shown)
 
 
 def _zone(options: argparse.Namespace) -> Any:
     if options.config is None:
         return asked(options.url, "/v1/greenlane/intensity", {"zone": options.zone, "horizon": options.horizon, "history": options.history})
     try:
-        return _read(options.config, resolve_zone(options.zone).id, options.horizon)
+        zone, ahead_h = resolve_zone(options.zone), hours(options.horizon, "horizon")
     except (UnknownZoneError, Refusal) as error:
         sys.stderr.write(f"greenlane: {error}\n")
         return 1
+    return _read(options.config, {zone.id}, lambda grids: about(grids, zone, horizon_h=ahead_h, now_s=time.time()))
 
 
-def _read(config: str, zone: str, horizon: str | None) -> dict[str, Any]:
-    """Asks the sources of a configuration directly; there is no past without a running proxy."""
+def _read(config: str, zones: Iterable[str], then: Callable[[Grids], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+    """Asks the sources of a configuration directly, once; there is no past without a running proxy."""
 
     async def read() -> dict[str, Any]:
         grids = Grids(_nothing, _keep_nothing, secret_of)
         try:
-            grids.configure(load(config).carbon, frozenset())
-            return await about(grids, resolve_zone(zone), horizon_h=hours(horizon, "horizon"), now_s=time.time())
+            grids.configure(load(config).carbon, frozenset(zones))
+            await grids.refresh()
+            return await then(grids)
         finally:
             await grids.close()
 
@@ -93,7 +100,11 @@ def _fleet_shown(answer: Any) -> str:
             rows.append([each["zone"], *[None] * len(_COLUMNS)])
     shown = table(("zone", *_COLUMNS), rows) if rows else "no deployment has a zone\n"
     failing = [each for each in answer.get("sources", ()) if each["state"] not in {"fresh", "waiting"}]
-    return shown + "".join(f"source {each['name']}: {each['state']}, {each['failures']} failures in a row\n" for each in failing)
+    return shown + "".join(f"source {each['name']}: {each['state']}, {_times(each['failures'])} in a row\n" for each in failing)
+
+
+def _times(failures: int) -> str:
+    return f"{failures} failure{'' if failures == 1 else 's'}"
 
 
 def _zone_shown(answer: Any) -> str:
@@ -103,13 +114,27 @@ def _zone_shown(answer: Any) -> str:
         f"{answer['zone']}: {', '.join(answer['names'])}\n",
         table(("told by", *_COLUMNS), rows) if rows else "nothing is known of it\n",
     ]
-    points = [(instant_s(each["as_of"]), each["g_per_kwh"]) for each in (*answer.get("history", ()), *answer.get("forecast", ()))]
+    points, what = _points(answer)
     if points:
-        parts.append(f"\ng/kWh{' (forecast: ' + answer['forecast'][0]['source'] + ')' if answer.get('forecast') else ''}\n")
+        parts.append(f"\ng/kWh, {what}\n")
         parts.append(plot(points, now_s=time.time(), width=min(72, os.get_terminal_size().columns - 8) if sys.stdout.isatty() else 64))
-    elif "forecast" in answer:
-        parts.append("no source of this chain foretells this zone\n")
+    if answer.get("forecast") == []:
+        parts.append("no source foretells this zone now\n")
     return "".join(parts)
+
+
+def _points(answer: Any) -> tuple[list[tuple[float, float]], str]:
+    """One line through time and what it is: a signal, of one source before now and one after, on one basis."""
+    ahead = answer.get("forecast") or []
+    signal = ahead[0]["signal"] if ahead else "average"
+    past = [each for each in answer.get("history") or [] if each["signal"] == signal]
+    order = [each["feed"] for each in answer["told"]]
+    feeds = sorted({each["feed"] for each in past}, key=lambda feed: order.index(feed) if feed in order else len(order))
+    past = [each for each in past if each["feed"] == feeds[0]]
+    parts = [f"read from {past[-1]['source']}" if past else "", f"forecast by {ahead[0]['source']}" if ahead else ""]
+    basis = (ahead or past or [{"basis": ""}])[0]["basis"]
+    points = [(instant_s(each["as_of"]), each["g_per_kwh"]) for each in (*past, *ahead)]
+    return points, f"{basis}, {signal}: " + ", ".join(filter(None, parts))
 
 
 def _cells(sample: Any) -> list[Any]:

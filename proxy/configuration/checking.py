@@ -261,6 +261,7 @@ def _server(config: Config) -> Iterator[Finding]:
     yield from addresses.check_ledger(config.ledger.url)
     yield from _sources(config)
     server = config.server
+    yield from _zone(("server", "zone"), server.zone)
     if (server.tls_certificate_file is None) != (server.tls_key_file is None):
         missing = "tls_certificate_file" if server.tls_certificate_file is None else "tls_key_file"
         yield Finding(("server", missing), "is missing: TLS needs the certificate and its key")

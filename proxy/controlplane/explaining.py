@@ -10,8 +10,8 @@ from carbon.energy import Method
 from carbon.explain import Facts, Figures, Instead, explained
 from carbon.intensity import Basis, Intensity, Signal
 from carbon.meters.provider import reported_j
+from carbon.profile import machine
 from proxy.records import Counterfactual, Entry, IntensitySample, Restatement
-from proxy.snapshot import BUILDING
 from proxy.telemetry.ages import age_s
 
 Profile = dict[str, float | str | None]
@@ -44,6 +44,7 @@ def facts_of(entry: Entry) -> Facts:
         decode_s=entry.decode_s,
         profile=entry.profile,
         reported_j=None if entry.provider_report is None else reported_j(entry.provider_report),
+        router_j=entry.router_j,
         intensity=None if sample is None else intensity_of(sample),
         marginal=None if entry.marginal is None else intensity_of(entry.marginal),
         age_s=None if sample is None else aged_s(sample.as_of, entry.at_s),
@@ -93,7 +94,7 @@ def aged_s(as_of: str, at_s: float) -> int | None:
 
 
 def _instead(entry: Entry, told: Counterfactual) -> Instead:
-    same_machine = told.model == entry.model and _machine(told.profile) == _machine(entry.profile)
+    same_machine = told.model == entry.model and machine(told.profile) == machine(entry.profile)
     return Instead(
         deployment=told.deployment,
         model=told.model,
@@ -105,9 +106,5 @@ def _instead(entry: Entry, told: Counterfactual) -> Instead:
         avoided=figures(entry.avoided_low_g, entry.avoided_g, entry.avoided_high_g),
         avoided_marginal_g=entry.avoided_marginal_g,
         retried=len(entry.attempts) > 1,
+        router_g=entry.router_g or 0.0,
     )
-
-
-def _machine(profile: Profile | None) -> Profile:
-    """All but the building: where that is the same, a stream would have gone at the same pace."""
-    return {name: value for name, value in (profile or {}).items() if name not in BUILDING}

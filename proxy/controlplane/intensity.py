@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 from litestar import Controller, Request, route
 
-from carbon.intensity import Intensity, Table
+from carbon.intensity import Intensity, Table, on_basis
 from carbon.sources._base import instant_s
 from carbon.zones import UnknownZoneError, Zone, resolve_zone
 from proxy.controlplane.access import needs_key
@@ -36,12 +37,14 @@ class Intensities(Controller):
         query = request.query_params
         written = query.get("zone")
         if written is None:
-            return _fleet(plane)
+            return fleet(plane.grids, {name: served.settings.zone for name, served in plane.snapshot().served.items()}, now_s=time.time())
         zone = _zone(written)
         horizon, history = hours(query.get("horizon"), "horizon"), hours(query.get("history"), "history")
         answer = await about(plane.grids, zone, horizon_h=horizon, now_s=time.time())
         if history is not None:
-            answer["history"] = [{"feed": feed, **shown(sample, time.time())} for feed, sample in await _past(plane, zone.id, history)]
+            basis = plane.snapshot().config.carbon.basis
+            past = [(feed, on_basis(sample, basis)) for feed, sample in await _past(plane, zone.id, history)]
+            answer["history"] = [{"feed": feed, **shown(sample, time.time())} for feed, sample in past if sample is not None]
         return answer
 
 
@@ -65,18 +68,18 @@ def shown(sample: Intensity, now_s: float) -> dict[str, Any]:
     return {**msgspec.to_builtins(sample), "age_s": int(now_s - instant_s(sample.as_of))}
 
 
-def _fleet(plane: Plane) -> dict[str, Any]:
-    table, now_s = plane.grids.table(), time.time()
+def fleet(grids: Grids, deployments: Mapping[str, str | None], *, now_s: float) -> dict[str, Any]:
+    """The zones of deployments, given by name with the zone as it is written, as JSON; and how the sources are doing."""
+    table = grids.table()
     of: dict[str | None, list[str]] = {}
-    for served in plane.snapshot().served.values():
-        zone = None if served.settings.zone is None else resolve_zone(served.settings.zone).id
-        of.setdefault(zone, []).append(served.name)
+    for name, written in deployments.items():
+        of.setdefault(None if written is None else resolve_zone(written).id, []).append(name)
     rows = [{"zone": zone or "WORLD", "deployments": names, **_now(table, zone, now_s)} for zone, names in of.items()]
     return {
         "object": "list",
         "at": datetime.fromtimestamp(now_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "data": rows,
-        "sources": [msgspec.to_builtins(each) for each in plane.grids.status()],
+        "sources": [msgspec.to_builtins(each) for each in grids.status()],
     }
 
 

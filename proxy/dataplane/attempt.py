@@ -73,7 +73,7 @@ class Journey(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
         return self.call.ask.stream and self.call.operation.text
 
 
-Commit = Callable[[Journey, Served, Peer, int, tuple[str, ...]], Callable[[list[tuple[bytes, bytes]], bytes], None]]
+Commit = Callable[[Journey, Served, int, tuple[str, ...]], Callable[[list[tuple[bytes, bytes]], bytes], None]]
 """Makes what sends the head of a stream with its first bytes, for the attempt of that number and what it ignored."""
 
 
@@ -171,7 +171,7 @@ def _send(journey: Journey, to: tuple[Served, Peer, Outbound], events: Stream | 
     served, peer, out = to
     call, admission = journey.call, journey.admission
     raw = not call.operation.text and (call.ask.stream or call.operation.api == "speech")
-    commit = way.commit(journey, served, peer, number, out.ignored) if raw or events is not None else None
+    commit = way.commit(journey, served, number, out.ignored) if raw or events is not None else None
     relay = Relay(journey.exchange, events, commit, way.answer_bytes, raw=raw)
     relay.watch(peer.upstream.send(request(call, served, out, admission.headers, admission.request_id), relay))
     return relay

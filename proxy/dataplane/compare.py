@@ -10,33 +10,38 @@ from carbon.savings import Saving, saving
 from proxy.records import Attempt, Tokens
 from proxy.snapshot import Plan, Proportion, Served
 
-NO_DIFFERENCE = Saving(g=0.0, low_g=0.0, high_g=0.0)
-"""Of an answer that the counterfactual deployment itself gave: no credit and no blame."""
 PROPORTIONAL = frozenset({"flops_roofline", "runtime_power"})
 """Methods by which the same machine elsewhere takes the same joules but for a factor, with the same band, whatever the request."""
 REFERENCE = Workload(input_tokens=1000, output_tokens=500)
 REFERENCE_PACED = Workload(input_tokens=1000, output_tokens=500, decode_s=10.0)
 
 
-def compared(plan: Plan, served: Served, tokens: Tokens, actual: Footprint, extra_g: float = 0.0) -> Saving | None:
-    """None where either side's grams are not known. `extra_g`: what was spent on the way to the answer.
+def compared(plan: Plan, served: Served, account: tuple[Tokens, Footprint], burnt_g: float = 0.0, router_g: float = 0.0) -> Saving | None:
+    """None where either side's grams are not known. Failed attempts and the proxy itself are taken off, also where the counterfactual
+    served: it would have done so without either.
 
     The counterfactual reads the same prompt. It writes what was written, or, being another model whose usual length the configuration
     states, that many tokens: a small model that talks much may save nothing.
     """
-    instead, g = plan.baseline, actual.carbon_g
+    tokens, actual = account
+    instead, g, extra_g = plan.baseline, actual.carbon_g, burnt_g + router_g
     if instead is None or g is None or tokens.input is None or tokens.output is None:
         return None
     if instead is served:
-        return NO_DIFFERENCE if extra_g == 0 else Saving(g=-extra_g, low_g=-extra_g, high_g=-extra_g)
-    if extra_g == 0 and not tokens.estimated and actual.intensity is served.intensity:
+        return Saving(g=-extra_g, low_g=-extra_g, high_g=-extra_g)
+    if burnt_g == 0 and not tokens.estimated and actual.intensity is served.intensity:
         key = (served, actual.method)
         try:
             times = plan.proportions[key]
         except KeyError:
             times = plan.proportions[key] = _proportion(plan, served, actual.method)
         if times is not None:
-            return Saving(g=g * times.g, low_g=g * times.low, high_g=g * times.high, marginal_g=times.marginal and g * times.marginal)
+            return Saving(
+                g=g * times.g - router_g,
+                low_g=g * times.low - router_g,
+                high_g=g * times.high - router_g,
+                marginal_g=None if times.marginal is None else g * times.marginal - router_g,
+            )
     same = served.model == instead.model
     workload = Workload(
         input_tokens=tokens.input,

@@ -47,14 +47,16 @@ class Contexts:
         call: Call | None,
         served: Served | None,
         footprint: Footprint,
-        by: tuple[Decision | None, str, str | None, Served | None],
+        by: tuple[Decision | None, str, str | None, Served | None, float],
     ) -> Shared:
-        """The context of an exchange decided `by` a decision, for a reason, under a policy, compared with a counterfactual."""
+        """The context of an exchange decided `by` a decision, for a reason, under a policy, compared with a counterfactual, by a router
+        that takes so many joules.
+        """
         if snapshot is not self._snapshot:
             self._snapshot = snapshot
             self._by_key.clear()
             self._by_id.clear()
-        decision, reason, policy, baseline = by
+        decision, reason, policy, baseline, router_j = by
         order: tuple[str, ...] | None
         rejected: Rejected | None
         order, rejected = names(decision)
@@ -64,7 +66,7 @@ class Contexts:
         intensity = None if of_served else footprint.intensity
         unmet = () if decision is None else decision.unmet
         quality = (footprint.method, footprint.confidence, footprint.warnings)
-        about = (api, stream, model, served, policy, reason, unmet, *quality, intensity, baseline)
+        about = (api, stream, model, served, policy, reason, unmet, *quality, intensity, baseline, router_j)
         key: Any = (*about, order, rejected)
         found = self._by_key.get(key)
         if found is None and len(self._by_key) >= MOST and not isinstance(decision, Stood):
@@ -91,7 +93,7 @@ def _context(
     footprint: Footprint,
     decided: tuple[tuple[str, ...] | None, Rejected | None],
 ) -> Context:
-    api, stream, model, _, policy, reason, unmet, *_, baseline = about
+    api, stream, model, _, policy, reason, unmet, *_, baseline, router_j = about
     intensity = footprint.intensity
     inputs = Inputs(
         intensity=None if intensity is None else _sample(intensity),
@@ -102,6 +104,8 @@ def _context(
         unmet=unmet,
         warnings=footprint.warnings,
         counterfactual=None if baseline is None else _counterfactual(snapshot, served, baseline),
+        router_j=None if served is None else router_j,
+        router_g=None if served is None else router_j * snapshot.router_g_per_j,
     )
     return identified(
         Context(

@@ -18,7 +18,7 @@ from proxy.dataplane.attempt import TO_THE_CLIENT, Journey, Tried, failure
 from proxy.dataplane.carriage import Facts, read_answer, reply, retold
 from proxy.dataplane.compare import burnt_g
 from proxy.dataplane.counting import Counter, estimated
-from proxy.dataplane.peer import Peer, static_head
+from proxy.dataplane.peer import Peer
 from proxy.dataplane.relay import Result
 from proxy.dataplane.settle import (
     COUNTED,
@@ -78,14 +78,14 @@ class Finish:
         self._counter = counter
 
     def commit(
-        self, journey: Journey, served: Served, peer: Peer, number: int, ignored: tuple[str, ...]
+        self, journey: Journey, served: Served, number: int, ignored: tuple[str, ...]
     ) -> Callable[[list[tuple[bytes, bytes]], bytes], None]:
         """What sends the head of a stream with its first bytes: made for each attempt, called at its commit point."""
 
         def send(headers: list[tuple[bytes, bytes]], first: bytes) -> None:
             call = journey.call
             footprint = forecast(call, served) if call.operation.text else Footprint(intensity=served.intensity)
-            head = self._head(journey, (served, peer), (number, ignored), footprint, None)
+            head = self._head(journey, served, (number, ignored), footprint, None)
             kind = EVENTS if call.operation.text else content_type(headers)
             lines = passed_on(headers) if served.limited is None else _with_limits(call, served.limited, headers)
             journey.exchange.start(200, head + kind + lines, first)
@@ -126,7 +126,7 @@ class Finish:
         body = reply(call, served, journey.hub, result.body, facts, shown)
         outcome = "completed" if facts.error is None else "failed"
         self._settle(journey, tried, worked, Outcome(200, outcome, facts.error, facts.response_id))
-        head = self._head(journey, (served, peer), (len(tried.attempts), tried.ignored), worked.footprint, worked)
+        head = self._head(journey, served, (len(tried.attempts), tried.ignored), worked.footprint, worked)
         kind = JSON if text else content_type(result.headers)
         lines = passed_on(result.headers) if served.limited is None else _with_limits(call, served.limited, result.headers)
         journey.exchange.respond(200, b"%b%b%b" % (head, kind, lines), body)
@@ -186,7 +186,7 @@ class Finish:
         kind = tried.result.kind
         worked = NOTHING if kind in _UNTOUCHED else Account(tokens=NO_TOKENS, footprint=Footprint(), cost_usd=None)
         self._settle(journey, tried, worked, Outcome(status, "failed", fault.code or "upstream_error"))
-        named = b"" if tried.served is None else static_head(tried.served)
+        named = b"" if tried.served is None else tried.served.head
         head = named + answer.refused(journey.admission, journey.plan.policy, len(tried.attempts), worked=kind not in _UNTOUCHED)
         operation, admission = journey.call.operation, journey.admission
         body = operation.door.error(fault, status, admission.request_id)
@@ -219,7 +219,14 @@ class Finish:
         now_s, result = perf_counter(), tried.result
         decode_s = now_s - result.first_s if result.first_s is not None and result.ending == "streamed" else None
         burnt_g = self._burnt_g(journey, tried) if len(tried.attempts) > 1 else 0.0
-        times, against = (now_s - tried.started_s, decode_s), (journey.plan, burnt_g)
+        times, against = (
+            (now_s - tried.started_s, decode_s),
+            (
+                journey.plan,
+                burnt_g,
+                self._settler.router_j * journey.admission.snapshot.router_g_per_j,
+            ),
+        )
         return account(served, self._told(journey, tried, usage, text), report, times, against)
 
     def _burnt_g(self, journey: Journey, tried: Tried) -> float:
@@ -242,17 +249,17 @@ class Finish:
     def _head(
         self,
         journey: Journey,
-        by: tuple[Served, Peer],
+        served: Served,
         how: tuple[int, tuple[str, ...]],
         footprint: Footprint,
         worked: Account | None,
     ) -> bytes:
-        """The header lines of an answer `by` a deployment, at which attempt and with which members ignored. A stream's has no account."""
-        (served, peer), (attempts, ignored) = by, how
+        """The header lines of an answer of a deployment, at which attempt and with which members ignored. A stream's has no account."""
+        attempts, ignored = how
         decision = journey.decision
         first = decision.order[0].place.name
         shown = answer.Shown(
-            head=peer.head if served is peer.served else static_head(served),
+            head=served.head,
             policy=journey.plan.policy,
             reason=decision.reason if served.name == first else "fallback",
             attempts=attempts,

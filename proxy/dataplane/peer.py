@@ -6,7 +6,6 @@ import math
 from collections import deque
 from collections.abc import Callable, Mapping
 
-from carbon.format import plain
 from proxy.config import Config, Deployment
 from proxy.dataplane.breaker import Breaker
 from proxy.metered import Feed
@@ -28,7 +27,6 @@ class Peer:
         "breaker",
         "duration",
         "first_token",
-        "head",
         "inflight",
         "labels",
         "meter",
@@ -58,7 +56,6 @@ class Peer:
         self._recent: deque[float] = deque(maxlen=OBSERVED)
         self.meter: Feed | None = None
         """Where the deployment's energy is measured: it is told when requests begin and end."""
-        self.head = static_head(served)
         self.labels = (served.model, served.name)
         self.tally = metrics.tally(self.labels)
         self.duration = metrics.histogram("greenlane_request_duration_seconds", self.labels)
@@ -95,15 +92,6 @@ class Peer:
         return self.inflight >= self.most or not self.breaker.closed
 
 
-def static_head(served: Served) -> bytes:
-    """The header lines of every answer this deployment gives."""
-    lines = [f"x-greenlane-model: {served.model}\r\nx-greenlane-deployment: {served.name}\r\n"]
-    intensity = served.intensity
-    if intensity is not None:
-        lines.append(f"x-carbon-intensity-g-per-kwh: {plain(intensity.g_per_kwh)}\r\nx-carbon-zone: {intensity.zone}\r\n")
-    return "".join(lines).encode("ascii", "replace")
-
-
 def peers(
     snapshot: Snapshot, before: Mapping[str, Peer], metrics: Metrics, connect: Callable[[Deployment, Config], Upstream]
 ) -> dict[str, Peer]:
@@ -112,7 +100,7 @@ def peers(
     for name, served in snapshot.served.items():
         old = before.get(name)
         if old is not None and old.served.settings == served.settings and old.served.headers == served.headers:
-            old.served, old.head = served, static_head(served)
+            old.served = served
             found[name] = old
         else:
             settings = snapshot.config.breaker

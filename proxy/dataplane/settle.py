@@ -35,6 +35,8 @@ from proxy.telemetry.logs import Line, RequestLog
 from proxy.telemetry.metrics import Metrics
 
 NO_TOKENS = Tokens()
+ROUTER_J = 0.002
+"""Of an exchange, until it has been measured: 0.2 ms of a core that takes 10 W with its share of the machine."""
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
@@ -88,12 +90,12 @@ def account(
     tokens: Tokens,
     report: ProviderReport | None,
     times: tuple[float | None, float | None],
-    against: tuple[Plan, float] | None = None,
+    against: tuple[Plan, float, float] | None = None,
 ) -> Account:
     """Energy, grams and price of what a deployment did. Unknown tokens leave everything unknown, unless the provider reports.
 
     `times`: seconds of the attempt; and of a stream that came to its end, from its first token to its last. `against`: the plan whose
-    counterfactual it is compared with, and the grams that were spent on the way.
+    counterfactual it is compared with, the grams that failed attempts took, and those of the proxy itself.
     """
     seconds_s, decode_s = times
     footprint = Footprint(intensity=served.intensity)
@@ -114,8 +116,8 @@ def account(
         footprint = Footprint.of(Workload(input_tokens=0, output_tokens=0), None, served.intensity, report)
     if decode_s is not None and footprint.method != "runtime_power" and footprint.cross_method != "runtime_power":
         decode_s = None
-    saving = None if against is None else compared(against[0], served, tokens, footprint, against[1])
-    return Account(tokens=tokens, footprint=footprint, cost_usd=cost, report=report, saving=saving, decode_s=decode_s)
+    saving = None if against is None else compared(against[0], served, (tokens, footprint), *against[1:])
+    return Account(tokens=tokens, footprint=footprint, cost_usd=cost, report=report, decode_s=decode_s, saving=saving)
 
 
 def reported(usage: Usage, input_tokens: int) -> Tokens:
@@ -193,6 +195,9 @@ class Settler:
         self._log = log
         self._keep = keep
         self.budgets = Budgets()
+        self.router_j = ROUTER_J
+        """What the proxy takes for an exchange; measured anew now and then by whoever owns this."""
+        self.settled = 0
         self._wall = wall
         self._requests = metrics.numbers("greenlane_requests")
         self._contexts = Contexts()
@@ -201,6 +206,7 @@ class Settler:
         self, admission: Admission, call: Call | None, tried: Tried | None, account: Account, ending: Ending, arrived_s: float
     ) -> None:
         """Keeps the entry (before the answer's last byte goes out), then counts and logs. Never waits, never raises."""
+        self.settled += 1
         duration_s = perf_counter() - arrived_s
         served = tried.served if tried is not None else None
         ttft_s = None if ending.first_s is None else ending.first_s - arrived_s
@@ -237,11 +243,11 @@ class Settler:
     def _shared(self, admission: Admission, call: Call | None, served: Served | None, footprint: Footprint, ending: Ending) -> Shared:
         """What the row has in common with others. A standing decision belongs to one plan: it keeps them by what the plan leaves open."""
         decision = ending.decision
-        by = (decision, ending.reason, ending.policy, ending.baseline)
+        by = (decision, ending.reason, ending.policy, ending.baseline, self.router_j)
         if decision.__class__ is not Stood or call is None or served is None or footprint.intensity is not served.intensity:
             return self._contexts.of(admission.snapshot, call, served, footprint, by)
         kept: dict[Any, Shared] = decision.contexts
-        key = (served, call.ask.stream, ending.reason, footprint.method, footprint.confidence, footprint.warnings)
+        key = (served, call.ask.stream, ending.reason, footprint.method, footprint.confidence, footprint.warnings, self.router_j)
         found = kept.get(key)
         if found is None:
             found = kept[key] = self._contexts.of(admission.snapshot, call, served, footprint, by)

@@ -117,6 +117,8 @@ def joined(row: Row, context: Context | None) -> Entry:
         avoided_high_g=row.avoided_high_g,
         avoided_marginal_g=row.avoided_marginal_g,
         counterfactual=inputs.counterfactual,
+        router_j=inputs.router_j,
+        router_g=inputs.router_g,
         marginal=inputs.marginal,
         decode_s=detail.decode_s,
     )

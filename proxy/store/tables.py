@@ -86,6 +86,14 @@ restatements = Table(
     Index("restatements_replaces", "replaces", unique=True),
 )
 
+metered_days = Table(
+    "metered_days",
+    metadata,
+    Column("deployment", Text, primary_key=True),
+    Column("day", Integer, primary_key=True),
+    *(Column(name, Double, nullable=False) for name in ("measured_j", "requests_j", "idle_pool_j", "unattributed_j")),
+)
+
 estimates = Table(
     "estimates",
     metadata,
@@ -104,14 +112,6 @@ estimates = Table(
     Column("intensity_g_per_kwh", Double),
     *(Column(name, Text, nullable=False) for name in ("config_version", "data_version", "software_version", "inputs")),
     Index("estimates_at_s", "at_s", "id"),
-)
-
-metered_days = Table(
-    "metered_days",
-    metadata,
-    Column("deployment", Text, primary_key=True),
-    Column("day", Integer, primary_key=True),
-    *(Column(name, Double, nullable=False) for name in ("measured_j", "requests_j", "idle_pool_j", "unattributed_j")),
 )
 
 exchanges = Table(

@@ -46,6 +46,7 @@ INSTRUMENTS = (
     Instrument("greenlane_policy_rejections", "counter", "Deployments excluded, by constraint.", ("constraint",)),
     Instrument("greenlane_avoided_co2e_grams", "gauge", "Counterfactual less actual emissions; may be negative.", _MD),
     Instrument("greenlane_grid_intensity_g_per_kwh", "gauge", "Grid intensity in use.", ("zone", "source")),
+    Instrument("greenlane_grid_marginal_g_per_kwh", "gauge", "Of one kilowatt-hour more or less.", ("zone", "source")),
     Instrument("greenlane_grid_intensity_age_seconds", "gauge", "Age of that figure.", ("zone",)),
     Instrument("greenlane_inflight", "gauge", "Requests being served.", _MD),
     Instrument("greenlane_deployment_up", "gauge", "1: its breaker is closed.", _MD),

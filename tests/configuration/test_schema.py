@@ -41,7 +41,7 @@ def test_what_is_wrong_does_not_meet_the_schema(wrong):
 def test_editors_are_told_what_every_setting_means():
     schema = json_schema()
     deployment = schema["$defs"]["Deployment"]
-    assert deployment["properties"]["zone"]["description"].startswith("Grid zone")
+    assert deployment["properties"]["zone"]["description"].startswith("Where the machines are")
     assert deployment["properties"]["usd_per_mtok"]["description"]
     assert deployment["description"] == "One place that serves a model."
 

@@ -61,15 +61,15 @@ def test_one_figure_is_for_all_zones_and_brought_to_the_fleets_basis(served):
     _, found = asked(served, "one")
     grid = found["account"]["intensity"]
     assert (grid["g_per_kwh"], grid["basis"]) == (141, "lifecycle-estimated")
-    # both places have the same grid now, so nothing is saved by either
-    assert found["avoided_g"] == pytest.approx(0, abs=1e-12)
+    # both places have the same grid now, so nothing is saved by either, and the proxy's own share is lost
+    assert found["avoided_g"] == pytest.approx(-found["router_g"], abs=1e-12)
 
 
 def test_savings_are_compared_by_the_same_factors(served):
     """The default stands in Poland, of which the team says nothing: 615 g/kWh, in its building."""
     _, found = asked(served, "own")
     assert found["counterfactual"]["profile"]["pue"] == 1.05
-    assert found["avoided_g"] == pytest.approx(found["account"]["energy_j"] / 3.6e6 * (615 - 12))
+    assert found["avoided_g"] == pytest.approx(found["account"]["energy_j"] / 3.6e6 * (615 - 12) - found["router_g"])
     assert found["explanation"]["counterfactual"]["lines"][-1]["result"] == pytest.approx(found["avoided_g"], rel=1e-4)
 
 

@@ -90,7 +90,7 @@ def test_the_command_shows_the_fleet_and_a_zone(served, capsys):
     assert fleet.splitlines()[0].split()[:3] == ["zone", "g/kWh", "low"]
     assert "WORLD (assumed)" in fleet
     assert run(["intensity", "DE", "--url", served.base, "--horizon", "24h"]) == 0
-    assert "no source of this chain foretells this zone" in capsys.readouterr().out
+    assert "no source foretells this zone now" in capsys.readouterr().out
     assert run(["intensity", "Atlantis", "--url", served.base]) == 1
     assert "400: `zone`" in capsys.readouterr().err
 

@@ -21,6 +21,9 @@ deployments:
 """
 
 
+PROXY_G = 0.002 / 3.6e6 * 472.9
+
+
 def body(model):
     return {"model": model, "messages": [{"role": "user", "content": "Hi"}]}
 
@@ -43,7 +46,7 @@ def test_the_same_model_on_a_cleaner_grid_saves_the_difference_of_the_grids(serv
     assert chosen(answer) == ("big-se", "lowest-carbon")
     found = entry(served, answer)
     # 615 g/kWh in Poland, 35.9 in Sweden
-    assert found["avoided_g"] == pytest.approx(found["account"]["carbon_g"] * (615 / 35.9 - 1), rel=1e-9)
+    assert found["avoided_g"] == pytest.approx(found["account"]["carbon_g"] * (615 / 35.9 - 1) - PROXY_G, rel=1e-9)
     assert 0 < found["avoided_low_g"] < found["avoided_g"] < found["avoided_high_g"]
     assert found["avoided_marginal_g"] is None
     assert found["counterfactual"]["deployment"] == "big-pl"
@@ -57,9 +60,11 @@ def test_without_being_asked_no_header_tells_it(served):
 
 def test_where_the_default_serves_nothing_is_saved(served):
     answer = ask(served, body("tiny"), x_greenlane_verbose="true")
-    assert answer.headers["x-carbon-avoided-g"] == "0"
     found = entry(served, answer)
-    assert (found["avoided_g"], found["counterfactual"]) == (0, None)
+    # but for what the proxy itself took: 2 mJ at the world's mean
+    assert found["avoided_g"] == pytest.approx(-PROXY_G)
+    assert answer.headers["x-carbon-avoided-g"] == "-0.00000026"
+    assert (found["counterfactual"], found["router_j"]) == (None, 0.002)
 
 
 def test_a_smaller_model_is_measured_against_the_groups_default(served):
@@ -71,12 +76,12 @@ def test_a_smaller_model_is_measured_against_the_groups_default(served):
 
 def test_what_the_constraints_forbid_is_never_the_counterfactual(served):
     found = entry(served, ask(served, body("big"), x_greenlane_policy="home"))
-    assert (found["deployment"], found["avoided_g"], found["counterfactual"]) == ("big-se", 0, None)
+    assert (found["deployment"], found["avoided_g"], found["counterfactual"]) == ("big-se", pytest.approx(-PROXY_G), None)
 
 
 def test_a_dearer_choice_is_shown_as_what_it_is(served):
     answer = ask(served, body("big"), x_greenlane_policy="green", x_greenlane_regions="PL")
-    assert entry(served, answer)["avoided_g"] == 0
+    assert entry(served, answer)["avoided_g"] == pytest.approx(-PROXY_G)
     answer = ask(served, body("auto"), x_greenlane_regions="SE")
     assert entry(served, answer)["deployment"] == "big-se"
 
@@ -88,7 +93,7 @@ def test_sums_stand_beside_the_totals_with_a_verdict(served):
     rows = {row["model"]: row for row in body_["data"]}
     assert (rows["big"]["verdict"], rows["big"]["requests"], rows["big"]["compared"]) == ("avoided", 2, 2)
     assert rows["big"]["avoided_g"] > rows["big"]["carbon_g"] > 0
-    assert (rows["tiny"]["verdict"], rows["tiny"]["avoided_g"]) == ("indistinguishable", 0)
+    assert (rows["tiny"]["verdict"], rows["tiny"]["avoided_g"]) == ("caused", pytest.approx(-PROXY_G))
     assert body_["holdout"] == []
     scraped = httpx.get(f"{served.base}/metrics", timeout=10).text
     line = next(line for line in scraped.splitlines() if line.startswith("greenlane_avoided_co2e_grams{") and "big-se" in line)
@@ -133,3 +138,28 @@ def test_a_default_must_be_one_of_the_models_deployments():
     with pytest.raises(ConfigurationError) as raised:
         loads(FLEET.format(url="http://127.0.0.1:1", holdout=0).replace("default: big-pl", "default: big-p"))
     assert [(each.path, each.suggestion) for each in raised.value.problems] == [("models.auto.default", "big-pl")]
+
+
+def test_the_proxys_own_share_is_on_its_own_grid(proxy, upstream):
+    served = proxy(FLEET.format(url=upstream().url, holdout=0), server="{port: 0, zone: SE}")
+    assert entry(served, ask(served, body("tiny")))["avoided_g"] == pytest.approx(-0.002 / 3.6e6 * 35.9)
+
+
+def test_an_attempt_that_failed_after_work_was_done_is_taken_off(proxy, upstream):
+    def broken(_, handler):
+        handler.send_response(200)
+        handler.send_header("content-type", "application/json")
+        handler.send_header("content-length", "1000")
+        handler.end_headers()
+        handler.wfile.write(b'{"id":')
+        handler.wfile.flush()
+        handler.close_connection = True
+
+    good = upstream().url
+    text = FLEET.format(url=good, holdout=0).replace(f'"{good}", zone: SE', f'"{upstream(broken).url}", zone: SE')
+    served = proxy(text)
+    answer = ask(served, body("big"))
+    assert chosen(answer)[0] == "big-pl"
+    found = entry(served, answer)
+    # the default served in the end: what the first attempt took, and the proxy, was for nothing
+    assert found["avoided_g"] < -10 * PROXY_G

@@ -192,7 +192,7 @@ def test_bytes_that_do_not_end_the_head_do_not_put_off_the_deadline(run):
     async def main():
         slow = [read_request(), forever(send(b"HTTP/1.1 102 Processing\r\n\r\n"), until_ticked())]
         async with FaultServer(slow) as server:
-            assert await asked(http1_at(server, Timeouts(first_byte_s=0.1))) == [("error", "timeout_first_byte")]
+            assert await asked(http1_at(server, Timeouts(first_byte_s=0.5))) == [("error", "timeout_first_byte")]
             await server.logged("0 gone")
 
     run(main())

@@ -54,6 +54,15 @@ def test_the_wait_asked_for_is_seconds_or_a_date(world, value, seconds):
     assert failure(world).retry_after_s == seconds
 
 
+def test_the_wait_asked_for_in_one_of_several_calls_is_not_lost_with_it(world):
+    """One grid is told, the other refused: what was told counts, and the provider is left alone."""
+    world.instead(said({}, 429, ("retry-after", "1800")))
+    began_s = world.reach.clock_s()
+    told = world.latest(ElectricityMaps(token="env:EM", base_url=world.url), "SWE", "DEU")
+    assert len(told) == 1
+    assert 1800 <= world.reach.not_before_s - began_s < 1830
+
+
 def test_no_redirect_is_followed(world):
     world.instead(said({}, 302, ("location", f"{world.url}/v4/carbon-intensity/latest?zone=DE")))
     assert failure(world).kind == "status"

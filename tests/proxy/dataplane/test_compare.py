@@ -32,7 +32,7 @@ def test_between_deployments_that_are_alike(read, written, cached, decode_s):
     work = Workload(input_tokens=read, output_tokens=written, cached_tokens=min(cached, read), decode_s=decode_s)
     actual, other = (Footprint.of(work, each.estimator, each.intensity) for each in (served, instead))
     assert served in PLAN.alike
-    found = compared(PLAN, served, Tokens(input=read, output=written, cached=min(cached, read)), actual)
+    found = compared(PLAN, served, (Tokens(input=read, output=written, cached=min(cached, read)), actual))
     expected = saving(other, actual, alike=True)
     for name in ("g", "low_g", "high_g"):
         assert getattr(found, name) == pytest.approx(getattr(expected, name), rel=1e-9)
@@ -42,7 +42,7 @@ def test_other_machines_are_compared_with_all_their_bands():
     served = SNAPSHOT.served["other"]
     assert served not in PLAN.alike
     actual = Footprint.of(Workload(input_tokens=1000, output_tokens=500), served.estimator, served.intensity)
-    found = compared(PLAN, served, Tokens(input=1000, output=500), actual)
+    found = compared(PLAN, served, (Tokens(input=1000, output=500), actual))
     alike = saving(
         Footprint.of(Workload(input_tokens=1000, output_tokens=500), SNAPSHOT.served["pl"].estimator, SNAPSHOT.served["pl"].intensity),
         actual,
