@@ -376,18 +376,30 @@ def _compared(facts: Facts, instead: Instead) -> Compared:
         return bare
     there = msgspec.structs.replace(facts, decode_s=instead.decode_s, output_tokens=instead.output_tokens or facts.output_tokens)
     footprint = Footprint.of(workload(there), own, instead.intensity)
+    if instead.decode_s is not None and not _close(footprint, facts, avoided.value, instead.router_g):
+        # with failed attempts, or tokens counted here, the pace is not carried over
+        there = msgspec.structs.replace(there, decode_s=None)
+        footprint = Footprint.of(workload(there), own, instead.intensity)
     if footprint.method not in FORMULAS or footprint.energy_j is None or footprint.carbon_g is None:
         return bare
     if instead.intensity is None or facts.intensity is None:
         return bare
-    extra_g = footprint.carbon_g - facts.carbon_g.value - avoided.value
-    same = SAME * max(footprint.carbon_g, facts.carbon_g.value)
-    if not instead.retried and not isclose(extra_g, instead.router_g, abs_tol=same):
+    close = _close(footprint, facts, avoided.value, instead.router_g)
+    if not instead.retried and not close:
         return bare
+    extra_g = instead.router_g if close else footprint.carbon_g - facts.carbon_g.value - avoided.value
     formula = Sheet()
     FORMULAS[footprint.method](formula, profile, _work(there))
-    lines = _avoided_lines(facts, instead, (footprint.energy_j, facts.energy_j.value), extra_g if instead.retried else instead.router_g)
+    lines = _avoided_lines(facts, instead, (footprint.energy_j, facts.energy_j.value), extra_g)
     return msgspec.structs.replace(bare, formula=formula.lines(), lines=lines)
+
+
+def _close(instead: Footprint, facts: Facts, avoided_g: float, router_g: float) -> bool:
+    """Whether the difference, less the proxy's own share, is what was said to be avoided."""
+    if instead.carbon_g is None or facts.carbon_g is None:
+        return False
+    value = facts.carbon_g.value
+    return isclose(instead.carbon_g - value - router_g, avoided_g, rel_tol=SAME, abs_tol=SAME * max(instead.carbon_g, value))
 
 
 def _avoided_lines(facts: Facts, instead: Instead, joules: tuple[float, float], extra_g: float) -> tuple[Line, ...]:
