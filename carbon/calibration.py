@@ -6,7 +6,7 @@ model on one machine, and is never changed: a better one replaces it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from statistics import median
 from typing import Literal, Self
@@ -205,6 +205,36 @@ def calibrated(calibration: Calibration, prior: Estimator) -> Calibrated:
         cross=prior,
         runtime=prior.runtime,
     )
+
+
+class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+    """What `Calibration.record` put into an entry's profile: enough to work its figure out again."""
+
+    calibration: str
+    calibration_request_j: float
+    calibration_token_j: float
+    calibration_context_j: float
+    calibration_prefill_j: float
+    calibration_attention: float
+    calibration_low: float
+    calibration_high: float
+
+    def estimator(self, prior: Estimator) -> Calibrated:
+        """As it was in force when the entry was made."""
+        form = Form(self.calibration_token_j, self.calibration_context_j, self.calibration_prefill_j, self.calibration_attention)
+        return Calibrated(
+            id=self.calibration,
+            request_j=self.calibration_request_j,
+            form=form,
+            band=Band(self.calibration_low, self.calibration_high),
+            cross=prior,
+            runtime=prior.runtime,
+        )
+
+
+def recorded(record: Mapping[str, float | str | None]) -> Recorded | None:
+    """The calibration an entry was made by; None where it was made by none. Raises msgspec.ValidationError."""
+    return msgspec.convert(record, Recorded) if record.get("calibration") is not None else None
 
 
 class Drift(msgspec.Struct, frozen=True, kw_only=True):

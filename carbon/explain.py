@@ -11,6 +11,7 @@ import msgspec
 
 from carbon.arithmetic import DIGITS, Line, Number, Sheet, digits_for, number
 from carbon.bands import confidence
+from carbon.calibration import recorded
 from carbon.components import ROUTER_W, components
 from carbon.energy import J_PER_WH, LADDER, Estimator, Method, estimator
 from carbon.footprint import (
@@ -22,7 +23,7 @@ from carbon.footprint import (
     ProviderReport,
     Workload,
 )
-from carbon.formulas import FORMULAS, Factor, Work, band_end, factors, vendor_end
+from carbon.formulas import FORMULAS, Factor, Work, band_end, calibrated, factors, vendor_end
 from carbon.intensity import Intensity
 from carbon.profile import EnergyProfile, profile_from
 from carbon.shipped import DATA_VERSION, SPEC_VERSION
@@ -198,8 +199,9 @@ def explained(facts: Facts) -> Explanation:
 
 def _known(record: Record) -> tuple[EnergyProfile, Estimator]:
     """The estimator a record was made by. Raises msgspec.ValidationError."""
-    profile = profile_from(record)
-    return profile, estimator(profile)
+    profile, fitted = profile_from(record), recorded(record)
+    prior = estimator(profile)
+    return profile, prior if fitted is None else fitted.estimator(prior)
 
 
 def workload(facts: Facts) -> Workload:
@@ -235,7 +237,7 @@ def qualified(facts: Facts, profile: EnergyProfile | None, own: Estimator | None
 
 def _qualified(method: Method, figures: tuple[float, float, float], facts: Facts, profile: EnergyProfile | None) -> Qualified:
     low, value, high = figures
-    band = _band(method, profile)
+    band = _band(method, profile, facts.profile)
     if facts.estimated and method != "provider_reported":
         band = (*band, Factor(low=1 / TOKENS_ESTIMATED, high=TOKENS_ESTIMATED, why="tokens counted here: on top of the others"))
     told = Qualified(
@@ -257,7 +259,9 @@ def _widened(figures: tuple[float, float, float], facts: Facts) -> tuple[float, 
     return (low / TOKENS_ESTIMATED, value, high * TOKENS_ESTIMATED) if facts.estimated else figures
 
 
-def _band(method: Method, profile: EnergyProfile | None) -> tuple[Factor, ...]:
+def _band(method: Method, profile: EnergyProfile | None, record: Record | None) -> tuple[Factor, ...]:
+    if method == "calibrated" and record is not None and (fitted := recorded(record)) is not None:
+        return (Factor(low=fitted.calibration_low, high=fitted.calibration_high, why=f"calibration {fitted.calibration}: its own errors"),)
     if method == "provider_reported":
         return (Factor(low=UNSTATED_LOW, high=UNSTATED_HIGH, why="the provider does not say what its figure includes"),)
     return () if profile is None else factors(method, profile)
@@ -265,12 +269,12 @@ def _band(method: Method, profile: EnergyProfile | None) -> tuple[Factor, ...]:
 
 def _worked_out(told: Qualified, facts: Facts, profile: EnergyProfile) -> Qualified:
     """With its lines, where there is a formula."""
-    formula = FORMULAS.get(told.method)
-    if formula is None:
+    formula, fitted = FORMULAS.get(told.method), recorded(facts.profile) if told.method == "calibrated" and facts.profile else None
+    if formula is None and fitted is None:
         return told
     value_sheet, low_sheet, high_sheet = Sheet(), Sheet(), Sheet()
-    work, found = _work(facts), factors(told.method, profile)
-    value = formula(value_sheet, profile, work)
+    work, found = _work(facts), _band(told.method, profile, facts.profile)
+    value = calibrated(value_sheet, fitted, work) if fitted is not None else FORMULAS[told.method](value_sheet, profile, work)
     for sheet, high in ((low_sheet, False), (high_sheet, True)):
         end = band_end(sheet, value, found, high=high) if found else vendor_end(sheet, profile, work, value, high=high)
         if facts.estimated:
@@ -376,18 +380,30 @@ def _compared(facts: Facts, instead: Instead) -> Compared:
         return bare
     there = msgspec.structs.replace(facts, decode_s=instead.decode_s, output_tokens=instead.output_tokens or facts.output_tokens)
     footprint = Footprint.of(workload(there), own, instead.intensity)
+    if instead.decode_s is not None and not _close(footprint, facts, avoided.value, instead.router_g):
+        # with failed attempts, or tokens counted here, the pace is not carried over
+        there = msgspec.structs.replace(there, decode_s=None)
+        footprint = Footprint.of(workload(there), own, instead.intensity)
     if footprint.method not in FORMULAS or footprint.energy_j is None or footprint.carbon_g is None:
         return bare
     if instead.intensity is None or facts.intensity is None:
         return bare
-    extra_g = footprint.carbon_g - facts.carbon_g.value - avoided.value
-    same = SAME * max(footprint.carbon_g, facts.carbon_g.value)
-    if not instead.retried and not isclose(extra_g, instead.router_g, abs_tol=same):
+    close = _close(footprint, facts, avoided.value, instead.router_g)
+    if not instead.retried and not close:
         return bare
+    extra_g = instead.router_g if close else footprint.carbon_g - facts.carbon_g.value - avoided.value
     formula = Sheet()
     FORMULAS[footprint.method](formula, profile, _work(there))
-    lines = _avoided_lines(facts, instead, (footprint.energy_j, facts.energy_j.value), extra_g if instead.retried else instead.router_g)
+    lines = _avoided_lines(facts, instead, (footprint.energy_j, facts.energy_j.value), extra_g)
     return msgspec.structs.replace(bare, formula=formula.lines(), lines=lines)
+
+
+def _close(instead: Footprint, facts: Facts, avoided_g: float, router_g: float) -> bool:
+    """Whether the difference, less the proxy's own share, is what was said to be avoided."""
+    if instead.carbon_g is None or facts.carbon_g is None:
+        return False
+    value = facts.carbon_g.value
+    return isclose(instead.carbon_g - value - router_g, avoided_g, rel_tol=SAME, abs_tol=SAME * max(instead.carbon_g, value))
 
 
 def _avoided_lines(facts: Facts, instead: Instead, joules: tuple[float, float], extra_g: float) -> tuple[Line, ...]:

@@ -12,6 +12,7 @@ import msgspec
 
 from carbon.arithmetic import Number, Sheet, number
 from carbon.bands import Band
+from carbon.calibration import Recorded
 from carbon.energy import (
     ACCELERATOR_BANDS,
     BATCH_UNKNOWN,
@@ -175,6 +176,26 @@ def token_proxy(sheet: Sheet, profile: EnergyProfile, work: Work) -> Number:
     if pue == usual:
         return sheet.line("at the facility", f"{wh} * {per_wh}", wh * per_wh, "J")
     return sheet.line("at the facility", f"{wh} * {per_wh} * {pue} / {usual}", wh * per_wh * pue / usual, "J")
+
+
+def calibrated(sheet: Sheet, fitted: Recorded, work: Work) -> Number:
+    """So much a request, a token, a token of its context, and a prompt token, as they were fitted."""
+    request, token_j, context_j, prefill_j = (
+        number(each)
+        for each in (fitted.calibration_request_j, fitted.calibration_token_j, fitted.calibration_context_j, fitted.calibration_prefill_j)
+    )
+    read, output = number(work.input, TOKEN_DIGITS), number(work.output, TOKEN_DIGITS)
+    mean = sheet.line("mean context", f"{read} + {output} / 2", read + output / 2, "tokens")
+    token = sheet.line("one output token", f"{token_j} + {context_j} * {mean}", token_j + context_j * mean, "J per token")
+    prompt = prefill_j
+    if fitted.calibration_attention:
+        attention = number(fitted.calibration_attention)
+        prompt = sheet.line(
+            "one input token", f"{prefill_j} * (1 + {attention} * {read})", prefill_j * (1 + attention * read), "J per token"
+        )
+    computed = _computed(sheet, work)
+    value = request + output * token + computed * prompt
+    return sheet.line("as fitted", f"{request} + {output} * {token} + {computed} * {prompt}", value, "J")
 
 
 FORMULAS: Mapping[Method, Formula] = {

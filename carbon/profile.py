@@ -76,7 +76,7 @@ class EnergyProfile(msgspec.Struct, frozen=True, kw_only=True):
     host_factor: float = HOST_FACTOR
     idle_factor: float = IDLE_FACTOR
     pue: float = PUE
-    pue_from: Literal["stated", "region", "provider", "assumed"] = "assumed"
+    pue_from: Literal["stated", "team", "region", "provider", "assumed"] = "assumed"
     wue_l_per_kwh: float | None = None
     """Water; None: not known."""
     wue_source: str | None = None
@@ -160,10 +160,11 @@ def tdp_w(gpu: str) -> float | None:
 
 def moved(profile: EnergyProfile, zone: str) -> EnergyProfile:
     """The same machines elsewhere: with the PUE of that place, unless theirs was stated."""
-    if profile.pue_from == "stated":
+    if profile.pue_from in ("stated", "team"):
         return profile
-    building = _building(Serving(upstream_model=profile.model, zone=zone))
-    return msgspec.structs.replace(profile, pue=building.pue, pue_from=building.pue_from)
+    there = Serving(upstream_model=profile.model, zone=zone)
+    building, water = _building(there), _water(there)
+    return msgspec.structs.replace(profile, pue=building.pue, pue_from=building.pue_from, wue_l_per_kwh=water[0], wue_source=water[1])
 
 
 def profile_from(record: dict[str, float | str | None]) -> EnergyProfile:

@@ -6,7 +6,7 @@ import msgspec
 
 from carbon.energy import VENDOR_BATCH, VENDOR_HIGH_BATCH, VENDOR_LOW_BATCH, Method
 from carbon.intensity import LIFECYCLE_CONSTANT, LIFECYCLE_SLOPE, Intensity
-from carbon.profile import EnergyProfile
+from carbon.profile import HOST_FACTOR, EnergyProfile
 
 
 class Assumption(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,10 +75,12 @@ def _of_machine(method: Method, profile: EnergyProfile) -> list[Assumption]:
             why = "coefficients of another accelerator, or none is stated; state `hardware`"
             found.append(Assumption(name="gpu", value=profile.gpu, why=why))
     if method != "token_proxy":
-        found.append(Assumption(name="host_factor", value=profile.host_factor, why="machine over accelerators, a published mean"))
+        if profile.host_factor == HOST_FACTOR:
+            found.append(Assumption(name="host_factor", value=profile.host_factor, why="machine over accelerators, a published mean"))
         found.append(Assumption(name="idle_factor", value=profile.idle_factor, why="capacity kept ready, a published mean"))
     if profile.pue_from != "stated":
         why = {
+            "team": "the team's own",
             "region": "published for that cloud region",
             "provider": "the provider's mean",
             "assumed": "usual of clouds; state `pue`",

@@ -10,6 +10,7 @@ import msgspec
 from policies._base import Limits
 from proxy.config import Budget
 from proxy.errors import Refusal
+from proxy.factors import Factors
 
 KEY_HEADERS = (b"x-api-key", b"api-key", b"authorization")
 """Where a key may stand: as Anthropic's clients send it, as Azure's, as all others. The first that is there counts."""
@@ -28,6 +29,8 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     models: frozenset[str] | None = None
     explain: bool = False
     budget: Budget | None = None
+    factors: Factors | None = None
+    """The team's own, where it has any."""
 
 
 ANYONE = Grant(key=None, team=None, explain=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
+from typing import Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -14,16 +15,16 @@ from adapters.openai import HOSTS
 from carbon.calibration import Calibration, calibrated, machine_of
 from carbon.energy import EnergyProfile, Estimator, Serving, estimator, profile_from, profile_of
 from carbon.footprint import grams, rate
-from carbon.format import plain
-from carbon.intensity import Intensity, Table
+from carbon.intensity import Intensity, Table, on_basis
 from carbon.zones import resolve_regions, resolve_zone
 from policies._base import Limits, Place, Privacy
 from policies.constraints import nearest, strictest
 from proxy.access import Grant, Keyring
-from proxy.config import Config, Constraints, Deployment, Model, Parameters
+from proxy.config import Config, Constraints, Deployment, Model, Parameters, TeamCarbon
 from proxy.config import Policy as PolicySettings
 from proxy.configuration.model_files import shape_in
-from proxy.snapshot import CHATS, COUNT, Member, Price, Served, Snapshot
+from proxy.factors import Factors
+from proxy.snapshot import CHATS, COUNT, Member, Price, Served, Snapshot, head_of
 
 LOOPBACK = frozenset({b"localhost", b"127.0.0.1", b"::1"})
 REFERENCE_INPUT_TOKENS, REFERENCE_OUTPUT_TOKENS = 1000, 500
@@ -119,7 +120,7 @@ def _on_grid(served: Served, table: Table) -> Served:
     intensity, marginal = _grid(served.settings, table)
     if (intensity, marginal) == (served.intensity, served.marginal):
         return served
-    head = _head(served.model, served.name, intensity)
+    head = head_of(served.model, served.name, intensity)
     return msgspec.structs.replace(served, intensity=intensity, marginal=marginal, head=head, rate=rate(served.estimator, intensity))
 
 
@@ -127,13 +128,6 @@ def _grid(settings: Deployment, table: Table) -> tuple[Intensity | None, Intensi
     """Average and marginal of where a deployment is."""
     zone = None if settings.zone is None else resolve_zone(settings.zone).id
     return table.latest(zone), None if zone is None else table.marginal.get(zone)
-
-
-def _head(model: str, deployment: str, intensity: Intensity | None) -> bytes:
-    lines = f"x-greenlane-model: {model}\r\nx-greenlane-deployment: {deployment}\r\n"
-    if intensity is not None:
-        lines += f"x-carbon-intensity-g-per-kwh: {plain(intensity.g_per_kwh)}\r\nx-carbon-zone: {intensity.zone}\r\n"
-    return lines.encode("ascii", "replace")
 
 
 def limits(given: Constraints) -> Limits:
@@ -186,7 +180,7 @@ def _served(name: str, order: int, config: Config, adapter: Adapter, facts: tupl
         estimator=measured,
         intensity=intensity,
         marginal=marginal,
-        head=_head(settings.model, name, intensity),
+        head=head_of(settings.model, name, intensity),
         rate=rate(measured, intensity),
         profile=record,
         price=_price(settings),
@@ -364,4 +358,28 @@ def _grant(name: str, config: Config) -> Grant:
         models=None if key.models is None else frozenset(key.models),
         explain=key.explain,
         budget=team.budget,
+        factors=None if team.carbon == TeamCarbon() else _factors(key.team, team.carbon, config.carbon.basis),
     )
+
+
+def _factors(team: str, told: TeamCarbon, basis: Literal["lifecycle", "direct"]) -> Factors:
+    """On the fleet's basis, which all that is compared must have."""
+
+    def sample(g_per_kwh: float) -> Intensity | None:
+        given = Intensity(
+            zone="WORLD",
+            g_per_kwh=g_per_kwh,
+            low=g_per_kwh * (1 - told.band),
+            high=g_per_kwh * (1 + told.band),
+            basis=told.basis,
+            source=f"team {team}: {told.source}",
+            as_of=f"{told.as_of}T23:59:59Z",
+            licence="the team's own",
+        )
+        return on_basis(given, basis)
+
+    figures = told.g_per_kwh
+    if not isinstance(figures, dict):
+        return Factors(pue=told.pue, everywhere=None if figures is None else sample(figures))
+    by_zone = {resolve_zone(zone).id: made for zone, value in figures.items() if (made := sample(value)) is not None}
+    return Factors(pue=told.pue, by_zone=by_zone)

@@ -269,6 +269,23 @@ class Budget(Section, frozen=True):
     """US dollars in a period."""
 
 
+class TeamCarbon(Section, frozen=True):
+    """A team's own factors, for its forecasts and accounts; what is left out stays the fleet's. Every entry says which were used."""
+
+    pue: Annotated[float, Meta(ge=1)] | None = None
+    """Power usage effectiveness of the buildings it is served from, by its contract."""
+    g_per_kwh: NonNegative | dict[str, NonNegative] | None = None
+    """Location-based intensity of the power it is served with: one figure, or by zone as the deployments write theirs."""
+    basis: Literal["lifecycle", "direct"] = "lifecycle"
+    """Of `g_per_kwh`; a direct figure is converted where the fleet's basis is lifecycle."""
+    band: Annotated[float, Meta(ge=0, lt=1)] = 0.1
+    """Half width of the 80 % band of `g_per_kwh`, as a share."""
+    source: str | None = None
+    """Where `g_per_kwh` is from."""
+    as_of: Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
+    """The last day `g_per_kwh` is about, as 2025-12-31."""
+
+
 class Team(Section, frozen=True):
     policy: str | None = None
     """For requests that name none and whose key names none."""
@@ -278,6 +295,8 @@ class Team(Section, frozen=True):
     """Steers all requests of the team."""
     budget: Budget | None = None
     """What the team may spend; then 429."""
+    carbon: TeamCarbon = TeamCarbon()
+    """Factors of its own for energy and carbon."""
 
 
 class Key(Section, frozen=True):

@@ -31,6 +31,8 @@ class Ended(msgspec.Struct, frozen=True, gc=False):
     output_tokens: int
     footprint: Footprint | None
     """As it was accounted; None of an attempt that another followed: its joules are nobody's figure."""
+    profile: dict[str, float | str | None] | None = None
+    """What it was accounted by: a team may have a PUE of its own."""
 
 
 class Feed:

@@ -11,10 +11,12 @@ from typing import Any
 import msgspec
 
 from adapters._base import Adapter, Headers, Limited, Target, Transparent
-from carbon.energy import Estimator
-from carbon.footprint import Rate
+from carbon.energy import Estimator, estimator, profile_from
+from carbon.footprint import Rate, rate
+from carbon.format import plain
 from carbon.intensity import Intensity
 from carbon.profile import machine
+from carbon.zones import resolve_zone
 from policies._base import Limits, Objective, Place, Policy, Substitution
 from policies.constraints import nearest, strictest
 from policies.decide import Prepared, prepare
@@ -22,6 +24,7 @@ from policies.objectives import objective
 from proxy.access import Grant, Keyring
 from proxy.config import Config, Deployment
 from proxy.config import Policy as PolicySettings
+from proxy.factors import Factors
 
 _CONSTANT = frozenset({"LowestCarbon", "Cheapest", "BestQuality"})
 """Objectives that look at nothing that changes from one moment to the next."""
@@ -217,7 +220,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, eq=False, weakref=True
         for stand_in, group in ((False, member.own), (True, substitutes)):
             for each in group:
                 if each.serves(api):
-                    served[place_for(each, api, stand_in=stand_in)] = each
+                    served[place_for(each, api, stand_in=stand_in)] = adapted(each, grant.factors)
         translates = api in CHATS and any(api not in each.identity for each in served.values())
         models = self.config.models
         terms = Terms(
@@ -258,6 +261,30 @@ def plan_of(prepared: Prepared, served: Mapping[Place, Served], terms: Terms, *,
         ),
         holdout=terms.holdout if len(own) > 1 else 0.0,
     )
+
+
+def head_of(model: str, deployment: str, intensity: Intensity | None) -> bytes:
+    """The header lines of every answer of a deployment on that grid."""
+    lines = f"x-greenlane-model: {model}\r\nx-greenlane-deployment: {deployment}\r\n"
+    if intensity is not None:
+        lines += f"x-carbon-intensity-g-per-kwh: {plain(intensity.g_per_kwh)}\r\nx-carbon-zone: {intensity.zone}\r\n"
+    return lines.encode("ascii", "replace")
+
+
+def adapted(served: Served, factors: Factors | None) -> Served:
+    """The deployment by a team's own factors; itself where there are none."""
+    if factors is None:
+        return served
+    profile, measured = factors.profile(served.profile), served.estimator
+    if profile is not None and profile is not served.profile:
+        # a calibration is of one building: by another's PUE the estimate stands without it
+        known = profile_from(profile)
+        measured, profile = estimator(known), known.record()
+    zone = None if served.settings.zone is None else resolve_zone(served.settings.zone).id
+    intensity = factors.intensity(zone, served.intensity)
+    head = head_of(served.model, served.name, intensity)
+    per_token = rate(measured, intensity)
+    return msgspec.structs.replace(served, profile=profile, estimator=measured, intensity=intensity, head=head, rate=per_token)
 
 
 def place_for(served: Served, api: str, *, stand_in: bool) -> Place:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
 
-from proxy.config import Config, Constraints, Policy
+from proxy.config import Config, Constraints, Policy, TeamCarbon
 from proxy.configuration import addresses, registries
 from proxy.configuration.findings import Finding
 from proxy.configuration.problems import Path, nearest
@@ -176,6 +177,7 @@ def _teams_and_keys(config: Config) -> Iterator[Finding]:
         yield from _unknown(("teams", name, "policy"), "the policy", team.policy, config.policies)
         if team.budget is not None and team.budget.g is None and team.budget.usd is None:
             yield Finding(("teams", name, "budget"), "limits nothing: it needs g or usd")
+        yield from _factors(config, ("teams", name, "carbon"), team.carbon)
     known = models_of(config)
     for name, key in config.keys.items():
         path: Path = ("keys", name)
@@ -183,6 +185,29 @@ def _teams_and_keys(config: Config) -> Iterator[Finding]:
         yield from _unknown((*path, "policy"), "the policy", key.policy, config.policies)
         for index, model in enumerate(key.models or ()):
             yield from _unknown((*path, "models", index), "the model", model, known)
+
+
+def _factors(config: Config, path: Path, told: TeamCarbon) -> Iterator[Finding]:
+    if told.g_per_kwh is None:
+        return
+    for name in ("source", "as_of"):
+        if getattr(told, name) is None:
+            yield Finding((*path, name), "is missing: every entry says where g_per_kwh is from, and of when")
+    if told.as_of is not None and not _is_day(told.as_of):
+        yield Finding((*path, "as_of"), "is no day")
+    if told.basis != config.carbon.basis == "direct":
+        yield Finding((*path, "basis"), "a lifecycle figure cannot be made a direct one, which carbon.basis asks for")
+    if isinstance(told.g_per_kwh, dict):
+        for zone in told.g_per_kwh:
+            yield from _zone((*path, "g_per_kwh", zone), zone)
+
+
+def _is_day(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _regions(config: Config) -> Iterator[Finding]:

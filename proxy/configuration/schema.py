@@ -33,6 +33,7 @@ _UNITS = {
 }
 _UNITS_BY_NAME = {
     "g": "g CO2e",
+    "g_per_kwh": "g CO2e/kWh",
     "usd": "US dollars",
     "carbon_g": "g CO2e",
     "usd_per_mtok": "US dollars per million tokens",

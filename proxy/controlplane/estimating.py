@@ -20,7 +20,7 @@ from proxy.access import Grant
 from proxy.configuration.vendors import VENDORS
 from proxy.errors import Refusal, no_such_model
 from proxy.records import Taken
-from proxy.snapshot import Served, Snapshot
+from proxy.snapshot import Served, Snapshot, adapted
 
 MOST_TOKENS = 10**9
 Count = Annotated[int, Meta(ge=0, le=MOST_TOKENS)]
@@ -123,16 +123,17 @@ def basis_of(found: Asked, snapshot: Snapshot, table: Table, grant: Grant) -> Ba
     """A model or a deployment of the configuration that the key may use, else a model that the tables know."""
     own = _configured(found.model, snapshot, grant)
     if not own:
-        return _known(found, snapshot, table)
+        return _by_factors(_known(found, snapshot, table), grant)
     first = own[0]
     taken: list[Taken] = []
     if found.provider is not None:
         there = [each for each in own if _is_at(each, found.provider)]
         if not there:
-            return _elsewhere(first, _place(found.provider), table)
+            return _by_factors(_elsewhere(first, _place(found.provider), table), grant)
         first = there[0]
     elif len(own) > 1:
         taken.append(Taken(name="deployment", value=first.name, why="of several that serve the model; name one as `provider`"))
+    first = adapted(first, grant.factors)
     return Basis(
         model=first.model,
         deployment=first.name,
@@ -141,6 +142,20 @@ def basis_of(found: Asked, snapshot: Snapshot, table: Table, grant: Grant) -> Ba
         intensity=first.intensity,
         expected_output_tokens=first.expected_output_tokens,
         taken=tuple(taken),
+    )
+
+
+def _by_factors(basis: Basis, grant: Grant) -> Basis:
+    """By the team's own factors, where it has any."""
+    if grant.factors is None:
+        return basis
+    profile = grant.factors.profile(basis.profile)
+    zone = None if basis.intensity is None or basis.intensity.assumed else basis.intensity.zone
+    return msgspec.structs.replace(
+        basis,
+        profile=profile,
+        estimator=None if profile is None else estimator(profile_from(profile)),
+        intensity=grant.factors.intensity(zone, basis.intensity),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any, cast, get_args
 
@@ -10,6 +11,7 @@ from litestar import Controller, Request, route
 from litestar.params import FromPath
 
 from carbon.beside import embodied_g, water_ml
+from carbon.meters.ecologits import opinion
 from carbon.profile import profile_from
 from proxy.controlplane.access import grant_of, needs_key
 from proxy.controlplane.explaining import explanation
@@ -48,7 +50,8 @@ class Entries(Controller):
             raise Refusal(503, "unavailable", "The entry may not be in the ledger's store yet.", headers=_LATER)
         if found is None:
             raise Refusal(404, "not_found", "There is no such entry, or it is another team's.")
-        return {**shown(found), "explanation": explanation(found)}
+        other = await asyncio.to_thread(_second_opinion, plane, found)
+        return {**shown(found), "explanation": explanation(found), "second_opinion": other}
 
     @route("/usage", http_method=["GET", "HEAD"])
     async def usage(self, request: Request[Any, Any, Any]) -> dict[str, Any]:
@@ -107,6 +110,15 @@ def shown(entry: Entry) -> dict[str, Any]:
         },
         "beside": _beside(entry),
     }
+
+
+def _second_opinion(plane: Plane, entry: Entry) -> dict[str, Any] | None:
+    """EcoLogits' figure for a closed model, where the extra is installed and the deployment is still there; never the published one."""
+    served = None if entry.deployment is None else plane.snapshot().served.get(entry.deployment)
+    if served is None or entry.profile is None or entry.profile.get("kind") != "range" or not entry.tokens.output:
+        return None
+    found = opinion(served.adapter.name, served.target.upstream_model, entry.tokens.output, entry.duration_s)
+    return None if found is None else msgspec.to_builtins(found)
 
 
 def _beside(entry: Entry) -> dict[str, Any]:

@@ -231,7 +231,7 @@ class Finish:
 
     def _burnt_g(self, journey: Journey, tried: Tried) -> float:
         """What attempts took that failed before this one."""
-        known = journey.admission.snapshot.served
+        known = {each.name: each for each in journey.plan.served.values()}
         names = {each.deployment for each in tried.attempts[:-1]}
         return burnt_g(tried.attempts[:-1], _UNTOUCHED, {name: forecast(journey.call, known[name]) for name in names if name in known})
 

@@ -73,10 +73,12 @@ async def chat(plane: Journeys, outer: Exchange, body: bytes) -> Reply | None:
     exchange.state = operation = OPERATIONS[PATH]
 
     def leave() -> None:
-        exchange.gone, exchange.cut = True, outer.cut
+        # cancelled with its client still there: the process ends, and the journey settles that as its own doing
+        exchange.gone, exchange.cut = outer.gone, not outer.gone
         if exchange.on_gone is not None:
             exchange.on_gone()
-        wire.end()
+        if exchange.gone:
+            wire.end()
 
     outer.on_gone = leave
     try:

@@ -351,6 +351,7 @@ def ended(row: Row, call: Call | None, tried: Tried, account: Account, arrived_s
         row.cached_tokens,
         row.output_tokens or 0,
         account.footprint,
+        None if tried.served is None else tried.served.profile,
     )
 
 

@@ -27,7 +27,7 @@ from carbon.fitting import MissingExtraError, UnfitError, fit_weights
 from carbon.footprint import Footprint, measured
 from carbon.meters._base import Meter
 from carbon.meters._engine import read_engine
-from carbon.profile import HOST_FACTOR, PUE, profile_from
+from carbon.profile import HOST_FACTOR, PUE, EnergyProfile, profile_from
 from carbon.reach import OutOfReachError, Reach
 from carbon.replica import Attributed, Books, Effect, Replica, Settled
 from carbon.roofline import Load
@@ -109,7 +109,7 @@ class Metered:
         self.fitted_s = perf_counter()
         self._meterage = Meterage()
         self._history: deque[Settled] = deque(maxlen=HISTORY)
-        self._accounts: dict[str, Footprint] = {}
+        self._accounts: dict[str, tuple[Footprint, EnergyProfile | None]] = {}
         self._lock = threading.Lock()
 
     def matches(self, served: Served) -> bool:
@@ -178,7 +178,8 @@ class Metered:
         if event.footprint is not None:
             while len(self._accounts) >= HELD:
                 del self._accounts[next(iter(self._accounts))]
-            self._accounts[event.id] = event.footprint
+            own = event.profile is None or event.profile is self.served.profile
+            self._accounts[event.id] = (event.footprint, self.profile if own or event.profile is None else profile_from(event.profile))
         return self.replica.finished(
             Life(
                 id=event.id,
@@ -193,8 +194,8 @@ class Metered:
 
     def _restated(self, told: Attributed) -> Restatement | None:
         """None where the figure is not all of this request's and only its own, or the provider's own report ranks above it."""
-        before = self._accounts.pop(told.id, None)
-        host_factor, pue = (HOST_FACTOR, PUE) if self.profile is None else (self.profile.host_factor, self.profile.pue)
+        before, profile = self._accounts.pop(told.id, (None, None))
+        host_factor, pue = (HOST_FACTOR, PUE) if profile is None else (profile.host_factor, profile.pue)
         joules = told.at_facility(host_factor * pue)
         if before is None or joules is None or not told.measured or before.method == "provider_reported":
             return None

@@ -99,7 +99,7 @@ def odd(received, handler):
         handler.reply(200, {"id": "c1", "object": "chat.completion", "created": 1, "model": "up", "choices": choices, "usage": usage})
 
 
-TIMED = ("at", "at_s", "duration_s", "ttft_s", "overhead_s", "seconds_s", "config_version", "id", "request_id")
+TIMED = ("at", "at_s", "age_s", "duration_s", "decode_s", "ttft_s", "overhead_s", "seconds_s", "config_version", "id", "request_id")
 """What no two runs have in common."""
 
 

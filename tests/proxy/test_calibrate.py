@@ -115,6 +115,12 @@ def test_from_measured_requests_to_a_calibrated_answer(served, capsys):
     assert entry["account"]["energy_low_j"] == pytest.approx(joules * calibration.low)
     assert entry["account"]["energy_high_j"] == pytest.approx(joules * calibration.high)
     assert {**profile_from(entry["profile"]).record(), **calibration.record()} == entry["profile"]
+    explained = entry["explanation"]
+    assert explained["recomputed"], explained["note"]
+    assert [each["method"] for each in explained["methods"]] == ["calibrated", "flops_roofline", "token_proxy"]
+    assert explained["methods"][0]["formula"][-1]["result"] == pytest.approx(joules, rel=1e-4)
+    assert explained["methods"][0]["high_end"][-1]["result"] == pytest.approx(joules * calibration.high, rel=1e-4)
+    assert calibration.id in explained["methods"][0]["band"][0]["why"]
 
     before = served.entry(first["x-greenlane-id"])
     assert (before["account"]["method"], "calibration" in before["profile"]) == ("flops_roofline", False)

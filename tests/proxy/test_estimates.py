@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
+import socket
 import sqlite3
 import threading
 
@@ -12,7 +14,7 @@ import pytest
 
 from proxy.cli.command import run
 from proxy.store.ledger import StoreUnavailableError
-from tests.harness import Upstream, ask, serving, until
+from tests.harness import Process, Upstream, ask, serving, until
 
 FLEET = """
 models: {{pair: {{default: pair-pl}}, mute: {{expected_output_tokens: 77}}}}
@@ -311,3 +313,28 @@ def test_the_command_explains_an_estimate_too(served, capsys):
     out = capsys.readouterr().out
     for text in (found["id"], "vendor_prior", "best case", "worst case", "geometric mean", "Grid WORLD", "zone = WORLD"):
         assert text in out
+
+
+def test_a_run_that_does_not_come_in_the_time_to_drain_is_accounted_as_failed(tmp_path, upstream):
+    """Its upstream is let go and its entry says whose fault it was, as of any other exchange."""
+    let = threading.Event()
+    host = upstream(lambda _, handler: let.wait(15))
+    process = Process(FLEET.format(url=host.url), tmp_path / "process")
+    process.close()
+    process.path.write_text(process.path.read_text().replace("server: {port: 0}", "server: {port: 0, drain_s: 1}"))
+    process.start()
+    try:
+        body = b'{"model": "stated", "prompt": "Hi", "mode": "run"}'
+        with socket.create_connection(("127.0.0.1", process.port)) as wire:
+            wire.sendall(b"POST /estimate HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+            until(lambda: host.requests)
+            process.popen.send_signal(signal.SIGTERM)
+            wire.settimeout(10)
+            with contextlib.suppress(ConnectionResetError):
+                b"".join(iter(lambda: wire.recv(65536), b""))
+        assert process.ended(8) == 0
+        with contextlib.closing(sqlite3.connect(process.folder / "ledger.db")) as store:
+            assert store.execute("SELECT outcome FROM ledger").fetchall() == [("failed",)]
+    finally:
+        let.set()
+        process.close()

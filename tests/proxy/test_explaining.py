@@ -223,3 +223,46 @@ def test_the_facts_of_an_entry_are_those_its_account_was_made_of(served):
     work = Workload(input_tokens=900, output_tokens=40, cached_tokens=800)
     deployment = served.runtime.snapshot().served["stated"]
     assert Footprint.of(work, deployment.estimator, deployment.intensity).energy_j == facts.energy_j.value
+
+
+ALIKE = """
+policies: {{green: {{objective: lowest_carbon}}}}
+models: {{m: {{policy: green, default: pl}}}}
+deployments:
+  pl: &one {{model: m, base_url: "{url}", zone: PL, privacy: local, parameters_b: 8, batch: 32, hardware: {{gpu: H100, count: 1}}}}
+  se: {{<<: *one, zone: SE, base_url: "{first}"}}
+"""
+
+
+def test_a_pace_and_a_failed_attempt_are_in_what_was_avoided(proxy, upstream):
+    """The same machine elsewhere would have gone at the same pace; what was burnt on the way is a line of its own."""
+
+    def slowly(_, handler):
+        def pieces():
+            yield chunk({"content": "word "})
+            handler.upstream.gone.wait(0.05)
+            yield from [*(chunk({"content": "word "}) for _ in range(19)), chunk({}, "stop", usage=usage), DONE]
+
+        handler.events(pieces())
+
+    usage = {"prompt_tokens": 9, "completion_tokens": 20, "total_tokens": 29}
+    first, second = upstream(slowly), upstream()
+    served = proxy(ALIKE.format(url=second.url, first=first.url))
+    body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+
+    def found(**more):
+        return served.entry(ask(served, body | more).headers["x-greenlane-id"])
+
+    paced = found(stream=True)
+    assert (paced["account"]["method"], paced["deployment"]) == ("runtime_power", "se")
+    compared = agreed(paced)["counterfactual"]
+    assert compared["formula"][0]["name"] == "seconds a token"
+    assert compared["lines"][-1]["result"] == pytest.approx(paced["avoided_g"], rel=1e-4)
+    first.answer = lambda _, handler: handler.reply(500, {"error": {"message": "no"}})
+    refused = found()
+    assert [each["deployment"] for each in refused["attempts"]] == ["se", "pl"]
+    assert agreed(refused)["counterfactual"] is None
+    first.answer = lambda _, handler: handler.reply(200, b"{")
+    garbled = found()
+    assert garbled["deployment"] == "pl"
+    assert garbled["avoided_g"] < 0

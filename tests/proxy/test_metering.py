@@ -128,6 +128,22 @@ def test_a_request_gets_the_joules_that_were_counted_while_it_ran(proxy, upstrea
     assert usage["energy_wh"] == pytest.approx(later["energy_j"] / 3600)
 
 
+def test_a_team_with_a_building_of_its_own_gets_its_own_figure(proxy, upstream, counter):
+    teams = 'keys: {k: {team: t, key: env:METERED_KEY}}\nteams: {t: {carbon: {pue: 1.5, source: "our contract"}}}\n'
+    text = FLEET.format(url=upstream(slowly(0.2)).url, root=counter.root, idle=100) + teams
+    served = proxy(text, environ={"METERED_KEY": "sk-metered"})
+    key = {"authorization": "Bearer sk-metered"}
+    body = {"model": "small", "stream": True, "messages": [{"role": "user", "content": "Hi"}]}
+    entry_id = httpx.post(served.url + "/chat/completions", json=body, headers=key, timeout=20).headers["x-greenlane-id"]
+
+    def later():
+        return httpx.get(f"{served.base}/v1/greenlane/requests/{entry_id}", headers=key, timeout=10).json()["restatements"]
+
+    until(later, 20)
+    assert later()[0]["inputs"]["pue"] == 1.5
+    assert later()[0]["energy_j"] == pytest.approx(later()[0]["inputs"]["gpu_j"] * 1.35 * 1.5)
+
+
 def test_joules_go_to_requests_to_nobody_and_nowhere_else(proxy, upstream, counter):
     served = proxy(FLEET.format(url=upstream(slowly(1.5)).url, root=counter.root, idle=100))
     threads = [threading.Thread(target=stream, args=(served,)) for _ in range(3)]

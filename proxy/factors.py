@@ -1,0 +1,34 @@
+"""A team's own factors: the PUE of its contract, the intensity of its grid. What they do not say stays the fleet's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from carbon.intensity import Intensity
+
+Profile = dict[str, float | str | None]
+
+
+class Factors(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """Of one team, on the basis that all its figures are compared on."""
+
+    pue: float | None = None
+    everywhere: Intensity | None = None
+    by_zone: Mapping[str, Intensity] = {}
+    """By the zone's id."""
+
+    def profile(self, before: Profile | None) -> Profile | None:
+        """The energy profile in their building."""
+        if before is None or self.pue is None:
+            return before
+        return {**before, "pue": self.pue, "pue_from": "team"}
+
+    def intensity(self, zone: str | None, before: Intensity | None) -> Intensity | None:
+        """Theirs of a deployment in that zone, by the name it had; the fleet's where they have none."""
+        own = self.by_zone.get(zone, self.everywhere) if zone is not None else self.everywhere
+        if own is None:
+            return before
+        named = before.zone if before is not None else zone or own.zone
+        return msgspec.structs.replace(own, zone=named)
