@@ -21,9 +21,9 @@ run: $(VENV)/run.ok ## serve on 127.0.0.1:8080
 test: $(VENV)/dev.ok ## the whole suite that needs no engine
 	$(BIN)/python -m pytest
 
-test-engines: $(VENV)/dev.ok ## the tests before vLLM, transformers serve, mlx-lm (installed once; GREENLANE_ENGINES: where) and PostgreSQL
+test-engines: $(VENV)/dev.ok ## the tests before vLLM, transformers serve, mlx-lm (installed once; GREENLANE_ENGINES: where), PostgreSQL and NVML
 	PYTHON=$(PYTHON) tests/engines/install.sh
-	$(BIN)/python -m pytest --durations=5 tests/postgres tests/engines
+	$(BIN)/python -m pytest --durations=5 tests/postgres tests/nvml tests/engines
 
 check: $(VENV)/dev.ok ## format, lint, types, import rules
 	$(BIN)/ruff format --check .
