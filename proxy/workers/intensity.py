@@ -7,13 +7,12 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from http.cookiejar import DefaultCookiePolicy
 
 import httpx
 import msgspec
 
 from carbon.intensity import Intensity, Signal, Table
-from carbon.reach import OutOfReachError, Reach
+from carbon.reach import OutOfReachError, Reach, client
 from carbon.sources._base import IntensitySource, Told, chained, newest
 from carbon.sources._http import FOR_ALL
 from carbon.sources.static import Static
@@ -317,13 +316,6 @@ class Grids:
             log.warning("intensities of %s were not stored: %s", feed.name, type(error).__name__)
         finally:
             feed.keeping = False
-
-
-def client() -> httpx.AsyncClient:
-    """What all sources share: no redirects, no cookies, a deadline for everything."""
-    made = httpx.AsyncClient(timeout=10.0, follow_redirects=False)
-    made.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=()))
-    return made
 
 
 def settings_of(source: IntensitySource) -> tuple[type, bytes]:

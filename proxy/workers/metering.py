@@ -12,7 +12,6 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from http.cookiejar import DefaultCookiePolicy
 from time import perf_counter, time
 from typing import Protocol
 
@@ -28,7 +27,7 @@ from carbon.footprint import Footprint, measured
 from carbon.meters._base import Meter
 from carbon.meters._engine import read_engine
 from carbon.profile import HOST_FACTOR, PUE, EnergyProfile, profile_from
-from carbon.reach import OutOfReachError, Reach
+from carbon.reach import OutOfReachError, Reach, client
 from carbon.replica import Attributed, Books, Effect, Replica, Settled
 from carbon.roofline import Load
 from carbon.spread import Life
@@ -94,10 +93,9 @@ class MeterStatus(msgspec.Struct, frozen=True, kw_only=True):
 class Metered:
     """One deployment: its meter, its replica's ledger, its requests' accounts until they are measured."""
 
-    def __init__(self, served: Served, reach: Reach) -> None:
+    def __init__(self, served: Served) -> None:
         self.served = served
         self.name, self.meter = meter_of(served.settings.meter)
-        self.reach = reach
         self.feed = Feed()
         self.state, self.failures = "waiting", 0
         self.signals: EngineSignals | None = None
@@ -236,6 +234,7 @@ class Metering:
     def __init__(self, restate: Restate) -> None:
         self._restate = restate
         self._http: httpx.AsyncClient | None = None
+        self._making = asyncio.Lock()
         self._metered: dict[str, Metered] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._every_s = 1.0
@@ -254,7 +253,7 @@ class Metering:
                 continue
             held = before.get(name)
             if held is None or not held.matches(peer.served):
-                held = Metered(peer.served, self._made_reach())
+                held = Metered(peer.served)
             held.served = peer.served
             self._metered[name] = held
             peer.meter = held.feed
@@ -313,29 +312,29 @@ class Metering:
 
     async def _follow(self, metered: Metered) -> None:
         """One deployment, tick by tick. Whatever a tick raises is logged, and the next one comes."""
-        loop = asyncio.get_running_loop()
+        loop, reach = asyncio.get_running_loop(), await self._made_reach()
         while True:
             began_s = loop.time()
             try:
-                await self._tick(metered)
+                await self._tick(metered, reach)
             except Exception:
                 log.exception("deployment %s: measuring failed", metered.served.name)
             pause_s = self._every_s if not metered.failures else BACKOFF.pause_s(metered.failures)
             await asyncio.sleep(max(0.05, pause_s - (loop.time() - began_s)))
 
-    async def _tick(self, metered: Metered) -> None:
-        readings, signals = await asyncio.gather(self._read(metered), self._engine(metered))
+    async def _tick(self, metered: Metered, reach: Reach) -> None:
+        readings, signals = await asyncio.gather(self._read(metered, reach), self._engine(metered, reach))
         self._waiting.extend(await asyncio.to_thread(metered.digest, readings, signals, perf_counter()))
         if perf_counter() - metered.fitted_s > FIT_S:
             metered.fitted_s = perf_counter()
             await asyncio.to_thread(metered.fit)
         await self._write()
 
-    async def _read(self, metered: Metered) -> tuple[Reading, ...]:
+    async def _read(self, metered: Metered, reach: Reach) -> tuple[Reading, ...]:
         """Nothing, where the meter fails: told once for each kind of failure."""
         meter: Meter = metered.meter
         try:
-            readings = await meter.read(metered.reach)
+            readings = await meter.read(reach)
         except (OutOfReachError, OSError) as error:
             kind = error.kind if isinstance(error, OutOfReachError) else type(error).__name__
             metered.failures += 1
@@ -348,13 +347,13 @@ class Metering:
         metered.state, metered.failures = "measuring", 0
         return readings
 
-    async def _engine(self, metered: Metered) -> EngineSignals | None:
+    async def _engine(self, metered: Metered, reach: Reach) -> EngineSignals | None:
         url = metered.served.settings.engine_metrics
         if url is None:
             return None
         model = metered.served.target.upstream_model
         try:
-            signals = await read_engine(metered.reach, url, model, ENGINE_TIMEOUT_S)
+            signals = await read_engine(reach, url, model, ENGINE_TIMEOUT_S)
         except (OutOfReachError, OSError) as error:
             kind = error.kind if isinstance(error, OutOfReachError) else type(error).__name__
             if metered.engine_state != kind:
@@ -378,8 +377,8 @@ class Metering:
                 with contextlib.suppress(IndexError):
                     self._waiting.popleft()
 
-    def _made_reach(self) -> Reach:
-        if self._http is None:
-            self._http = httpx.AsyncClient(timeout=10.0, follow_redirects=False)
-            self._http.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=()))
+    async def _made_reach(self) -> Reach:
+        async with self._making:
+            if self._http is None:
+                self._http = await asyncio.to_thread(client)
         return Reach(self._http, None, time, perf_counter)
