@@ -95,12 +95,19 @@ def entry(served, entry_id):
     return httpx.get(f"{served.base}/v1/greenlane/requests/{entry_id}", timeout=10).json()
 
 
-def meters(served):
-    return httpx.get(f"{served.base}/v1/greenlane/meters", timeout=10).json()["data"]
+def meters(served, headers=None):
+    return httpx.get(f"{served.base}/v1/greenlane/meters", headers=headers, timeout=10).json()["data"]
 
 
 def days(served):
     return httpx.get(f"{served.base}/v1/greenlane/meters", timeout=10).json()["days"]
+
+
+def measuring(proxy, fleet, headers=None, **more):
+    """Serves, and returns once a first window was measured: what was sent before is not measured whole, and never restated."""
+    served = proxy(fleet, **more)
+    until(lambda: meters(served, headers)[0]["measured_j"] > 0, 30)
+    return served
 
 
 def restated(served, entry_id):
@@ -109,7 +116,7 @@ def restated(served, entry_id):
 
 
 def test_a_request_gets_the_joules_that_were_counted_while_it_ran(proxy, upstream, counter):
-    served = proxy(FLEET.format(url=upstream(slowly(3.0)).url, root=counter.root, idle=100))
+    served = measuring(proxy, FLEET.format(url=upstream(slowly(3.0)).url, root=counter.root, idle=100))
     entry_id = stream(served)
     found = restated(served, entry_id)
     later = found["restatements"][0]
@@ -131,8 +138,8 @@ def test_a_request_gets_the_joules_that_were_counted_while_it_ran(proxy, upstrea
 def test_a_team_with_a_building_of_its_own_gets_its_own_figure(proxy, upstream, counter):
     teams = 'keys: {k: {team: t, key: env:METERED_KEY}}\nteams: {t: {carbon: {pue: 1.5, source: "our contract"}}}\n'
     text = FLEET.format(url=upstream(slowly(0.2)).url, root=counter.root, idle=100) + teams
-    served = proxy(text, environ={"METERED_KEY": "sk-metered"})
     key = {"authorization": "Bearer sk-metered"}
+    served = measuring(proxy, text, key, environ={"METERED_KEY": "sk-metered"})
     body = {"model": "small", "stream": True, "messages": [{"role": "user", "content": "Hi"}]}
     entry_id = httpx.post(served.url + "/chat/completions", json=body, headers=key, timeout=20).headers["x-greenlane-id"]
 
@@ -145,7 +152,7 @@ def test_a_team_with_a_building_of_its_own_gets_its_own_figure(proxy, upstream, 
 
 
 def test_joules_go_to_requests_to_nobody_and_nowhere_else(proxy, upstream, counter):
-    served = proxy(FLEET.format(url=upstream(slowly(1.5)).url, root=counter.root, idle=100))
+    served = measuring(proxy, FLEET.format(url=upstream(slowly(1.5)).url, root=counter.root, idle=100))
     threads = [threading.Thread(target=stream, args=(served,)) for _ in range(3)]
     for thread in threads:
         thread.start()
@@ -168,15 +175,14 @@ def test_joules_go_to_requests_to_nobody_and_nowhere_else(proxy, upstream, count
 
 
 def test_a_deployment_without_a_meter_is_never_restated(proxy, upstream, counter):
-    served = proxy(FLEET.format(url=upstream(slowly(0.1)).url, root=counter.root, idle=100))
+    served = measuring(proxy, FLEET.format(url=upstream(slowly(0.1)).url, root=counter.root, idle=100))
     other, mine = stream(served, "other"), stream(served)
     restated(served, mine)
     assert entry(served, other)["restatements"] == []
 
 
 def test_a_meter_that_fails_is_told_once_and_holds_nothing_up(proxy, upstream, counter, caplog):
-    served = proxy(FLEET.format(url=upstream(slowly(0.1)).url, root=counter.root, idle=100))
-    until(lambda: meters(served)[0]["state"] == "measuring", 10)
+    served = measuring(proxy, FLEET.format(url=upstream(slowly(0.1)).url, root=counter.root, idle=100))
     counter.close()
     away = counter.root.rename(counter.root.with_name("away"))
     until(lambda: meters(served)[0]["failures"] >= 2, 20)
@@ -189,8 +195,7 @@ def test_a_meter_that_fails_is_told_once_and_holds_nothing_up(proxy, upstream, c
 
 
 def test_what_ran_while_nothing_was_measured_keeps_its_estimate(proxy, upstream, counter):
-    served = proxy(FLEET.format(url=upstream(slowly(0.2)).url, root=counter.root, idle=100))
-    until(lambda: meters(served)[0]["state"] == "measuring", 10)
+    served = measuring(proxy, FLEET.format(url=upstream(slowly(0.2)).url, root=counter.root, idle=100))
     counter.close()
     away = counter.root.rename(counter.root.with_name("away"))
     until(lambda: meters(served)[0]["failures"] >= 1, 20)
@@ -205,7 +210,7 @@ def test_a_providers_own_report_stays_above_what_is_measured(proxy, upstream, co
         handler.events([*said(usage=True)[:-1], b': energy {"energy_joules": 12.5}\n\n', b"data: [DONE]\n\n"])
 
     host = upstream(reporting)
-    served = proxy(FLEET.format(url=host.url, root=counter.root, idle=100))
+    served = measuring(proxy, FLEET.format(url=host.url, root=counter.root, idle=100))
     reported = stream(served)
     host.answer = slowly(0.2)
     restated(served, stream(served))
