@@ -181,6 +181,8 @@ class Detail(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=
     cross_check: CrossCheck | None = None
     decode_s: float | None = None
     """From a stream's first token to its last, where a figure was made of it."""
+    batch: float | None = None
+    """Requests its deployment had meanwhile, where a figure was made of it."""
 
 
 class Restatement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -217,6 +219,7 @@ class EstimateInputs(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_d
     profile: dict[str, float | str | None] | None = None
     intensity: IntensitySample | None = None
     decode_s: float | None = None
+    batch: float | None = None
     provider_report: dict[str, float | str | None] | None = None
     warnings: tuple[str, ...] = ()
     taken: tuple[Taken, ...] = ()
@@ -314,5 +317,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Of the same grid, where a live source tells it: kept beside the average, which the grams follow."""
     decode_s: float | None = None
     """From a stream's first token to its last, where a figure was made of it."""
+    batch: float | None = None
+    """Requests its deployment had meanwhile (one over the mean of 1/batch), where a figure was made of it."""
     restatements: tuple[Restatement, ...] = ()
     """Oldest first."""

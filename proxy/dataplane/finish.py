@@ -219,15 +219,15 @@ class Finish:
         now_s, result = perf_counter(), tried.result
         decode_s = now_s - result.first_s if result.first_s is not None and result.ending == "streamed" else None
         burnt_g = self._burnt_g(journey, tried) if len(tried.attempts) > 1 else 0.0
-        times, against = (
-            (now_s - tried.started_s, decode_s),
+        seen, against = (
+            (now_s - tried.started_s, decode_s, tried.batch),
             (
                 journey.plan,
                 burnt_g,
                 self._settler.router_j * journey.admission.snapshot.router_g_per_j,
             ),
         )
-        return account(served, self._told(journey, tried, usage, text), report, times, against)
+        return account(served, self._told(journey, tried, usage, text), report, seen, against)
 
     def _burnt_g(self, journey: Journey, tried: Tried) -> float:
         """What attempts took that failed before this one."""

@@ -14,6 +14,8 @@ import msgspec
 from msgspec.structs import astuple
 
 from adapters._base import Usage
+from carbon.calibration import Calibrated
+from carbon.energy import Estimator
 from carbon.footprint import NO_WORK, Footprint, ProviderReport, Workload
 from carbon.meters.provider import from_comment
 from carbon.savings import Saving
@@ -48,6 +50,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     report: ProviderReport | None = None
     saving: Saving | None = None
     decode_s: float | None = None
+    batch: float | None = None
     """Where a figure was made of it."""
 
 
@@ -89,15 +92,18 @@ def account(
     served: Served,
     tokens: Tokens,
     report: ProviderReport | None,
-    times: tuple[float | None, float | None],
+    seen: tuple[float | None, float | None, float | None],
     against: tuple[Plan, float, float] | None = None,
 ) -> Account:
     """Energy, grams and price of what a deployment did. Unknown tokens leave everything unknown, unless the provider reports.
 
-    `times`: seconds of the attempt; and of a stream that came to its end, from its first token to its last. `against`: the plan whose
-    counterfactual it is compared with, the grams that failed attempts took, and those of the proxy itself.
+    `seen`: seconds of the attempt; of a stream that came to its end, from its first token to its last; the batch it was served in.
+    `against`: the plan whose counterfactual it is compared with, the grams that failed attempts took, and those of the proxy itself.
     """
-    seconds_s, decode_s = times
+    seconds_s, decode_s, batch = seen
+    estimator = served.estimator
+    if batch is not None:
+        estimator, batch = _in_company(estimator, batch)
     footprint = Footprint(intensity=served.intensity)
     cost = None
     if tokens.input is not None and tokens.output is not None:
@@ -109,7 +115,7 @@ def account(
             seconds_s=seconds_s,
             decode_s=decode_s,
         )
-        footprint = Footprint.of(workload, served.estimator, served.intensity, report)
+        footprint = Footprint.of(workload, estimator, served.intensity, report)
         if served.price is not None:
             cost = served.price.usd(tokens.input, tokens.cached or 0, tokens.cache_write or 0, tokens.output)
     elif report is not None:
@@ -117,7 +123,14 @@ def account(
     if decode_s is not None and footprint.method != "runtime_power" and footprint.cross_method != "runtime_power":
         decode_s = None
     saving = None if against is None else compared(against[0], served, (tokens, footprint), *against[1:])
-    return Account(tokens=tokens, footprint=footprint, cost_usd=cost, report=report, decode_s=decode_s, saving=saving)
+    return Account(tokens=tokens, footprint=footprint, cost_usd=cost, report=report, decode_s=decode_s, batch=batch, saving=saving)
+
+
+def _in_company(estimator: Estimator | None, batch: float) -> tuple[Estimator | None, float | None]:
+    """Of a calibration that knows what a batch does, the estimator in it; of any other, itself and no batch."""
+    if not isinstance(estimator, Calibrated) or estimator.batched is None:
+        return estimator, None
+    return estimator.at(batch), batch
 
 
 def reported(usage: Usage, input_tokens: int) -> Tokens:
@@ -265,6 +278,7 @@ class Settler:
             and ending.forecast is None
             and account.report is None
             and footprint.method != "runtime_power"
+            and account.batch is None
             and not (ending.ignored or tokens.estimated)
             and shared.whole
         )
@@ -352,6 +366,7 @@ def ended(row: Row, call: Call | None, tried: Tried, account: Account, arrived_s
         row.output_tokens or 0,
         account.footprint,
         None if tried.served is None else tried.served.profile,
+        tried.batch,
     )
 
 
@@ -384,6 +399,7 @@ def detail_of(account: Account, ending: Ending, shared: Shared) -> str:
             provider_report=None if account.report is None else account.report.raw,
             cross_check=checked,
             decode_s=account.decode_s,
+            batch=account.batch,
         )
     )
 

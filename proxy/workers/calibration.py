@@ -145,7 +145,7 @@ class Calibrator:
                 self.drifts.pop(name, None)
                 continue
             evidence = await self._store.measured(name, profile, self._now_s(), DAY_S, calibration.source)
-            found = await asyncio.to_thread(drift, calibration.terms, evidence.records, self._now_s())
+            found = await asyncio.to_thread(drift, calibration, evidence.records, self._now_s())
             before = self.drifts.pop(name, None)
             if found is not None:
                 self.drifts[name] = found
