@@ -15,7 +15,8 @@ import msgspec
 from benchmarks.places import HERE
 from benchmarks.results import Estimate
 from benchmarks.stacks import KEY
-from carbon.calibration import Batched, BatchTerms, Calibrated, Terms
+from carbon.calibrated import Calibrated
+from carbon.calibration import Batched, BatchTerms, Terms
 from carbon.energy import Proportional
 from carbon.footprint import Footprint, ProviderReport, Workload, rate
 from carbon.sources.static import Static

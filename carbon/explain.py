@@ -11,7 +11,7 @@ import msgspec
 
 from carbon.arithmetic import DIGITS, Line, Number, Sheet, digits_for, number
 from carbon.bands import confidence
-from carbon.calibration import recorded
+from carbon.calibrated import recorded
 from carbon.components import ROUTER_W, components
 from carbon.energy import J_PER_WH, LADDER, Estimator, Method, estimator
 from carbon.footprint import (

@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 
 from carbon.bands import confidence, disagree
-from carbon.calibration import Calibrated
+from carbon.calibrated import Calibrated
 from carbon.energy import Estimator, Method, Proportional
 from carbon.intensity import Intensity
 from carbon.roofline import UNCACHED_SHARE

@@ -12,7 +12,7 @@ import msgspec
 
 from carbon.arithmetic import Number, Sheet, number
 from carbon.bands import Band
-from carbon.calibration import Recorded
+from carbon.calibrated import Recorded
 from carbon.energy import (
     ACCELERATOR_BANDS,
     BATCH_UNKNOWN,

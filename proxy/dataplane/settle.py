@@ -14,7 +14,7 @@ import msgspec
 from msgspec.structs import astuple
 
 from adapters._base import Usage
-from carbon.calibration import Calibrated
+from carbon.calibrated import Calibrated
 from carbon.energy import Estimator
 from carbon.footprint import NO_WORK, Footprint, ProviderReport, Workload
 from carbon.meters.provider import from_comment

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carbon.bands import Band
-from carbon.calibration import Batched, BatchTerms, Calibration, Terms, calibrated, drift, machine_of, missing, recorded
+from carbon.calibrated import calibrated, recorded
+from carbon.calibration import Batched, BatchTerms, Calibration, Terms, drift, machine_of, missing
 from carbon.components import components
 from carbon.energy import Serving, estimator, profile_from, profile_of
 from carbon.footprint import Footprint, ProviderReport, Workload, rate
