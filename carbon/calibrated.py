@@ -24,6 +24,8 @@ class Calibrated(msgspec.Struct, frozen=True, kw_only=True):
     """The prior, which is the next method that qualifies."""
     runtime: RuntimePower | None = None
     batched: Batched | None = None
+    warnings: tuple[str, ...] = ()
+    """Of every figure made of it."""
     method: Method = "calibrated"
 
     def at(self, batch: float) -> Calibrated:
@@ -32,7 +34,15 @@ class Calibrated(msgspec.Struct, frozen=True, kw_only=True):
         if batched is None:
             return self
         terms = batched.terms.at(batch)
-        return Calibrated(id=self.id, request_j=terms.request_j, form=terms.form, band=batched.band, cross=self.cross, runtime=self.runtime)
+        return Calibrated(
+            id=self.id,
+            request_j=terms.request_j,
+            form=terms.form,
+            band=batched.band,
+            cross=self.cross,
+            runtime=self.runtime,
+            warnings=self.warnings,
+        )
 
     def energy_j(self, input_tokens: float, cached_tokens: float, output_tokens: float) -> float:
         return self.request_j + self.form.joules(input_tokens, cached_tokens, output_tokens)
@@ -60,6 +70,7 @@ def calibrated(calibration: Calibration, prior: Estimator) -> Calibrated:
         cross=prior,
         runtime=prior.runtime,
         batched=calibration.batched,
+        warnings=() if calibration.drift is None else ("calibration_drifted",),
     )
 
 
@@ -74,6 +85,7 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     calibration_attention: float
     calibration_low: float
     calibration_high: float
+    calibration_drift: float | None = None
     calibration_batch_request_j: float = 0.0
     calibration_batch_token_j: float = 0.0
     calibration_batch_step_j: float | None = None

@@ -174,6 +174,8 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     incumbent: str
     """Id of the calibration that was in force, or the method of the prior."""
     accepted: bool
+    drift: float | None = None
+    """Of one in force: measured over foreseen in the last 24 hours, where that is an alarm. Never kept: see `drifted`."""
 
     @property
     def why(self) -> str:
@@ -188,6 +190,19 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
         """Joules of a record's work, by its batch where that is known and in use."""
         return foreseen(self.terms, None if self.batched is None else self.batched.terms, record)
 
+    def drifted(self, found: Drift | None) -> Self:
+        """A calibration as it was kept, under a drift: with an alarm its band reaches as far as what is measured now.
+
+        Its figures stay: what a fit to the day would make of other days is not known before it is tried.
+        """
+        if found is None or not found.alarm:
+            return self
+        ratio = float(f"{found.ratio:.2g}")
+        batched, low, high = self.batched, self.low * min(1.0, ratio), self.high * max(1.0, ratio)
+        if batched is not None:
+            batched = msgspec.structs.replace(batched, low=batched.low * min(1.0, ratio), high=batched.high * max(1.0, ratio))
+        return msgspec.structs.replace(self, drift=ratio, low=low, high=high, batched=batched)
+
     def named(self) -> Self:
         """With the id that its content makes."""
         content = msgspec.msgpack.encode(msgspec.structs.replace(self, id=""))
@@ -197,6 +212,8 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
         """For a ledger entry's profile: enough to work its figure out again."""
         form = self.terms.form
         more = {} if self.batched is None else _of_batch(self.batched)
+        if self.drift is not None:
+            more["calibration_drift"] = self.drift
         return {
             "calibration": self.id,
             "calibration_source": self.source,

@@ -263,8 +263,8 @@ def _widened(figures: tuple[float, float, float], facts: Facts) -> tuple[float, 
 
 def _band(method: Method, profile: EnergyProfile | None, record: Record | None, batch: float | None) -> tuple[Factor, ...]:
     if method == "calibrated" and record is not None and (fitted := recorded(record)) is not None:
-        band = fitted.band(batch)
-        return (Factor(low=band.low, high=band.high, why=f"calibration {fitted.calibration}: its own errors"),)
+        band, drifted = fitted.band(batch), "" if fitted.calibration_drift is None else f", and a drift of {fitted.calibration_drift:g}"
+        return (Factor(low=band.low, high=band.high, why=f"calibration {fitted.calibration}: its own errors{drifted}"),)
     if method == "provider_reported":
         return (Factor(low=UNSTATED_LOW, high=UNSTATED_HIGH, why="the provider does not say what its figure includes"),)
     return () if profile is None else factors(method, profile)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from carbon.bands import Band
 from carbon.calibrated import calibrated, recorded
-from carbon.calibration import Batched, BatchTerms, Calibration, Terms, drift, machine_of, missing
+from carbon.calibration import Batched, BatchTerms, Calibration, Drift, Terms, drift, machine_of, missing
 from carbon.components import components
 from carbon.energy import Serving, estimator, profile_from, profile_of
 from carbon.footprint import Footprint, ProviderReport, Workload, rate
@@ -149,6 +149,22 @@ def test_drift_is_the_median_of_the_last_day_over_what_is_foreseen(factor, alarm
     assert found.ratio == pytest.approx(factor, rel=0.01)
     assert (found.n, found.alarm) == (100, alarm)
     assert drift(made(), today[:19], NOW_S) is None
+
+
+def test_a_drifted_one_says_so_and_reaches_what_is_measured_now():
+    kept = made(batched=batched(IN_COMPANY))
+    for ratio, low, high in ((1.6, 1.0, 1.6), (0.5, 0.5, 1.0)):
+        drifted = kept.drifted(Drift(ratio=ratio, n=50))
+        assert (drifted.low, drifted.high) == pytest.approx((kept.low * low, kept.high * high))
+        assert (drifted.batched.low, drifted.batched.high) == pytest.approx((0.75 * low, 1.35 * high))
+        for made_of in (calibrated(drifted, PRIOR), calibrated(drifted, PRIOR).at(8)):
+            found = Footprint.of(Workload(input_tokens=100, output_tokens=40), made_of, GRID)
+            assert "calibration_drifted" in found.warnings
+        assert drifted.record()["calibration_drift"] == ratio
+        assert recorded(drifted.record()).estimator(PRIOR).figures(9, 0, 9) == calibrated(drifted, PRIOR).figures(9, 0, 9)
+    assert kept.drifted(Drift(ratio=1.2, n=50)) is kept
+    assert kept.drifted(None) is kept
+    assert "calibration_drift" not in kept.record()
 
 
 def test_drift_is_of_what_the_batch_makes_of_it():
