@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from carbon.calibration import Boundary
 from carbon.energy import VENDOR_BATCH, VENDOR_HIGH_BATCH, VENDOR_LOW_BATCH, Method
 from carbon.intensity import LIFECYCLE_CONSTANT, LIFECYCLE_SLOPE, Intensity
 from carbon.profile import HOST_FACTOR, EnergyProfile
@@ -35,11 +36,13 @@ def warned(codes: tuple[str, ...]) -> tuple[Warned, ...]:
 
 
 def assumptions(
-    method: Method, profile: EnergyProfile | None, intensity: Intensity | None, *, estimated: bool = False
+    method: Method, profile: EnergyProfile | None, intensity: Intensity | None, *, estimated: bool = False, boundary: Boundary = "facility"
 ) -> tuple[Assumption, ...]:
-    """Of a published method: a provider's figure takes nothing of the profile for granted."""
+    """Of a published method: a provider's figure takes nothing of the profile for granted, nor does a calibration of that `boundary`."""
     found: list[Assumption] = []
-    if profile is not None and method not in ("provider_reported", "measured_attributed"):
+    if profile is not None and method == "calibrated" and boundary == "facility":
+        found += [*_of_host(profile), *_of_building(profile)]
+    elif profile is not None and method not in ("provider_reported", "measured_attributed", "calibrated"):
         found += _of_model(method, profile) + _of_machine(method, profile)
     if estimated:
         found.append(Assumption(name="tokens", value="counted here", why="the upstream reported none"))
@@ -76,18 +79,27 @@ def _of_machine(method: Method, profile: EnergyProfile) -> list[Assumption]:
             why = "coefficients of another accelerator, or none is stated; state `hardware`"
             found.append(Assumption(name="gpu", value=profile.gpu, why=why))
     if method != "token_proxy":
-        if profile.host_factor == HOST_FACTOR:
-            found.append(Assumption(name="host_factor", value=profile.host_factor, why="machine over accelerators, a published mean"))
+        found += _of_host(profile)
         found.append(Assumption(name="idle_factor", value=profile.idle_factor, why="capacity kept ready, a published mean"))
-    if profile.pue_from != "stated":
-        why = {
-            "team": "the team's own",
-            "region": "published for that cloud region",
-            "provider": "the provider's mean",
-            "assumed": "usual of clouds; state `pue`",
-        }[profile.pue_from]
-        found.append(Assumption(name="pue", value=profile.pue, why=why))
-    return found
+    return found + _of_building(profile)
+
+
+def _of_host(profile: EnergyProfile) -> list[Assumption]:
+    if profile.host_factor != HOST_FACTOR:
+        return []
+    return [Assumption(name="host_factor", value=profile.host_factor, why="machine over accelerators, a published mean")]
+
+
+def _of_building(profile: EnergyProfile) -> list[Assumption]:
+    if profile.pue_from == "stated":
+        return []
+    why = {
+        "team": "the team's own",
+        "region": "published for that cloud region",
+        "provider": "the provider's mean",
+        "assumed": "usual of clouds; state `pue`",
+    }[profile.pue_from]
+    return [Assumption(name="pue", value=profile.pue, why=why)]
 
 
 def _of_grid(intensity: Intensity) -> list[Assumption]:

@@ -86,6 +86,7 @@ def _told(answer: Answer) -> dict[str, Any]:
         "deployment": evidence.deployment,
         "records": len(evidence.records),
         "source": evidence.source,
+        "boundary": evidence.boundary,
         "span_s": evidence.span_s,
         "token_span": evidence.token_span,
         "missing": list(verdict.missing),

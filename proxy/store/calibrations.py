@@ -12,7 +12,7 @@ from sqlalchemy import Select, and_, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from carbon.bands import Band
-from carbon.calibration import LEAST_RECORDS, Calibration, Evidence, Measured, Source, machine_of
+from carbon.calibration import BOUNDARIES, LEAST_RECORDS, Boundary, Calibration, Evidence, Measured, Source, machine_of
 from carbon.profile import EnergyProfile, profile_from
 from proxy.records import Inputs
 from proxy.store.ledger import Ledger
@@ -21,10 +21,12 @@ from proxy.store.tables import calibrations, contexts, exchanges, restatements
 SINCE_S = 14 * 86400.0
 """How far back measurements are read."""
 SLICE_S = 3600.0
+NOWHERE: Origin = ("", None, "provider_unknown")
 MOST_OF_SLICE = 148
 """Of each hour the last so many, so that a busy day does not stand for all: at most 49,728 of a deployment."""
 SOURCES: tuple[Source, ...] = ("measured_attributed", "provider_reported")
-"""Better first."""
+Origin = tuple[str, str | None, Boundary]
+"""Of a context: the model, the machine, and where a provider's report ends, if there is one."""
 
 
 class CalibrationStore:
@@ -55,49 +57,51 @@ class CalibrationStore:
         return [_calibration(row) for row in await self._ledger.rows(statement)]
 
     async def measured(
-        self, deployment: str, profile: EnergyProfile, now_s: float, since_s: float = SINCE_S, source: Source | None = None
+        self, deployment: str, profile: EnergyProfile, now_s: float, since_s: float = SINCE_S, boundary: Boundary | None = None
     ) -> Evidence:
-        """What was measured of a deployment on its machine as it is now.
+        """What was measured of a deployment on its machine as it is now, of one boundary.
 
-        Without a `source`, by the better one that has enough for a fit, else by the one that has more.
+        Without one, of the better one that has enough for a fit, else of the one that has more.
         """
         machine = machine_of(profile)
-        found: dict[str, list[tuple[Measured, Band]]] = {source: [] for source in SOURCES}
-        models: dict[str, str] = {}
-        known: dict[int, tuple[str, str | None]] = {}
+        found: dict[Boundary, list[tuple[Measured, Band]]] = {each: [] for each in BOUNDARIES}
+        models: dict[Boundary, str] = {}
+        known: dict[int, Origin] = {}
         from_s = now_s - since_s
         while from_s < now_s:
             rows = await self._ledger.rows(_hour(deployment, from_s, min(now_s, from_s + SLICE_S)))
             from_s += SLICE_S
             await self._learn({row.context for row in rows} - known.keys(), known)
             for row in rows:
-                model, on = known.get(row.context, ("", None))
+                model, on, theirs = known.get(row.context, NOWHERE)
                 if on == machine:
-                    models[row.method] = model
-                    found[row.method].append(_measured(row))
-        by = source or _best({each: len(found[each]) for each in SOURCES})
+                    ends: Boundary = "facility" if row.method == "measured_attributed" else theirs
+                    models[ends] = model
+                    found[ends].append(_measured(row))
+        by = boundary or _best({each: len(found[each]) for each in BOUNDARIES})
         band, records = await asyncio.to_thread(_summed, found[by])
         return Evidence(
             deployment=deployment,
             model=models.get(by, ""),
             gpu=profile.gpu,
             machine=machine,
-            source=by,
+            boundary=by,
             band=band,
             records=records,
         )
 
-    async def _learn(self, ids: set[int], known: dict[int, tuple[str, str | None]]) -> None:
-        """Model and machine of contexts, by their profiles."""
+    async def _learn(self, ids: set[int], known: dict[int, Origin]) -> None:
+        """Model and machine of contexts, by their profiles, and their boundary by their warnings."""
         if ids:
             statement = select(contexts.c.id, contexts.c.model, contexts.c.inputs).where(contexts.c.id.in_(sorted(ids)))
             for row in await self._ledger.rows(statement):
-                profile = msgspec.json.decode(row.inputs, type=Inputs).profile
-                known[row.id] = (row.model or "", None if profile is None else _machine(profile))
+                inputs = msgspec.json.decode(row.inputs, type=Inputs)
+                on = None if inputs.profile is None else _machine(inputs.profile)
+                known[row.id] = (row.model or "", on, "provider_unknown" if "boundary_unknown" in inputs.warnings else "provider_stated")
 
 
-def _best(counts: Mapping[Source, int]) -> Source:
-    return next((each for each in SOURCES if counts[each] >= LEAST_RECORDS), max(SOURCES, key=lambda each: counts[each]))
+def _best(counts: Mapping[Boundary, int]) -> Boundary:
+    return next((each for each in BOUNDARIES if counts[each] >= LEAST_RECORDS), max(BOUNDARIES, key=lambda each: counts[each]))
 
 
 def _hour(deployment: str, from_s: float, to_s: float) -> Select[Any]:
@@ -145,4 +149,8 @@ def _machine(profile: dict[str, float | str | None]) -> str | None:
 
 
 def _calibration(row: Any) -> Calibration:
-    return msgspec.json.decode(row.content, type=Calibration)
+    found = msgspec.json.decode(row.content, type=Calibration)
+    if BOUNDARIES[found.boundary] == found.source:
+        return found
+    # kept by a version that had no boundaries: no provider states one
+    return msgspec.structs.replace(found, boundary="provider_unknown")

@@ -104,7 +104,7 @@ class Calibrator:
         now_s = self._now_s()
         evidence = await self._store.measured(name, profile, now_s)
         held = self._of_machine(name, profile)
-        incumbent = held if held is not None and held.source == evidence.source else None
+        incumbent = held if held is not None and held.boundary == evidence.boundary else None
         if incumbent is not None:
             evidence = await asyncio.to_thread(_since_drift, evidence, incumbent, now_s)
         return evidence, await fit(evidence, profile, incumbent, now_s)
@@ -153,7 +153,7 @@ class Calibrator:
             if calibration is None:
                 self.drifts.pop(name, None)
                 continue
-            evidence = await self._store.measured(name, profile, self._now_s(), DAY_S, calibration.source)
+            evidence = await self._store.measured(name, profile, self._now_s(), DAY_S, calibration.boundary)
             found = await asyncio.to_thread(drift, calibration, evidence.records, self._now_s())
             before = self.drifts.pop(name, None)
             if found is not None:

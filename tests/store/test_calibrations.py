@@ -76,10 +76,31 @@ def test_what_a_provider_reports_is_measured_too_and_never_mixed_with_our_meters
     reported = Carbon(energy_j=50.0, energy_low_j=30.0, energy_high_j=90.0, method="provider_reported", confidence="medium")
     entries = [*(entry(k, NOW_S - k, carbon=reported) for k in (1, 2, 3)), entry(4, NOW_S - 4)]
     found = run(url, lambda store: store.measured("ours", PROFILE, NOW_S), entries, [restated(4, 100.0)])
-    assert (found.source, len(found.records)) == ("provider_reported", 3)
+    assert (found.boundary, found.source, len(found.records)) == ("provider_stated", "provider_reported", 3)
     assert (found.band.low, found.band.high) == pytest.approx((0.6, 1.8))
-    by_meter = run(url, lambda store: store.measured("ours", PROFILE, NOW_S, source="measured_attributed"))
+    by_meter = run(url, lambda store: store.measured("ours", PROFILE, NOW_S, boundary="facility"))
     assert [each.id for each in by_meter.records] == ["gl-4"]
+
+
+def test_reports_that_end_at_different_places_are_never_mixed(url):
+    """Three say what they include, four do not: the four are more, and by themselves."""
+    reported = Carbon(energy_j=50.0, energy_low_j=30.0, energy_high_j=90.0, method="provider_reported", confidence="medium")
+    stated = [entry(k, NOW_S - k, carbon=reported) for k in (1, 2, 3)]
+    unknown = [entry(k, NOW_S - k, carbon=reported, warnings=("boundary_unknown",)) for k in (4, 5, 6, 7)]
+    found = run(url, lambda store: store.measured("ours", PROFILE, NOW_S), [*stated, *unknown])
+    assert (found.boundary, {each.id for each in found.records}) == ("provider_unknown", {f"gl-{k}" for k in (4, 5, 6, 7)})
+    theirs = run(url, lambda store: store.measured("ours", PROFILE, NOW_S, boundary="provider_stated"))
+    assert {each.id for each in theirs.records} == {"gl-1", "gl-2", "gl-3"}
+
+
+def test_one_kept_before_boundaries_were_is_of_an_unknown_one(url):
+    before = made(source="provider_reported")
+
+    async def steps(store):
+        await store.keep(before)
+        return await store.latest()
+
+    assert run(url, steps)["ours"].boundary == "provider_unknown"
 
 
 def test_failures_count_and_what_has_no_tokens_does_not(url):
