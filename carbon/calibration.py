@@ -187,11 +187,15 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     incumbent: str
     """Id of the calibration that was in force, or the method of the prior."""
     accepted: bool
+    overtaken: str | None = None
+    """The id of one that came into force while this was fitted: then this is not accepted, whatever it was better than."""
     drift: float | None = None
     """Of one in force: measured over foreseen in the last 24 hours, where that is an alarm. Never kept: see `drifted`."""
 
     @property
     def why(self) -> str:
+        if self.overtaken is not None:
+            return f"overtaken by {self.overtaken}, which came into force meanwhile"
         share = f"{100 * self.held_out_error:.1f} % against the {100 * self.incumbent_error:.1f} % of {self.incumbent}"
         return f"{'better' if self.accepted else 'not better by 5 %'} on the last day: {share}"
 

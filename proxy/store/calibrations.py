@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 import msgspec
-from sqlalchemy import Select, and_, func, select
+from sqlalchemy import Executable, Select, and_, func, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from carbon.bands import Band
@@ -21,6 +21,8 @@ from proxy.store.tables import calibrations, contexts, exchanges, restatements
 SINCE_S = 14 * 86400.0
 """How far back measurements are read."""
 SLICE_S = 3600.0
+LOCK = 0x6C616363
+"""Of PostgreSQL's advisory locks, with a deployment: whoever holds it may bring a calibration into force."""
 NOWHERE: Origin = ("", None, "provider_unknown")
 MOST_OF_SLICE = 148
 """Of each hour the last so many, so that a busy day does not stand for all: at most 49,728 of a deployment."""
@@ -35,12 +37,40 @@ class CalibrationStore:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
-    async def keep(self, calibration: Calibration) -> None:
-        """It is in the store on return, accepted or not; the same twice is one."""
-        flavour = sqlite if self._ledger.is_sqlite else postgresql
+    async def keep(self, calibration: Calibration, instead_of: str | None = None) -> Calibration:
+        """As it is in the store on return, accepted or not; the same twice is one.
+
+        `instead_of`: the id of what was in force when it was fitted, of whatever machine; None: nothing was. Where another came into force
+        since, whoever fitted that was first: this one is kept as overtaken. Two that come at once are taken one after the other.
+        """
+        if not calibration.accepted:
+            await self._add(calibration)
+            return calibration
+        await self._add(calibration, instead_of or "")
+        held = [each.id for each in await self.of(calibration.deployment) if each.accepted]
+        if calibration.id in held:
+            return calibration
+        late = msgspec.structs.replace(calibration, accepted=False, overtaken=held[0] if held else instead_of).named()
+        await self._add(late)
+        return late
+
+    async def _add(self, calibration: Calibration, expected: str | None = None) -> None:
+        """With `expected`, only while that is the id of the deployment's last accepted one (empty: it has none), or this one's own."""
+        c, sqlite_here = calibrations.c, self._ledger.is_sqlite
         row = {name: getattr(calibration, name) for name in ("id", "deployment", "model", "machine", "fitted_at_s", "accepted")}
         row["content"] = msgspec.json.encode(calibration).decode()
-        await self._ledger.write([(flavour.insert(calibrations).on_conflict_do_nothing(), [row])])
+        adding = (sqlite if sqlite_here else postgresql).insert(calibrations)
+        if expected is None:
+            await self._ledger.write([(adding.on_conflict_do_nothing(), [row])])
+            return
+        accepted = select(c.id).where(c.deployment == calibration.deployment, c.accepted.is_(True))
+        newest = accepted.order_by(c.fitted_at_s.desc(), c.id.desc()).limit(1).scalar_subquery()
+        values = select(*(literal(value, c[name].type) for name, value in row.items())).where(func.coalesce(newest, "") == expected)
+        statements: list[tuple[Executable, list[dict[str, Any]]]] = [(adding.from_select(list(row), values).on_conflict_do_nothing(), [])]
+        if not sqlite_here:
+            # a statement of PostgreSQL's sees what was there when it began; SQLite has one writer at a time
+            statements.insert(0, (select(func.pg_advisory_xact_lock(LOCK, func.hashtext(calibration.deployment))), []))
+        await self._ledger.write(statements)
 
     async def latest(self) -> dict[str, Calibration]:
         """The last that was accepted of each deployment."""
@@ -53,7 +83,7 @@ class CalibrationStore:
     async def of(self, deployment: str, limit: int = 100) -> list[Calibration]:
         """All of one deployment, those that were not accepted as well, newest first."""
         c = calibrations.c
-        statement = select(c.content).where(c.deployment == deployment).order_by(c.fitted_at_s.desc(), c.id).limit(limit)
+        statement = select(c.content).where(c.deployment == deployment).order_by(c.fitted_at_s.desc(), c.id.desc()).limit(limit)
         return [_calibration(row) for row in await self._ledger.rows(statement)]
 
     async def measured(

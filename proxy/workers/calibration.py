@@ -109,10 +109,16 @@ class Calibrator:
             evidence = await asyncio.to_thread(_since_drift, evidence, incumbent, now_s)
         return evidence, await fit(evidence, profile, incumbent, now_s)
 
-    async def keep(self, verdict: Verdict) -> None:
-        """Whatever was fitted is kept, accepted or not. Raises StoreUnavailableError."""
-        if verdict.calibration is not None:
-            await self._store.keep(verdict.calibration)
+    async def keep(self, verdict: Verdict) -> Verdict:
+        """Whatever was fitted is kept, accepted or not: as it is in the store. Raises StoreUnavailableError.
+
+        It was compared with what `look` found last; where another process has brought another into force since, it is kept as overtaken.
+        """
+        made = verdict.calibration
+        if made is None:
+            return verdict
+        held = self._kept.get(made.deployment)
+        return Verdict(calibration=await self._store.keep(made, None if held is None else held.id))
 
     def ages_s(self) -> Iterable[tuple[str, float]]:
         """Of those that deployments of now are accounted by."""
@@ -139,7 +145,7 @@ class Calibrator:
         if kept and now_s - kept[0].fitted_at_s < DAY_S / 2:
             return kept[0].fitted_at_s + DAY_S
         evidence, verdict = await self.consider(name, profile, fit)
-        await self.keep(verdict)
+        verdict = await self.keep(verdict)
         if verdict.calibration is None:
             return now_s + DAY_S
         if not verdict.calibration.accepted:

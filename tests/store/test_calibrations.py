@@ -52,14 +52,54 @@ def test_the_latest_accepted_of_each_deployment_is_in_force(url):
     refused, other = made(fitted_at_s=NOW_S, accepted=False), made(deployment="theirs", fitted_at_s=NOW_S - 99)
 
     async def steps(store):
-        for each in (new, old, refused, other, new):
-            await store.keep(each)
+        for each, instead_of in ((old, None), (new, old.id), (refused, new.id), (other, None), (new, old.id)):
+            await store.keep(each, instead_of)
         return await store.latest(), await store.of("ours"), await store.of("ours", 1)
 
     latest, every, newest = run(url, steps)
     assert latest == {"ours": new, "theirs": other}
     assert every == [refused, new, old]
     assert newest == [refused]
+
+
+def test_of_two_fitted_beside_each_other_the_first_comes_into_force(url):
+    """The second was compared with what is no longer in force: it is kept as overtaken, and the first stays."""
+    before, first, second = made(fitted_at_s=NOW_S - 9), made(fitted_at_s=NOW_S - 5), made(fitted_at_s=NOW_S - 4)
+
+    async def steps(store):
+        assert await store.keep(before) == before
+        assert await store.keep(first, before.id) == first
+        late = await store.keep(second, before.id)
+        again = await store.keep(first, before.id)
+        return late, again, await store.latest(), await store.of("ours")
+
+    late, again, latest, every = run(url, steps)
+    assert (late.accepted, late.overtaken, late.id != second.id) == (False, first.id, True)
+    assert late.why == f"overtaken by {first.id}, which came into force meanwhile"
+    assert again == first
+    assert latest == {"ours": first}
+    assert every == [late, first, before]
+
+
+def test_of_many_that_come_at_once_one_comes_into_force(url):
+    """Eight processes have fitted the same: each with a connection of its own."""
+    count = 8
+
+    async def steps(_):
+        ledgers = [await Ledger.open(url) for _ in range(count)]
+        try:
+            fits = [made(fitted_at_s=NOW_S + k) for k in range(count)]
+            kept = await asyncio.gather(*(CalibrationStore(each).keep(fit) for each, fit in zip(ledgers, fits, strict=True)))
+            return kept, await CalibrationStore(ledgers[0]).latest(), await CalibrationStore(ledgers[0]).of("ours")
+        finally:
+            for each in ledgers:
+                await each.close()
+
+    kept, latest, every = run(url, steps)
+    (winner,) = [each for each in kept if each.accepted]
+    assert latest == {"ours": winner}
+    assert {each.overtaken for each in kept if not each.accepted} == {winner.id}
+    assert {each.id for each in every} == {each.id for each in kept}
 
 
 def test_measured_are_those_restated_by_a_meter_with_the_figure_that_counts(url):

@@ -29,8 +29,9 @@ class Store:
         accepted = sorted((each for each in self.kept if each.accepted), key=lambda each: each.fitted_at_s)
         return {each.deployment: each for each in accepted}
 
-    async def keep(self, calibration) -> None:
+    async def keep(self, calibration, instead_of=None):
         self.kept.append(calibration)
+        return calibration
 
     async def of(self, deployment, limit):
         return sorted((each for each in self.kept if each.deployment == deployment), key=lambda each: -each.fitted_at_s)[:limit]
