@@ -162,6 +162,7 @@ def forever(*steps: Step) -> Step:
         while not wire.writer.is_closing():
             for inner in steps:
                 await inner(wire)
+        raise ConnectionResetError
 
     return step
 
