@@ -67,10 +67,18 @@ class Served:
 
     def entry(self, entry_id: str) -> dict[str, Any]:
         """The ledger's entry as JSON text knows it, once it is written."""
+        import urllib.error
         import urllib.request
 
-        with urllib.request.urlopen(f"{self.url}/greenlane/requests/{entry_id}", timeout=60) as answer:
-            return json.load(answer)
+        end_s = time.monotonic() + 60
+        while True:
+            try:
+                with urllib.request.urlopen(f"{self.url}/greenlane/requests/{entry_id}", timeout=60) as answer:
+                    return json.load(answer)
+            except urllib.error.HTTPError as error:
+                with error:
+                    if error.code != 503 or time.monotonic() > end_s:
+                        raise
 
     def entries(self, least: int = 1, timeout_s: float = 30.0) -> list[Any]:
         """The newest entries, once there are that many."""
@@ -246,7 +254,7 @@ def completion(received: Received, handler: Handler) -> None:
     handler.reply(200, body)
 
 
-def exchange(port: int, request: bytes, timeout_s: float = 5.0) -> bytes:
+def exchange(port: int, request: bytes, timeout_s: float = 60.0) -> bytes:
     """Everything a server answers to raw bytes until it closes or falls silent."""
     with socket.create_connection(("127.0.0.1", port), timeout=timeout_s) as wire:
         wire.sendall(request)
@@ -269,6 +277,18 @@ def ask(served: Served, body: dict[str, Any] | None = None, path: str = "/chat/c
     given = {"model": "small", "messages": [{"role": "user", "content": "Hi"}]} if body is None else body
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     return httpx.post(served.url + path, json=given, headers=sent, timeout=60, verify=False)
+
+
+def heard(served: Served, body: dict[str, Any], begun: threading.Event, path: str = "/chat/completions") -> Any:
+    """The answer to a stream, read whole; `begun` is set when its first words have come: what the upstream says then is a later read."""
+    import httpx
+
+    with httpx.stream("POST", served.url + path, json={"model": "small", **body, "stream": True}, timeout=60) as answer:
+        pieces = []
+        for piece in answer.iter_bytes():
+            pieces.append(piece)
+            begun.set()
+    return httpx.Response(answer.status_code, headers=answer.headers, content=b"".join(pieces))
 
 
 class Process:

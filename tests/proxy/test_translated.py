@@ -63,7 +63,7 @@ def test_what_was_said_before_a_break_is_accounted(anthropic):
     def breaks(_, handler):
         def pieces():
             yield from words("one ", "two ")
-            heard.wait(5)
+            heard.wait(60)
             yield event("error", error={"type": "overloaded_error", "message": "Overloaded"})
 
         handler.events(pieces())
