@@ -115,9 +115,9 @@ def test_where_nobody_else_is_left_the_status_tells_what_happened(proxy, upstrea
 @pytest.mark.parametrize("failure", [error_event_first, empty_stream])
 def test_a_stream_that_fails_before_content_is_a_real_status_or_another_deployments(proxy, upstream, failure):
     alone = proxy(ONE.format(url=upstream(failure).url))
-    assert httpx.post(f"{alone.url}/chat/completions", json={**ASK, "stream": True}).status_code in (502, 503)
+    assert httpx.post(f"{alone.url}/chat/completions", json={**ASK, "stream": True}, timeout=60).status_code in (502, 503)
     pair = proxy(TWO.format(first=upstream(failure).url, second=upstream().url))
-    answer = httpx.post(f"{pair.url}/chat/completions", json={**ASK, "stream": True})
+    answer = httpx.post(f"{pair.url}/chat/completions", json={**ASK, "stream": True}, timeout=60)
     assert answer.headers["x-greenlane-deployment"] == "second"
     assert answer.text.endswith("data: [DONE]\n\n")
 
@@ -129,7 +129,7 @@ def test_what_concerns_the_request_goes_to_the_client_as_it_is(proxy, upstream, 
         upstream(),
     )
     served = proxy(TWO.format(first=bad.url, second=good.url))
-    answer = httpx.post(f"{served.url}/chat/completions", json=ASK)
+    answer = httpx.post(f"{served.url}/chat/completions", json=ASK, timeout=60)
     assert answer.status_code == code
     assert answer.json()["error"] == {"message": "too long", "type": "x", "code": "context_length_exceeded", "param": "messages"}
     assert good.requests == []
@@ -137,7 +137,7 @@ def test_what_concerns_the_request_goes_to_the_client_as_it_is(proxy, upstream, 
 
 def test_retry_after_reaches_the_client(proxy, upstream):
     served = proxy(ONE.format(url=upstream(status(429, headers={"retry-after": "7", "x-ratelimit-remaining-requests": "0"})).url))
-    answer = httpx.post(f"{served.url}/chat/completions", json=ASK)
+    answer = httpx.post(f"{served.url}/chat/completions", json=ASK, timeout=60)
     assert answer.headers["retry-after"] == "7"
     assert answer.headers["x-ratelimit-remaining-requests"] == "0"
 
@@ -163,7 +163,7 @@ def test_a_stream_that_breaks_ends_in_one_error_event_without_done(proxy, upstre
     """No second deployment is spliced on, no finish_reason is invented; the official client raises."""
     good = upstream()
     served = proxy(TWO.format(first=upstream(broken(HALF)).url, second=good.url))
-    answer = httpx.post(f"{served.url}/chat/completions", json={**ASK, "stream": True})
+    answer = httpx.post(f"{served.url}/chat/completions", json={**ASK, "stream": True}, timeout=60)
     events = [line for line in answer.text.split("\n\n") if line]
     assert json.loads(events[-1].removeprefix("data: "))["error"]["code"] == "upstream_error"
     assert "[DONE]" not in answer.text
@@ -190,14 +190,14 @@ def test_a_stream_that_falls_silent_says_that_it_was_the_time(proxy, upstream):
 
 def test_an_error_event_after_content_is_told_and_ends_the_stream(proxy, upstream):
     served = proxy(ONE.format(url=upstream(lambda _, handler: handler.events([*HALF, b'data: {"error":{"message":"died"}}\n\n'])).url))
-    answer = httpx.post(f"{served.url}/chat/completions", json={**ASK, "stream": True})
+    answer = httpx.post(f"{served.url}/chat/completions", json={**ASK, "stream": True}, timeout=60)
     assert '"died"' in answer.text
     assert "[DONE]" not in answer.text
 
 
 def test_a_missing_done_after_a_finish_reason_is_completed(proxy, upstream):
     served = proxy(ONE.format(url=upstream(lambda _, handler: handler.events(said()[:-1])).url))
-    answer = httpx.post(f"{served.url}/chat/completions", json={**ASK, "stream": True})
+    answer = httpx.post(f"{served.url}/chat/completions", json={**ASK, "stream": True}, timeout=60)
     assert answer.text.endswith("data: [DONE]\n\n")
     assert served.entries()[0].outcome == "completed"
 
@@ -276,16 +276,16 @@ def test_three_failures_open_the_breaker_and_a_probe_closes_it(proxy, upstream):
 
     made = upstream(host)
     served = proxy(ONE.format(url=made.url) + "breaker: {failures: 3, open_s: 600}\n")
-    codes = [httpx.post(f"{served.url}/chat/completions", json=ASK).status_code for _ in range(5)]
+    codes = [httpx.post(f"{served.url}/chat/completions", json=ASK, timeout=60).status_code for _ in range(5)]
     assert codes == [502, 502, 502, 503, 503]
     assert len(made.requests) == 3
-    refused = httpx.post(f"{served.url}/chat/completions", json=ASK)
+    refused = httpx.post(f"{served.url}/chat/completions", json=ASK, timeout=60)
     assert int(refused.headers["retry-after"]) >= 1
-    assert httpx.get(f"{served.base}/health/ready").status_code == 503
+    assert httpx.get(f"{served.base}/health/ready", timeout=60).status_code == 503
     state["down"] = False
     served.call(open_since_long)
-    assert httpx.post(f"{served.url}/chat/completions", json=ASK).status_code == 200
-    assert httpx.get(f"{served.base}/health/ready").status_code == 200
+    assert httpx.post(f"{served.url}/chat/completions", json=ASK, timeout=60).status_code == 200
+    assert httpx.get(f"{served.base}/health/ready", timeout=60).status_code == 200
 
 
 def test_a_full_deployment_queues_requests_and_answers_all(proxy, upstream):
@@ -305,7 +305,9 @@ def test_nobody_sees_our_key_and_the_upstream_never_sees_the_clients(proxy, upst
     host = upstream(status(400, {"error": {"message": "bad key sk-upstream-0123456789 given"}}))
     text = ONE.format(url=host.url).replace("privacy: local", "privacy: local, api_key: env:UP_KEY")
     served = proxy(text, environ={"UP_KEY": "sk-upstream-0123456789"})
-    answer = httpx.post(f"{served.url}/chat/completions", json=ASK, headers={"authorization": "Bearer sk-client-secret", "cookie": "a=b"})
+    answer = httpx.post(
+        f"{served.url}/chat/completions", json=ASK, headers={"authorization": "Bearer sk-client-secret", "cookie": "a=b"}, timeout=60
+    )
     assert answer.status_code == 400
     assert "sk-upstream-0123456789" not in answer.text
     sent = host.requests[0].headers
@@ -319,7 +321,7 @@ def test_a_request_that_fails_alike_everywhere_opens_no_breaker(proxy, upstream,
     """Engines answer 500 to members they did not foresee: one client's bad request must not take the fleet from the others."""
     hosts = upstream(status(500)), upstream(status(second))
     served = proxy(TWO.format(first=hosts[0].url, second=hosts[1].url))
-    codes = {httpx.post(f"{served.url}/chat/completions", json=ASK).status_code for _ in range(5)}
+    codes = {httpx.post(f"{served.url}/chat/completions", json=ASK, timeout=60).status_code for _ in range(5)}
     assert codes == {502 if second == 500 else 400}
     assert served.call(lambda runtime: [peer.breaker.closed for peer in runtime.plane.peers.values()]) == [True, True]
 
@@ -327,5 +329,5 @@ def test_a_request_that_fails_alike_everywhere_opens_no_breaker(proxy, upstream,
 def test_a_deployment_that_fails_where_another_answers_is_left_alone(proxy, upstream):
     bad, good = upstream(status(500)), upstream()
     served = proxy(TWO.format(first=bad.url, second=good.url))
-    assert {httpx.post(f"{served.url}/chat/completions", json=ASK).status_code for _ in range(12)} == {200}
+    assert {httpx.post(f"{served.url}/chat/completions", json=ASK, timeout=60).status_code for _ in range(12)} == {200}
     assert len(bad.requests) == 3

@@ -86,7 +86,9 @@ def test_every_instrument_is_there_with_its_labels(served):
     for name, pairs in found:
         labels.setdefault(name, set()).update(label for label, _ in pairs)
     assert {name: labels.get(name) for name in NAMES} == NAMES
-    families = [family.name for family in text_string_to_metric_families(httpx.get(f"{served.base}/metrics", verify=False).text)]
+    families = [
+        family.name for family in text_string_to_metric_families(httpx.get(f"{served.base}/metrics", verify=False, timeout=60).text)
+    ]
     assert "greenlane_avoided_co2e_grams" in families
     assert len(families) == len(set(families))
 
@@ -127,7 +129,7 @@ def test_refusals_are_counted_by_status_and_constraint(served):
     grown = Grown(served)
     ask(served, x_greenlane_max_g_per_kwh="1")
     ask(served, {"model": "small"})
-    httpx.get(f"{served.url}/chat/completions", verify=False)
+    httpx.get(f"{served.url}/chat/completions", verify=False, timeout=60)
     assert grown.by("greenlane_policy_rejections_total", constraint="max_g_per_kwh") == 1
     assert grown.by("greenlane_requests_total", model="small", deployment="", code="422") == 1
     assert grown.by("greenlane_requests_total", code="400") == 1
