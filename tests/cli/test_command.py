@@ -58,4 +58,4 @@ def test_a_reader_that_leaves_early_causes_no_noise():
         process.stdout.read(10)
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0

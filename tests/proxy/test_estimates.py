@@ -225,7 +225,6 @@ def test_when_the_caller_of_a_run_leaves_the_upstream_is_stopped(served):
     good, begun = served.host.answer, threading.Event()
 
     def slow(_, handler):
-        handler.connection.settimeout(10)
         begun.set()
         with contextlib.suppress(OSError):
             if handler.connection.recv(1) == b"":
@@ -235,10 +234,11 @@ def test_when_the_caller_of_a_run_leaves_the_upstream_is_stopped(served):
     served.host.answer = slow
     served.host.gone.clear()
     try:
-        with pytest.raises(httpx.ReadTimeout):
-            httpx.post(served.base + "/estimate", json={"model": "stated", "prompt": "Hi", "mode": "run"}, timeout=0.5)
-        assert begun.wait(5)
-        assert served.host.gone.wait(5)
+        body = b'{"model": "stated", "prompt": "Hi", "mode": "run"}'
+        with socket.create_connection(("127.0.0.1", served.port)) as wire:
+            wire.sendall(b"POST /estimate HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+            assert begun.wait(60)
+        assert served.host.gone.wait(60)
     finally:
         served.host.answer = good
     until(lambda: any(each.outcome == "client_gone" for each in served.entries()))
@@ -270,10 +270,10 @@ def test_a_team_reads_its_own_and_a_key_knows_its_own_models(proxy, upstream):
 
 
 def test_while_the_store_takes_nothing_it_says_so(proxy, monkeypatch):
-    monkeypatch.setattr("proxy.controlplane.estimates.DEADLINE_S", 0.3)
     host = Upstream()
     served = proxy(FLEET.format(url=host.url))
     assert estimate(served, {"model": "pair", "tokens_in": 1}).status_code == 201
+    monkeypatch.setattr("proxy.controlplane.estimates.DEADLINE_S", 0.3)
     with contextlib.closing(sqlite3.connect(served.folder / "ledger.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         answer = estimate(served, {"model": "pair", "tokens_in": 1})
@@ -318,7 +318,7 @@ def test_the_command_explains_an_estimate_too(served, capsys):
 def test_a_run_that_does_not_come_in_the_time_to_drain_is_accounted_as_failed(tmp_path, upstream):
     """Its upstream is let go and its entry says whose fault it was, as of any other exchange."""
     let = threading.Event()
-    host = upstream(lambda _, handler: let.wait(15))
+    host = upstream(lambda _, handler: let.wait(60))
     process = Process(FLEET.format(url=host.url), tmp_path / "process")
     process.close()
     process.path.write_text(process.path.read_text().replace("server: {port: 0}", "server: {port: 0, drain_s: 1}"))
@@ -329,10 +329,10 @@ def test_a_run_that_does_not_come_in_the_time_to_drain_is_accounted_as_failed(tm
             wire.sendall(b"POST /estimate HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
             until(lambda: host.requests)
             process.popen.send_signal(signal.SIGTERM)
-            wire.settimeout(10)
+            wire.settimeout(60)
             with contextlib.suppress(ConnectionResetError):
                 b"".join(iter(lambda: wire.recv(65536), b""))
-        assert process.ended(8) == 0
+        assert process.ended() == 0
         with contextlib.closing(sqlite3.connect(process.folder / "ledger.db")) as store:
             assert store.execute("SELECT outcome FROM ledger").fetchall() == [("failed",)]
     finally:

@@ -86,7 +86,7 @@ def slowly(seconds):
 def stream(served, model="small"):
     """Asks, reads all, and returns the entry's id."""
     body = {"model": model, "stream": True, "messages": [{"role": "user", "content": "Hi"}]}
-    with httpx.stream("POST", served.url + "/chat/completions", json=body, timeout=20) as answer:
+    with httpx.stream("POST", served.url + "/chat/completions", json=body, timeout=60) as answer:
         answer.read()
         return answer.headers["x-greenlane-id"]
 
@@ -106,12 +106,12 @@ def days(served):
 def measuring(proxy, fleet, headers=None, **more):
     """Serves, and returns once a first window was measured: what was sent before is not measured whole, and never restated."""
     served = proxy(fleet, **more)
-    until(lambda: meters(served, headers)[0]["measured_j"] > 0, 30)
+    until(lambda: meters(served, headers)[0]["measured_j"] > 0)
     return served
 
 
 def restated(served, entry_id):
-    until(lambda: entry(served, entry_id)["restatements"], 20)
+    until(lambda: entry(served, entry_id).get("restatements"))  # what is not written yet has none
     return entry(served, entry_id)
 
 
@@ -123,7 +123,7 @@ def test_a_request_gets_the_joules_that_were_counted_while_it_ran(proxy, upstrea
     assert (later["replaces"], later["entry"], later["method"]) == (entry_id, entry_id, "measured_attributed")
     # alone on the machine: idle power for as long as it ran, and all the rest of the windows it was in
     gpu_j = later["inputs"]["gpu_j"]
-    least_s, most_s = 0.9 * found["duration_s"], found["duration_s"] + 4.0
+    least_s, most_s = 0.7 * found["duration_s"], found["duration_s"] + 10.0
     assert WATTS * least_s < gpu_j < WATTS * most_s
     assert 100 * least_s < later["inputs"]["idle_j"] < 100 * most_s
     assert later["energy_j"] == pytest.approx(gpu_j * 1.35 * 1.2)
@@ -141,12 +141,12 @@ def test_a_team_with_a_building_of_its_own_gets_its_own_figure(proxy, upstream, 
     key = {"authorization": "Bearer sk-metered"}
     served = measuring(proxy, text, key, environ={"METERED_KEY": "sk-metered"})
     body = {"model": "small", "stream": True, "messages": [{"role": "user", "content": "Hi"}]}
-    entry_id = httpx.post(served.url + "/chat/completions", json=body, headers=key, timeout=20).headers["x-greenlane-id"]
+    entry_id = httpx.post(served.url + "/chat/completions", json=body, headers=key, timeout=60).headers["x-greenlane-id"]
 
     def later():
-        return httpx.get(f"{served.base}/v1/greenlane/requests/{entry_id}", headers=key, timeout=10).json()["restatements"]
+        return httpx.get(f"{served.base}/v1/greenlane/requests/{entry_id}", headers=key, timeout=10).json().get("restatements")
 
-    until(later, 20)
+    until(later)
     assert later()[0]["inputs"]["pue"] == 1.5
     assert later()[0]["energy_j"] == pytest.approx(later()[0]["inputs"]["gpu_j"] * 1.35 * 1.5)
 
@@ -158,8 +158,8 @@ def test_joules_go_to_requests_to_nobody_and_nowhere_else(proxy, upstream, count
         thread.start()
     for thread in threads:
         thread.join()
-    until(lambda: meters(served)[0]["restated"] == 3, 20)
-    until(lambda: meters(served)[0]["idle_pool_j"] > 0, 20)
+    until(lambda: meters(served)[0]["restated"] == 3)
+    until(lambda: meters(served)[0]["idle_pool_j"] > 0)
     found = meters(served)[0]
     shares = found["requests_j"] + found["idle_pool_j"] + found["unattributed_j"] + found["pending_j"]
     assert shares == pytest.approx(found["measured_j"], rel=1e-9)
@@ -169,7 +169,7 @@ def test_joules_go_to_requests_to_nobody_and_nowhere_else(proxy, upstream, count
     kinds = {line.split('share="')[1].split('"')[0] for line in lines}
     assert kinds == {"requests", "idle", "unattributed"}
     served.call(lambda runtime: asyncio.get_running_loop().create_task(runtime._add_days()))
-    until(lambda: days(served), 10)
+    until(lambda: days(served))
     assert days(served)[0]["requests"] == 3
     assert days(served)[0]["overhead_j_per_request"] == pytest.approx(days(served)[0]["idle_pool_j"] / 3)
 
@@ -185,23 +185,23 @@ def test_a_meter_that_fails_is_told_once_and_holds_nothing_up(proxy, upstream, c
     served = measuring(proxy, FLEET.format(url=upstream(slowly(0.1)).url, root=counter.root, idle=100))
     counter.close()
     away = counter.root.rename(counter.root.with_name("away"))
-    until(lambda: meters(served)[0]["failures"] >= 2, 20)
+    until(lambda: meters(served)[0]["failures"] >= 2)
     assert stream(served)
     told = [line for line in caplog.messages if "is not measured" in line]
     assert len(told) == 1
     assert "powercap" in told[0]
     away.rename(counter.root)
-    until(lambda: meters(served)[0]["state"] == "measuring", 20)
+    until(lambda: meters(served)[0]["state"] == "measuring")
 
 
 def test_what_ran_while_nothing_was_measured_keeps_its_estimate(proxy, upstream, counter):
     served = measuring(proxy, FLEET.format(url=upstream(slowly(0.2)).url, root=counter.root, idle=100))
     counter.close()
     away = counter.root.rename(counter.root.with_name("away"))
-    until(lambda: meters(served)[0]["failures"] >= 1, 20)
+    until(lambda: meters(served)[0]["failures"] >= 1)
     lost = stream(served)
     away.rename(counter.root)
-    until(lambda: meters(served)[0]["state"] == "measuring", 20)
+    until(lambda: meters(served)[0]["state"] == "measuring")
     assert entry(served, lost)["restatements"] == []
 
 
