@@ -33,6 +33,9 @@ def intensity(options: argparse.Namespace) -> int:
     if options.history is not None and options.config is not None:
         sys.stderr.write("greenlane: --history needs a running proxy, which keeps what it reads; --config asks the sources\n")
         return 1
+    if options.zone is None and (options.horizon, options.history) != (None, None):
+        sys.stderr.write("greenlane: --horizon and --history are of one zone: name it\n")
+        return 1
     answer = _fleet(options) if options.zone is None else _zone(options)
     if isinstance(answer, int):
         return answer
