@@ -234,13 +234,15 @@ class Runtime:
         return {name: profile_from(each.profile) for name, each in self.snapshot().served.items() if each.profile is not None}
 
     async def _recall_grids(self) -> None:
-        """Takes in what was known before a restart, if the store can be asked; the sources are asked meanwhile."""
-        if not self.grids.chain.live:
-            return
-        try:
-            self.grids.recall(await self.intensities.latest(time.time() - self.config.carbon.max_age_s))
-        except StoreUnavailableError as error:
-            log.warning("the intensities of before the start are not known: the store is unavailable (%s)", error.kind)
+        """Takes in what the store knows of each source that comes into force, if it can be asked; the sources are asked meanwhile."""
+        while True:
+            names = await self.grids.newcomers()
+            try:
+                known = await self.intensities.latest(time.time() - self.config.carbon.max_age_s)
+            except StoreUnavailableError as error:
+                log.warning("the intensities of before the start are not known: the store is unavailable (%s)", error.kind)
+            else:
+                self.grids.recall((name, sample) for name, sample in known if name in names)
 
     async def _restate(self, later: Sequence[Restatement]) -> None:
         """Raises OSError where the store cannot take them now. The entries themselves are there first."""

@@ -72,7 +72,9 @@ def _proportion(plan: Plan, served: Served, method: str) -> Proportion | None:
 
 
 def _margins(instead: Served, served: Served) -> tuple[Intensity, Intensity] | None:
-    return None if instead.marginal is None or served.marginal is None else (instead.marginal, served.marginal)
+    """Of both grids; None where one is not known, or they are of two bases: marginal rates are converted to none."""
+    a, b = instead.marginal, served.marginal
+    return None if a is None or b is None or a.basis != b.basis else (a, b)
 
 
 def burnt_g(attempts: Iterable[Attempt], untouched: frozenset[str], forecasts: dict[str, Footprint]) -> float:

@@ -97,6 +97,7 @@ def test_the_time_it_took_makes_a_better_method_qualify(served):
         ({"model": "gpt-4o", "provider": "openai"}, None, "WORLD", "vendor_prior"),
         ({"model": "Qwen/Qwen3-235B-A22B", "provider": "FR"}, None, "FRA", "flops_roofline"),
         ({"model": "wonder-70b", "provider": "aws"}, None, "WORLD", "token_proxy"),
+        ({"model": "gemini-2.5-pro", "provider": "Google"}, None, "WORLD", "vendor_prior"),
         ({"model": "mute"}, "mute", "SWE", "none"),
     ],
 )
@@ -124,10 +125,10 @@ def test_what_is_not_said_is_assumed_and_told(served):
 
 
 BAD = {
-    "no model": ({"tokens_in": 1}, None),
+    "no model": ({"tokens_in": 1}, "model"),
     "nothing to estimate": ({"model": "pair"}, "prompt"),
     "both": ({"model": "pair", "prompt": "a", "tokens_in": 1}, "prompt"),
-    "a member nobody knows": ({"model": "pair", "tokens_in": 1, "zone": "SE"}, None),
+    "a member nobody knows": ({"model": "pair", "tokens_in": 1, "zone": "SE"}, "zone"),
     "too few tokens": ({"model": "pair", "tokens_in": -1}, "tokens_in"),
     "too many": ({"model": "pair", "tokens_in": 10**10}, "tokens_in"),
     "a float": ({"model": "pair", "tokens_in": 1.5}, "tokens_in"),
