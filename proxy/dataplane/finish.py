@@ -15,6 +15,7 @@ from proxy.dataplane import answer, refusals
 from proxy.dataplane.admit import Admission
 from proxy.dataplane.ask import Call
 from proxy.dataplane.attempt import TO_THE_CLIENT, Journey, Tried, failure
+from proxy.dataplane.candidates import arm_of
 from proxy.dataplane.carriage import Facts, read_answer, reply, retold
 from proxy.dataplane.compare import burnt_g
 from proxy.dataplane.counting import Counter, estimated
@@ -301,6 +302,7 @@ class Finish:
             forecast=forecast(journey.call, tried.served) if journey.call.ask.stream and tried.served is not None else None,
             overhead_s=tried.started_s - journey.exchange.arrived_s if len(tried.attempts) == 1 else None,
             upstream_id=upstream_id(tried.result.headers),
+            holdout=arm_of(journey.plan, journey.decision) if journey.plan.holdout else None,
             baseline=None if worked.saving is None or journey.plan.baseline is tried.served else journey.plan.baseline,
         )
         self._settler.settle(journey.admission, journey.call, tried, worked, ending, journey.exchange.arrived_s)

@@ -22,7 +22,7 @@ from proxy.dataplane.admit import Admission
 from proxy.dataplane.ask import Call
 from proxy.dataplane.attempt import Tried
 from proxy.dataplane.budget import Budgets
-from proxy.dataplane.candidates import Stood
+from proxy.dataplane.candidates import Arm, Stood
 from proxy.dataplane.compare import compared
 from proxy.dataplane.contexts import Contexts, Shared, names
 from proxy.dataplane.peer import Peer
@@ -75,6 +75,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     upstream_id: str | None = None
     baseline: Served | None = None
     """What the saving is measured against, where that is another deployment."""
+    holdout: Arm | None = None
 
 
 def forecast(call: Call, served: Served) -> Footprint:
@@ -243,7 +244,7 @@ class Settler:
     def _shared(self, admission: Admission, call: Call | None, served: Served | None, footprint: Footprint, ending: Ending) -> Shared:
         """What the row has in common with others. A standing decision belongs to one plan: it keeps them by what the plan leaves open."""
         decision = ending.decision
-        by = (decision, ending.reason, ending.policy, ending.baseline, self.router_j)
+        by = (decision, ending.reason, ending.policy, ending.baseline, self.router_j, ending.holdout)
         if decision.__class__ is not Stood or call is None or served is None or footprint.intensity is not served.intensity:
             return self._contexts.of(admission.snapshot, call, served, footprint, by)
         kept: dict[Any, Shared] = decision.contexts
