@@ -23,7 +23,7 @@ from proxy.dataplane.ask import Call
 from proxy.dataplane.attempt import Tried
 from proxy.dataplane.budget import Budgets
 from proxy.dataplane.candidates import Arm, Stood
-from proxy.dataplane.compare import compared
+from proxy.dataplane.compare import Burnt, compared
 from proxy.dataplane.contexts import Contexts, Shared, names
 from proxy.dataplane.peer import Peer
 from proxy.metered import Ended
@@ -91,7 +91,7 @@ def account(
     tokens: Tokens,
     report: ProviderReport | None,
     times: tuple[float | None, float | None],
-    against: tuple[Plan, float, float] | None = None,
+    against: tuple[Plan, Burnt, float] | None = None,
 ) -> Account:
     """Energy, grams and price of what a deployment did. Unknown tokens leave everything unknown, unless the provider reports.
 
