@@ -38,9 +38,9 @@ def savings_row(query: UsageQuery, found: Mapping[str, Any]) -> dict[str, Any]:
     total = None
     if found["compared"]:
         total = Saving(g=found["avoided_g"], low_g=found["avoided_low_g"], high_g=found["avoided_high_g"])
-    said = verdict(total)
+    said, because = verdict(total)
     if found["marginal_compared"] and found["avoided_g_both"] * found["avoided_marginal_g"] < 0:
-        said = "no robust saving"
+        said, because = "no robust saving", "signs differ"
     return {
         **grouped_row(query, found),
         **{name: found[name] for name in ("requests", "compared", "marginal_compared", "cached")},
@@ -48,6 +48,7 @@ def savings_row(query: UsageQuery, found: Mapping[str, Any]) -> dict[str, Any]:
         "carbon_g": found["carbon_g"],
         **{name: found[name] for name in ("avoided_g", "avoided_low_g", "avoided_high_g", "avoided_marginal_g")},
         "verdict": said,
+        "because": because,
     }
 
 
@@ -83,6 +84,7 @@ def _measured(model: str | None, held: Mapping[str, Any], others: Mapping[str, A
         down = math.hypot(chance, held["mean_g"] - held["low_g"], others["high_g"] - others["mean_g"])
         up = math.hypot(chance, held["high_g"] - held["mean_g"], others["mean_g"] - others["low_g"])
         told = Saving(g=difference, low_g=difference - down, high_g=difference + up)
+    said, because = verdict(told)
     return {
         "model": model,
         "held_out": held["requests"],
@@ -92,7 +94,8 @@ def _measured(model: str | None, held: Mapping[str, Any], others: Mapping[str, A
         "avoided_per_request_g": None if told is None else told.g,
         "avoided_low_g": None if told is None else told.low_g,
         "avoided_high_g": None if told is None else told.high_g,
-        "verdict": verdict(told),
+        "verdict": said,
+        "because": because,
     }
 
 

@@ -129,3 +129,21 @@ def test_where_a_failed_attempts_margin_is_unknown_so_is_the_savings():
     found = compared(plan, named["big-se"], (TOKENS, took(named["big-se"])), charges)
     assert (found.g > 0, found.marginal_g) == (True, None)
     assert burnt([failed], frozenset({"garbled"}), {"gone": (unknown, took(unknown))}) is NOTHING_BURNT
+
+
+def test_a_sum_whose_band_holds_zero_is_no_robust_saving(proxy, upstream):
+    """Two models of unknown machines a third apart in size: each within the other's band."""
+    url = upstream().url
+    served = proxy(
+        f"""
+models: {{auto: {{members: [a, b], policy: green, default: a}}}}
+policies: {{green: {{objective: lowest_carbon}}}}
+deployments:
+  a: {{model: a, base_url: "{url}", zone: SE, parameters_b: 9}}
+  b: {{model: b, base_url: "{url}", zone: SE, parameters_b: 7}}
+"""
+    )
+    assert chosen(ask(served, {**CHAT, "model": "auto"}))[0] == "b"
+    (row,) = httpx.get(f"{served.base}/v1/greenlane/savings", timeout=10).json()["data"]
+    assert row["avoided_low_g"] < 0 < row["avoided_g"] < row["avoided_high_g"]
+    assert (row["verdict"], row["because"]) == ("no robust saving", "indistinguishable")
