@@ -420,6 +420,8 @@ def _avoided_lines(facts: Facts, instead: Instead, joules: tuple[float, float], 
             _grams(sheet, name + named, number(each, digits), number(grid.g_per_kwh, digits), digits)
             for name, each, grid in (("otherwise", joules[0], there), ("as it was", joules[1], here))
         )
+        if instead.retried:
+            extra_g = both[0] - both[1] - avoided_g
         if extra_g:
             name_of = "failed attempts and this proxy" if instead.retried else "this proxy"
             extra = sheet.line(name_of, f"{number(extra_g, digits)}", extra_g, "g", digits)

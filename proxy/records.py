@@ -5,6 +5,8 @@ It is written in two parts, a `Row` of its own and the `Context` it shares with 
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 
@@ -156,6 +158,8 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=
     router_j: float | None = None
     """What the proxy itself took for an exchange, as last measured; charged to savings."""
     router_g: float | None = None
+    holdout: Literal["held", "free"] | None = None
+    """Drawn for the model's default, or not drawn though the default might have served it; None: there was no draw."""
 
 
 class CrossCheck(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -310,6 +314,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     counterfactual: Counterfactual | None = None
     router_j: float | None = None
     router_g: float | None = None
+    holdout: Literal["held", "free"] | None = None
     marginal: IntensitySample | None = None
     """Of the same grid, where a live source tells it: kept beside the average, which the grams follow."""
     decode_s: float | None = None

@@ -22,8 +22,8 @@ from proxy.dataplane.admit import Admission
 from proxy.dataplane.ask import Call
 from proxy.dataplane.attempt import Tried
 from proxy.dataplane.budget import Budgets
-from proxy.dataplane.candidates import Stood
-from proxy.dataplane.compare import compared
+from proxy.dataplane.candidates import Arm, Stood
+from proxy.dataplane.compare import Burnt, compared
 from proxy.dataplane.contexts import Contexts, Shared, names
 from proxy.dataplane.peer import Peer
 from proxy.metered import Ended
@@ -75,6 +75,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     upstream_id: str | None = None
     baseline: Served | None = None
     """What the saving is measured against, where that is another deployment."""
+    holdout: Arm | None = None
 
 
 def forecast(call: Call, served: Served) -> Footprint:
@@ -90,7 +91,7 @@ def account(
     tokens: Tokens,
     report: ProviderReport | None,
     times: tuple[float | None, float | None],
-    against: tuple[Plan, float, float] | None = None,
+    against: tuple[Plan, Burnt, float] | None = None,
 ) -> Account:
     """Energy, grams and price of what a deployment did. Unknown tokens leave everything unknown, unless the provider reports.
 
@@ -243,7 +244,7 @@ class Settler:
     def _shared(self, admission: Admission, call: Call | None, served: Served | None, footprint: Footprint, ending: Ending) -> Shared:
         """What the row has in common with others. A standing decision belongs to one plan: it keeps them by what the plan leaves open."""
         decision = ending.decision
-        by = (decision, ending.reason, ending.policy, ending.baseline, self.router_j)
+        by = (decision, ending.reason, ending.policy, ending.baseline, self.router_j, ending.holdout)
         if decision.__class__ is not Stood or call is None or served is None or footprint.intensity is not served.intensity:
             return self._contexts.of(admission.snapshot, call, served, footprint, by)
         kept: dict[Any, Shared] = decision.contexts

@@ -119,6 +119,7 @@ def joined(row: Row, context: Context | None) -> Entry:
         counterfactual=inputs.counterfactual,
         router_j=inputs.router_j,
         router_g=inputs.router_g,
+        holdout=inputs.holdout,
         marginal=inputs.marginal,
         decode_s=detail.decode_s,
     )

@@ -46,7 +46,11 @@ def test_every_gpu_on_the_page_is_read():
     )
 
 
-@pytest.mark.parametrize("exported", [False, True], ids=["scraped itself", "through a Prometheus"])
+@pytest.mark.parametrize(
+    "named",
+    [{}, {"exported": True}, {"old": True}, {"old": True, "exported": True}],
+    ids=["itself", "Prometheus", "old", "old, Prometheus"],
+)
 @pytest.mark.parametrize(
     ("settings", "devices"),
     [
@@ -57,8 +61,8 @@ def test_every_gpu_on_the_page_is_read():
         ({"pod": "chat-0", "namespace": "llm"}, [ONE]),
     ],
 )
-def test_gpus_are_chosen_by_uuid_or_by_who_holds_them(settings, devices, exported):
-    page = dcgm([Gpu(ONE, 1, 1.0, pods=(CHAT,), exported=exported), Gpu(TWO, 2, 2.0, pods=(RAG,), exported=exported)])
+def test_gpus_are_chosen_by_uuid_or_by_who_holds_them(settings, devices, named):
+    page = dcgm([Gpu(ONE, 1, 1.0, pods=(CHAT,), **named), Gpu(TWO, 2, 2.0, pods=(RAG,), **named)])
     assert [reading.device for reading in read(page, **settings)] == devices
 
 
