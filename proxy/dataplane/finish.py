@@ -18,6 +18,7 @@ from proxy.dataplane.attempt import TO_THE_CLIENT, Journey, Tried, failure
 from proxy.dataplane.carriage import Facts, read_answer, reply, retold
 from proxy.dataplane.compare import burnt_g
 from proxy.dataplane.counting import Counter, estimated
+from proxy.dataplane.pace import written
 from proxy.dataplane.peer import Peer
 from proxy.dataplane.relay import Result
 from proxy.dataplane.settle import (
@@ -216,18 +217,13 @@ class Finish:
             if operation.counts:
                 return COUNTED
             return Account(tokens=NO_TOKENS, footprint=Footprint(intensity=served.intensity), cost_usd=None)
-        now_s, result = perf_counter(), tried.result
-        decode_s = now_s - result.first_s if result.first_s is not None and result.ending == "streamed" else None
+        tokens, estimator = self._told(journey, tried, usage, text), served.estimator
+        paced = None
+        if estimator is not None and estimator.runtime is not None:
+            paced = written(journey.call, tried, estimator.runtime, tokens, perf_counter())
         burnt_g = self._burnt_g(journey, tried) if len(tried.attempts) > 1 else 0.0
-        times, against = (
-            (now_s - tried.started_s, decode_s),
-            (
-                journey.plan,
-                burnt_g,
-                self._settler.router_j * journey.admission.snapshot.router_g_per_j,
-            ),
-        )
-        return account(served, self._told(journey, tried, usage, text), report, times, against)
+        against = (journey.plan, burnt_g, self._settler.router_j * journey.admission.snapshot.router_g_per_j)
+        return account(served, tokens, report, paced, against)
 
     def _burnt_g(self, journey: Journey, tried: Tried) -> float:
         """What attempts took that failed before this one."""

@@ -121,6 +121,7 @@ def joined(row: Row, context: Context | None) -> Entry:
         router_g=inputs.router_g,
         marginal=inputs.marginal,
         decode_s=detail.decode_s,
+        paced_by=detail.paced_by,
     )
 
 
