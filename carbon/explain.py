@@ -27,7 +27,7 @@ from carbon.formulas import FORMULAS, Factor, Work, band_end, calibrated, factor
 from carbon.intensity import Intensity
 from carbon.profile import EnergyProfile, profile_from
 from carbon.shipped import DATA_VERSION, SPEC_VERSION
-from carbon.stated import Assumption, Warned, assumptions, warned
+from carbon.stated import Assumption, Warned, assumptions, paced, warned
 
 SAME = 1e-9
 """How near a figure worked out again must come to the record's."""
@@ -77,6 +77,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     cached_tokens: int = 0
     estimated: bool = False
     decode_s: float | None = None
+    paced_by: str | None = None
+    """Who tells that, where it is not the answer's own stream: `answer`, `streams`."""
     profile: Record | None = None
     reported_j: float | None = None
     """What the provider's own object says."""
@@ -192,7 +194,10 @@ def explained(facts: Facts) -> Explanation:
         methods=found,
         carbon=_carbon_lines(facts, found[0]),
         components=_parts(facts, profile),
-        assumptions=assumptions(facts.method, profile, facts.intensity, estimated=facts.estimated),
+        assumptions=(
+            *paced(facts.decode_s, facts.paced_by),
+            *assumptions(facts.method, profile, facts.intensity, estimated=facts.estimated),
+        ),
         counterfactual=None if facts.instead is None else _compared(facts, facts.instead),
     )
 

@@ -45,6 +45,17 @@ def assumptions(
     return (*found, *(() if intensity is None else _of_grid(intensity)))
 
 
+PACED = {
+    "answer": "seconds of the whole answer less those of reading its prompt; what it waited for a place is in them",
+    "streams": "at the pace of the deployment's latest streams, which its own time does not contradict",
+}
+
+
+def paced(decode_s: float | None, by: str | None) -> tuple[Assumption, ...]:
+    """How long an answer was written, where its own stream does not tell."""
+    return () if decode_s is None or by is None else (Assumption(name="decode_s", value=decode_s, why=PACED.get(by, by)),)
+
+
 def _of_model(method: Method, profile: EnergyProfile) -> list[Assumption]:
     match profile.kind:
         case "range":

@@ -184,7 +184,9 @@ class Detail(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=
     provider_report: dict[str, float | str | None] | None = None
     cross_check: CrossCheck | None = None
     decode_s: float | None = None
-    """From a stream's first token to its last, where a figure was made of it."""
+    """From the first token to the last, where a figure was made of it."""
+    paced_by: str | None = None
+    """Who tells that where its own stream does not: `answer`, its time as a whole; `streams`, the others of its deployment."""
 
 
 class Restatement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -221,6 +223,7 @@ class EstimateInputs(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_d
     profile: dict[str, float | str | None] | None = None
     intensity: IntensitySample | None = None
     decode_s: float | None = None
+    paced_by: str | None = None
     provider_report: dict[str, float | str | None] | None = None
     warnings: tuple[str, ...] = ()
     taken: tuple[Taken, ...] = ()
@@ -318,6 +321,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     marginal: IntensitySample | None = None
     """Of the same grid, where a live source tells it: kept beside the average, which the grams follow."""
     decode_s: float | None = None
-    """From a stream's first token to its last, where a figure was made of it."""
+    """From the first token to the last, where a figure was made of it."""
+    paced_by: str | None = None
     restatements: tuple[Restatement, ...] = ()
     """Oldest first."""

@@ -117,7 +117,7 @@ def simulated(found: Asked, prompt_tokens: int | None, snapshot: Snapshot, table
                 value=found.inference_ms if used else "not used",
                 why="taken as the time from the first token to the last"
                 if used
-                else "needs a deployment whose accelerator and batch are stated, and a pace of 1 ms to 10 s a token for 8 tokens or more",
+                else "needs a deployment whose accelerator and batch are stated, and 1 ms to 1 s a token for 8 tokens and 30 ms or more",
             )
         )
         if not used:

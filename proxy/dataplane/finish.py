@@ -19,6 +19,7 @@ from proxy.dataplane.candidates import arm_of
 from proxy.dataplane.carriage import Facts, read_answer, reply, retold
 from proxy.dataplane.compare import NOTHING_BURNT, Burnt, burnt, forfeited
 from proxy.dataplane.counting import Counter, estimated
+from proxy.dataplane.pace import written
 from proxy.dataplane.peer import Peer
 from proxy.dataplane.relay import Result
 from proxy.dataplane.settle import (
@@ -221,12 +222,13 @@ class Finish:
             if operation.counts:
                 return COUNTED
             return Account(tokens=NO_TOKENS, footprint=Footprint(intensity=served.intensity), cost_usd=None)
-        now_s, result = perf_counter(), tried.result
-        decode_s = now_s - result.first_s if result.first_s is not None and result.ending == "streamed" else None
+        tokens, estimator = self._told(journey, tried, usage, text), served.estimator
+        paced = None
+        if estimator is not None and estimator.runtime is not None:
+            paced = written(journey.call, tried, estimator.runtime, tokens, perf_counter())
         charges = NOTHING_BURNT if len(tried.attempts) < 2 else self._burnt(journey, tried)
-        router_g = self._settler.router_j * journey.admission.snapshot.router_g_per_j
-        times, against = (now_s - tried.started_s, decode_s), (journey.plan, charges, router_g)
-        return account(served, self._told(journey, tried, usage, text), report, times, against)
+        against = (journey.plan, charges, self._settler.router_j * journey.admission.snapshot.router_g_per_j)
+        return account(served, tokens, report, paced, against)
 
     def _burnt(self, journey: Journey, tried: Tried) -> Burnt:
         """What attempts took that failed before this one."""

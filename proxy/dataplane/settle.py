@@ -25,6 +25,7 @@ from proxy.dataplane.budget import Budgets
 from proxy.dataplane.candidates import Arm, Stood
 from proxy.dataplane.compare import Burnt, compared
 from proxy.dataplane.contexts import Contexts, Shared, names
+from proxy.dataplane.pace import Written
 from proxy.dataplane.peer import Peer
 from proxy.metered import Ended
 from proxy.records import Attempt, Carbon, CrossCheck, Detail, Row, Tokens
@@ -47,7 +48,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     cost_usd: float | None
     report: ProviderReport | None = None
     saving: Saving | None = None
-    decode_s: float | None = None
+    paced: Written | None = None
     """Where a figure was made of it."""
 
 
@@ -90,15 +91,14 @@ def account(
     served: Served,
     tokens: Tokens,
     report: ProviderReport | None,
-    times: tuple[float | None, float | None],
+    paced: Written | None,
     against: tuple[Plan, Burnt, float] | None = None,
 ) -> Account:
     """Energy, grams and price of what a deployment did. Unknown tokens leave everything unknown, unless the provider reports.
 
-    `times`: seconds of the attempt; and of a stream that came to its end, from its first token to its last. `against`: the plan whose
-    counterfactual it is compared with, the grams that failed attempts took, and those of the proxy itself.
+    `paced`: how long it was written, where that is told. `against`: the plan whose counterfactual it is compared with, the grams that
+    failed attempts took, and those of the proxy itself.
     """
-    seconds_s, decode_s = times
     footprint = Footprint(intensity=served.intensity)
     cost = None
     if tokens.input is not None and tokens.output is not None:
@@ -107,18 +107,17 @@ def account(
             output_tokens=tokens.output,
             cached_tokens=tokens.cached or 0,
             estimated=tokens.estimated,
-            seconds_s=seconds_s,
-            decode_s=decode_s,
+            decode_s=None if paced is None else paced.decode_s,
         )
         footprint = Footprint.of(workload, served.estimator, served.intensity, report)
         if served.price is not None:
             cost = served.price.usd(tokens.input, tokens.cached or 0, tokens.cache_write or 0, tokens.output)
     elif report is not None:
         footprint = Footprint.of(Workload(input_tokens=0, output_tokens=0), None, served.intensity, report)
-    if decode_s is not None and footprint.method != "runtime_power" and footprint.cross_method != "runtime_power":
-        decode_s = None
+    if paced is not None and footprint.method != "runtime_power" and footprint.cross_method != "runtime_power":
+        paced = None
     saving = None if against is None else compared(against[0], served, (tokens, footprint), *against[1:])
-    return Account(tokens=tokens, footprint=footprint, cost_usd=cost, report=report, decode_s=decode_s, saving=saving)
+    return Account(tokens=tokens, footprint=footprint, cost_usd=cost, report=report, paced=paced, saving=saving)
 
 
 def reported(usage: Usage, input_tokens: int) -> Tokens:
@@ -384,7 +383,8 @@ def detail_of(account: Account, ending: Ending, shared: Shared) -> str:
             rejected=rejected,
             provider_report=None if account.report is None else account.report.raw,
             cross_check=checked,
-            decode_s=account.decode_s,
+            decode_s=None if account.paced is None else account.paced.decode_s,
+            paced_by=None if account.paced is None or account.paced.by == "stream" else account.paced.by,
         )
     )
 

@@ -122,6 +122,7 @@ def joined(row: Row, context: Context | None) -> Entry:
         holdout=inputs.holdout,
         marginal=inputs.marginal,
         decode_s=detail.decode_s,
+        paced_by=detail.paced_by,
     )
 
 

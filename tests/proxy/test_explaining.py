@@ -30,7 +30,7 @@ deployments:
   big-pl: {{model: big, upstream_model: Qwen/Qwen3-32B, base_url: "{url}", zone: PL}}
   tiny-se: {{model: tiny, upstream_model: Qwen/Qwen3-0.6B, base_url: "{url}", zone: SE}}
 """
-CACHED = {"prompt_tokens": 900, "completion_tokens": 40, "total_tokens": 940, "prompt_tokens_details": {"cached_tokens": 800}}
+CACHED = {"prompt_tokens": 900, "completion_tokens": 7, "total_tokens": 907, "prompt_tokens_details": {"cached_tokens": 800}}
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +226,7 @@ def test_the_facts_of_an_entry_are_those_its_account_was_made_of(served):
     (kept,) = [each for each in served.entries() if each.id == found["id"]]
     facts = facts_of(kept)
     assert facts.energy_j is not None
-    work = Workload(input_tokens=900, output_tokens=40, cached_tokens=800)
+    work = Workload(input_tokens=900, output_tokens=7, cached_tokens=800)
     deployment = served.runtime.snapshot().served["stated"]
     assert Footprint.of(work, deployment.estimator, deployment.intensity).energy_j == facts.energy_j.value
 
