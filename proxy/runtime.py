@@ -319,7 +319,8 @@ class Runtime:
         metrics.read_when_scraped("greenlane_grid_intensity_g_per_kwh", self._intensities)
         metrics.read_when_scraped("greenlane_grid_marginal_g_per_kwh", self._marginals)
         metrics.read_when_scraped("greenlane_grid_intensity_age_seconds", self._ages)
-        metrics.read_when_scraped("greenlane_measured_energy_joules", self._measured)
+        metrics.read_when_scraped("greenlane_measured_energy_joules", lambda: self._measured(host=False))
+        metrics.read_when_scraped("greenlane_measured_host_energy_joules", lambda: self._measured(host=True))
         metrics.read_when_scraped("greenlane_calibration_age_seconds", self._calibration_ages)
         metrics.read_when_scraped("greenlane_calibration_drift_ratio", self._drifts)
 
@@ -340,9 +341,13 @@ class Runtime:
         found = {each.intensity.zone: each.intensity for each in self.snapshot().served.values() if each.intensity is not None}
         return [((zone,), float(age_s(intensity.as_of, time.time()))) for zone, intensity in found.items()]
 
-    def _measured(self) -> Iterable[tuple[Labels, float]]:
+    def _measured(self, *, host: bool) -> Iterable[tuple[Labels, float]]:
+        """What the accelerators drew, or the machines around them; nothing where these were never measured."""
         found: list[tuple[Labels, float]] = []
-        for served, books in self.metering.books():
+        for served, own, around in self.metering.books():
+            books = around if host else own
+            if host and not around.measured_j:
+                continue
             shares = {"requests": books.attributed_j, "idle": books.pool_idle_j, "unattributed": books.unattributed_j}
             found += [((served.model, served.name, share), joules) for share, joules in shares.items()]
         return found

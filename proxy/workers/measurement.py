@@ -24,7 +24,7 @@ from carbon.replica import Attributed, Books, Effect, Replica, Settled
 from carbon.roofline import Load
 from carbon.spread import Life
 from carbon.windows import Meterage, Reading, total
-from proxy.configuration.registries import meter_of
+from proxy.configuration.registries import HOST, meter_of
 from proxy.metered import Began, Ended, Feed
 from proxy.records import Restatement
 from proxy.snapshot import Served
@@ -35,8 +35,23 @@ HISTORY = 20_000
 """Settled windows a deployment keeps to fit weights to: over five hours."""
 HELD = 20_000
 """Accounts that wait for their measurement, and restatements that wait for the store."""
+NO_BOOKS = Books(measured_j=0.0, attributed_j=0.0, pool_idle_j=0.0, unattributed_j=0.0, pending_j=0.0)
 NOBODYS_LOAD = Load(total_b=8.0, active_b=8.0, bytes_per_parameter=2.0, batch=64.0)
 """Of a deployment without a profile: only the ratios of its weights matter."""
+
+
+class HostStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How the measurement of the machine around the accelerators is doing. Energies as those beside them."""
+
+    meter: str
+    state: str
+    """`measuring`, `waiting` (not read yet), or the kind of its last failure: `host_factor` stands in meanwhile."""
+    idle_w: float | None
+    measured_j: float
+    requests_j: float
+    idle_pool_j: float
+    unattributed_j: float
+    pending_j: float
 
 
 class MeterStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +75,8 @@ class MeterStatus(msgspec.Struct, frozen=True, kw_only=True):
     pending_j: float
     restated: int
     """Entries that got a measured figure."""
+    host: HostStatus | None
+    """None where the machine around the accelerators has no meter."""
 
 
 class Metered:
@@ -67,9 +84,10 @@ class Metered:
 
     def __init__(self, served: Served) -> None:
         self.served = served
-        self.name, self.meter = meter_of(served.settings.meter)
+        self.name, self.meter, self.host = meter_of(served.settings.meter)
         self.feed = Feed()
         self.state, self.failures = "waiting", 0
+        self.host_state = "waiting"
         self.signals: EngineSignals | None = None
         self.engine_state = "waiting"
         self.restated = 0
@@ -119,13 +137,15 @@ class Metered:
             self.replica.weighing = fit.weights
         return fit.weights
 
-    def books(self) -> Books:
+    def books(self) -> tuple[Books, Books]:
+        """Of the accelerators, and of the machine around them."""
         with self._lock:
-            return self.replica.books
+            return self.replica.books, self.replica.host_books or NO_BOOKS
 
     def status(self) -> MeterStatus:
         with self._lock:
             books, idle_w, weighing = self.replica.books, self.replica.idle_power_w, self.replica.weighing
+            around, around_w = self.replica.host_books or NO_BOOKS, self.replica.host_idle_power_w
         return MeterStatus(
             deployment=self.served.name,
             meter=self.name,
@@ -140,6 +160,18 @@ class Metered:
             unattributed_j=books.unattributed_j,
             pending_j=books.pending_j,
             restated=self.restated,
+            host=None
+            if self.host is None
+            else HostStatus(
+                meter=HOST,
+                state=self.host_state,
+                idle_w=around_w,
+                measured_j=around.measured_j,
+                requests_j=around.attributed_j,
+                idle_pool_j=around.pool_idle_j,
+                unattributed_j=around.unattributed_j,
+                pending_j=around.pending_j,
+            ),
         )
 
     def _heard(self, event: Began | Ended) -> tuple[Effect, ...]:
@@ -166,7 +198,7 @@ class Metered:
         """None where the figure is not all of this request's and only its own, or the provider's own report ranks above it."""
         before, profile = self._accounts.pop(told.id, (None, None))
         host_factor, pue = (HOST_FACTOR, PUE) if profile is None else (profile.host_factor, profile.pue)
-        joules = told.at_facility(host_factor * pue)
+        joules = told.at_facility(host_factor, pue)
         if before is None or joules is None or not told.measured or before.method == "provider_reported":
             return None
         figure = measured(joules, before)
@@ -190,11 +222,23 @@ class Metered:
                 "gpu_j": told.energy_j,
                 "active_j": told.active_j,
                 "idle_j": told.idle_j,
-                "host_factor": host_factor,
+                **self._host_inputs(told, host_factor),
                 "pue": pue,
+                "components": _components(told, host_factor, pue),
                 "notes": list(told.notes),
                 "flags": list(told.flags),
                 "before": {"method": figure.cross_method, "energy_j": figure.cross_j},
                 "warnings": list(figure.warnings),
             },
         )
+
+    def _host_inputs(self, told: Attributed, host_factor: float) -> dict[str, object]:
+        """What was measured of the host, or else what was assumed of it."""
+        if told.host_j is None:
+            return {"host_factor": host_factor}
+        return {"host_meter": HOST, "host_j": told.host_j, **({"host_flags": list(told.host_flags)} if told.host_flags else {})}
+
+
+def _components(told: Attributed, host_factor: float, pue: float) -> dict[str, float]:
+    """Joules, as the entry's own components are told; they add up to the figure. What the proxy itself takes is in the entry."""
+    return {name: joules for name, joules in msgspec.structs.asdict(told.parts(host_factor, pue)).items() if joules is not None}

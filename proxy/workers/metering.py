@@ -15,6 +15,7 @@ from time import perf_counter, time
 from typing import Protocol
 
 import httpx
+import msgspec
 
 from carbon.engine import EngineSignals
 from carbon.meters._base import Meter
@@ -26,7 +27,7 @@ from proxy.metered import Feed
 from proxy.records import Restatement
 from proxy.snapshot import Served
 from proxy.store.metered_days import Grown
-from proxy.workers.measurement import HELD, Metered, MeterStatus
+from proxy.workers.measurement import HELD, NO_BOOKS, Metered, MeterStatus
 from proxy.workers.supervisor import Backoff
 
 log = logging.getLogger("greenlane.metering")
@@ -36,7 +37,6 @@ ENGINE_TIMEOUT_S = 2.0
 FIT_S = 3600.0
 """Between two fits of the weights; the first as long after the start."""
 BATCH = 500
-NO_BOOKS = Books(measured_j=0.0, attributed_j=0.0, pool_idle_j=0.0, unattributed_j=0.0, pending_j=0.0)
 
 
 class Peer(Protocol):
@@ -85,15 +85,17 @@ class Metering:
     def status(self) -> tuple[MeterStatus, ...]:
         return tuple(each.status() for each in self._metered.values())
 
-    def books(self) -> list[tuple[Served, Books]]:
-        return [(each.served, each.books()) for each in list(self._metered.values())]
+    def books(self) -> list[tuple[Served, Books, Books]]:
+        """Of each deployment: of its accelerators, and of the machine around them."""
+        return [(each.served, *each.books()) for each in list(self._metered.values())]
 
     def grown(self, day: int) -> list[Grown]:
         """What the books grew by since this was last asked; `day` since 1970-01-01."""
         found = []
         told, self._told = self._told, {}
         for metered in list(self._metered.values()):
-            books = self._told[id(metered)] = metered.books()
+            books, _ = metered.books()
+            self._told[id(metered)] = books
             before = told.get(id(metered), NO_BOOKS)
             if books.measured_j > before.measured_j or books.attributed_j > before.attributed_j:
                 found.append(
@@ -154,6 +156,30 @@ class Metering:
         await self._write()
 
     async def _read(self, metered: Metered, reach: Reach) -> tuple[Reading, ...]:
+        """All of one instant, the host's among them; nothing where the accelerators cannot be read, for a host alone is nobody's."""
+        if metered.host is None:
+            return await self._read_own(metered, reach)
+        readings, around = await asyncio.gather(self._read_own(metered, reach), self._read_host(metered, metered.host, reach))
+        if not readings:
+            return ()
+        return (*readings, *(msgspec.structs.replace(each, at_s=readings[0].at_s, around=True) for each in around))
+
+    async def _read_host(self, metered: Metered, meter: Meter, reach: Reach) -> tuple[Reading, ...]:
+        """Nothing, where the host cannot be read: told once for each kind of failure."""
+        try:
+            readings = await meter.read(reach)
+        except (OutOfReachError, OSError) as error:
+            kind = error.kind if isinstance(error, OutOfReachError) else type(error).__name__
+            if metered.host_state != kind:
+                log.warning("deployment %s: its host is not measured, host_factor stands in: %s", metered.served.name, error)
+            metered.host_state = kind
+            return ()
+        if metered.host_state not in ("measuring", "waiting"):
+            log.info("deployment %s: its host is measured again", metered.served.name)
+        metered.host_state = "measuring"
+        return tuple(each for each in readings if each.measured)
+
+    async def _read_own(self, metered: Metered, reach: Reach) -> tuple[Reading, ...]:
         """Nothing, where the meter fails: told once for each kind of failure."""
         meter: Meter = metered.meter
         try:
