@@ -6,6 +6,7 @@
     engine(at, signals)            queueing, the batch and foreign traffic are seen
     window(total)                  held until `late_s` after its end and nobody still runs that began before it; then divided: `Settled`
     (any of them brings time)      what was held too long is let go
+    ended                          all is divided and told at once
 
 About 8 us for each request in each window: not in the event loop where hundreds run together.
 
@@ -196,6 +197,23 @@ class Replica:
     def passed(self, now_s: float) -> tuple[Effect, ...]:
         """Nothing happened but time."""
         return self._on(now_s)
+
+    @property
+    def running(self) -> int:
+        """Requests that were told to have begun and not to be over."""
+        return len(self._running)
+
+    def ended(self) -> tuple[Effect, ...]:
+        """Nothing more comes: all windows are divided and all that is held is told. What still runs has no figure."""
+        effects: list[Effect] = []
+        while self._windows:
+            window = self._windows.popleft()
+            effects.append(self._settle(window))
+            effects += self._told(window.end_s)
+        effects += [self._attributed(held) for held in self._held.values()]
+        self._held.clear()
+        self._running.clear()
+        return tuple(effects)
 
     def _sides(self, window: Total) -> Sequence[tuple[_Side, Total]]:
         """What was measured in a window, beside whose it is."""

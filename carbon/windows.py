@@ -171,6 +171,18 @@ class Meterage:
         self._open(at_s)
         return windows
 
+    def last(self, readings: Sequence[Reading]) -> tuple[Window, ...]:
+        """The windows of what is still open, however short they are: nothing is read after this batch, which may be empty."""
+        at_s = max((reading.at_s for reading in readings), default=self._last_s)
+        if self._tracks and at_s > self._last_s:
+            self._take(readings, at_s)
+            self._last_s = at_s
+        if self._last_s <= self._start_s or (self._stale and not self._begun):
+            return ()
+        windows = tuple(self._window(name, self._last_s) for name in sorted(self._tracks))
+        self._open(self._last_s)
+        return windows
+
     def _take(self, readings: Iterable[Reading], at_s: float) -> None:
         first = not self._tracks
         for reading in readings:

@@ -39,6 +39,7 @@ from proxy.store.estimates import EstimateStore
 from proxy.store.intensities import IntensityStore
 from proxy.store.ledger import Ledger, StoreUnavailableError
 from proxy.store.metered_days import DAY_S, Grown, MeteredDays
+from proxy.store.migration import StoreVersionError
 from proxy.store.spool import Preface
 from proxy.store.spool_file import SpoolError
 from proxy.store.usage import UsageQuery
@@ -57,6 +58,8 @@ FORGET_S = 3600.0
 """How often intensities past their time are looked for."""
 DAYS_S = 60.0
 """How often the joules of metered deployments are added to the sums of the day."""
+METERS_END_S = 8.0
+"""For the last reading of all meters, and what is restated by it."""
 GROWN = 10_000
 """Sums that wait for the store."""
 ROUTER_S = 60.0
@@ -129,7 +132,10 @@ class Runtime:
         self.draining = True
         _close([*self._retired, *(peer.upstream for peer in self.plane.peers.values())])
         await self.worker.flush(5.0)
+        await self.metering.end(METERS_END_S)
         await self._add_days()
+        if self._grown:
+            log.error("the joules that %d deployments used last are in no sum of a day: the store is unavailable", len(self._grown))
         await self.supervisor.stop()
         await self.grids.close()
         self.request_log.flush()
@@ -246,9 +252,18 @@ class Runtime:
         """Raises OSError where the store cannot take them now. The entries themselves are there first."""
         try:
             await self.worker.flush(5.0)
-            await self.ledger.restate(later)
+            refused = await self.ledger.restate(later)
         except StoreUnavailableError as error:
             raise OSError(error.kind) from error
+        except StoreVersionError as error:
+            raise OSError("version") from error
+        if refused:
+            set_aside = self.metrics.numbers("greenlane_restatements_set_aside")
+            if () not in set_aside:
+                log.error(
+                    "a restatement is put aside in ledger_quarantine, the store does not take it (%s); others are counted", refused[0]
+                )
+            self.metrics.add("greenlane_restatements_set_aside", (), float(len(refused)))
 
     async def _measure_router(self) -> None:
         """What the proxy itself takes for an exchange, from the processor time of the last minute."""

@@ -5,10 +5,11 @@ An entry is restated once every window that it overlaps is divided, and only whe
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter, time
 
 import msgspec
@@ -34,7 +35,7 @@ log = logging.getLogger("greenlane.metering")
 HISTORY = 20_000
 """Settled windows a deployment keeps to fit weights to: over five hours."""
 HELD = 20_000
-"""Accounts that wait for their measurement, and restatements that wait for the store."""
+"""Accounts that wait for their measurement."""
 NO_BOOKS = Books(measured_j=0.0, attributed_j=0.0, pool_idle_j=0.0, unattributed_j=0.0, pending_j=0.0)
 NOBODYS_LOAD = Load(total_b=8.0, active_b=8.0, bytes_per_parameter=2.0, batch=64.0)
 """Of a deployment without a profile: only the ratios of its weights matter."""
@@ -82,12 +83,21 @@ class MeterStatus(msgspec.Struct, frozen=True, kw_only=True):
 class Metered:
     """One deployment: its meter, its replica's ledger, its requests' accounts until they are measured."""
 
-    def __init__(self, served: Served) -> None:
+    def __init__(self, served: Served, restate: Callable[[Iterable[Restatement]], None], after: Metered | None = None) -> None:
+        """`restate` is called in threads. `after`: who measured the deployment before, and is read for the last time first."""
         self.served = served
+        self.after = after
+        self.over, self.done = asyncio.Event(), asyncio.Event()
+        """It is to be read once more and no longer; that was done."""
+        self.told = NO_BOOKS
+        """What of its books is in the sums of days."""
+        self._restate = restate
         self.name, self.meter, self.host = meter_of(served.settings.meter)
         self.feed = Feed()
         self.state, self.failures = "waiting", 0
         self.host_state = "waiting"
+        self.broken: str | None = None
+        """The kind of exception that ended the last reading or dividing."""
         self.signals: EngineSignals | None = None
         self.engine_state = "waiting"
         self.restated = 0
@@ -104,25 +114,55 @@ class Metered:
         """Whether it goes on under a new configuration."""
         mine, theirs = self.served.settings, served.settings
         return (mine.meter, mine.idle_w, mine.engine_metrics) == (theirs.meter, theirs.idle_w, theirs.engine_metrics) and (
-            self.served.profile == served.profile
+            self.profile == (None if served.profile is None else profile_from(served.profile))
         )
 
-    def digest(self, readings: Sequence[Reading], signals: EngineSignals | None, at_s: float) -> list[Restatement]:
-        """Takes in what has come since the last time. Runs in a thread, one call at a time."""
+    def digest(self, readings: Sequence[Reading], signals: EngineSignals | None, at_s: float) -> None:
+        """Takes in what has come since the last time. Runs in a thread."""
         with self._lock:
-            effects: list[Effect] = []
-            events = self.feed.events
-            for _ in range(len(events)):
-                effects += self._heard(events.popleft())
+            effects = self._heard_all()
             if signals is not None:
                 effects += self.replica.engine(at_s, signals)
             windows = self._meterage.closed(readings) if readings else ()
             if windows:
                 effects += self.replica.window(total(windows))
             effects += self.replica.passed(at_s)
-            self._history.extend(each for each in effects if isinstance(each, Settled) and each.usable)
-            found = [self._restated(each) for each in effects if isinstance(each, Attributed)]
-            return [each for each in found if each is not None]
+            self._told(effects)
+
+    def ended(self, readings: Sequence[Reading], signals: EngineSignals | None, at_s: float) -> int:
+        """Takes in the last there is, and closes the books; how many requests keep their estimates. Runs in a thread."""
+        with self._lock:
+            effects = self._heard_all()
+            if signals is not None:
+                effects += self.replica.engine(at_s, signals)
+            windows = self._meterage.last(readings)
+            if windows:
+                effects += self.replica.window(total(windows))
+            self._told(effects)
+            running = self.replica.running
+            return running + self._told(self.replica.ended())
+
+    def _heard_all(self) -> list[Effect]:
+        effects: list[Effect] = []
+        events = self.feed.events
+        for _ in range(len(events)):
+            effects += self._heard(events.popleft())
+        return effects
+
+    def _told(self, effects: Iterable[Effect]) -> int:
+        """Restates what was measured; how many accounts stay as they are."""
+        stay = 0
+        for each in effects:
+            if isinstance(each, Settled):
+                if each.usable:
+                    self._history.append(each)
+                continue
+            known = each.id in self._accounts
+            later = self._restated(each)
+            stay += known and later is None
+            if later is not None:
+                self._restate((later,))
+        return stay
 
     def fit(self) -> Weights | None:
         """Weights fitted to what was measured, from now on; None where there is not enough of it. Runs in a thread."""
@@ -149,7 +189,7 @@ class Metered:
         return MeterStatus(
             deployment=self.served.name,
             meter=self.name,
-            state=self.state,
+            state=self.broken or self.state,
             failures=self.failures,
             idle_w=idle_w,
             weights=weighing.source if isinstance(weighing, Weights) else "roofline",

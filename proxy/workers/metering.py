@@ -9,12 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping
 from time import perf_counter, time
 from typing import Protocol
 
-import httpx
 import msgspec
 
 from carbon.engine import EngineSignals
@@ -24,19 +22,20 @@ from carbon.reach import OutOfReachError, Reach, client
 from carbon.replica import Books
 from carbon.windows import Reading
 from proxy.metered import Feed
-from proxy.records import Restatement
 from proxy.snapshot import Served
 from proxy.store.metered_days import Grown
-from proxy.workers.measurement import HELD, NO_BOOKS, Metered, MeterStatus
-from proxy.workers.supervisor import Backoff
+from proxy.workers.measurement import Metered, MeterStatus
+from proxy.workers.restating import Restate, Restater
+from proxy.workers.supervisor import Backoff, place_of
 
 log = logging.getLogger("greenlane.metering")
 
 BACKOFF = Backoff(first_s=1.0, most_s=60.0)
 ENGINE_TIMEOUT_S = 2.0
+LAST_S = 2.0
+"""For the last reading of a deployment that is taken away, and of all at the end."""
 FIT_S = 3600.0
 """Between two fits of the weights; the first as long after the start."""
-BATCH = 500
 
 
 class Peer(Protocol):
@@ -48,23 +47,17 @@ class Peer(Protocol):
     def served(self) -> Served: ...
 
 
-Restate = Callable[[Sequence[Restatement]], Awaitable[None]]
-
-
 class Metering:
     """All metered deployments of one process."""
 
     def __init__(self, restate: Restate) -> None:
-        self._restate = restate
-        self._http: httpx.AsyncClient | None = None
-        self._making = asyncio.Lock()
+        self._restater = Restater(restate)
         self._metered: dict[str, Metered] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._leaving: list[Metered] = []
+        """Taken away by a reload, and not yet in the sums of days."""
         self._every_s = 1.0
-        self._changed = asyncio.Event()
-        self._waiting: deque[Restatement] = deque(maxlen=HELD)
-        self._told: dict[int, Books] = {}
-        """What of each one's books is in the store, by the `id` of what keeps them."""
+        self._changed, self._over = asyncio.Event(), asyncio.Event()
+        self._ending = self._running = False
 
     def configure(self, peers: Mapping[str, Peer], every_s: float) -> None:
         """The deployments of a configuration that comes into force. One whose meter and profile stay goes on with its ledger."""
@@ -76,10 +69,14 @@ class Metering:
                 continue
             held = before.get(name)
             if held is None or not held.matches(peer.served):
-                held = Metered(peer.served)
+                held = Metered(peer.served, self._restater.put, held)
             held.served = peer.served
             self._metered[name] = held
             peer.meter = held.feed
+        for name, old in before.items():
+            if self._metered.get(name) is not old:
+                old.over.set()
+                self._leaving.append(old)
         self._changed.set()
 
     def status(self) -> tuple[MeterStatus, ...]:
@@ -91,69 +88,118 @@ class Metering:
 
     def grown(self, day: int) -> list[Grown]:
         """What the books grew by since this was last asked; `day` since 1970-01-01."""
-        found = []
-        told, self._told = self._told, {}
-        for metered in list(self._metered.values()):
-            books, _ = metered.books()
-            self._told[id(metered)] = books
-            before = told.get(id(metered), NO_BOOKS)
-            if books.measured_j > before.measured_j or books.attributed_j > before.attributed_j:
-                found.append(
-                    Grown(
-                        deployment=metered.served.name,
-                        day=day,
-                        measured_j=books.measured_j - before.measured_j,
-                        requests_j=books.attributed_j - before.attributed_j,
-                        idle_pool_j=books.pool_idle_j - before.pool_idle_j,
-                        unattributed_j=books.unattributed_j - before.unattributed_j,
-                    )
-                )
-        return found
+        found = [self._growth(each, day) for each in (*self._leaving, *self._metered.values())]
+        self._leaving = [each for each in self._leaving if not each.done.is_set()]
+        return [each for each in found if each is not None]
+
+    @staticmethod
+    def _growth(metered: Metered, day: int) -> Grown | None:
+        before, (books, _) = metered.told, metered.books()
+        metered.told = books
+        if (books.measured_j, books.attributed_j, books.pending_j) == (before.measured_j, before.attributed_j, before.pending_j):
+            return None
+        return Grown(
+            deployment=metered.served.name,
+            day=day,
+            measured_j=books.measured_j - before.measured_j,
+            requests_j=books.attributed_j - before.attributed_j,
+            idle_pool_j=books.pool_idle_j - before.pool_idle_j,
+            unattributed_j=books.unattributed_j - before.unattributed_j,
+        )
 
     async def run(self) -> None:
-        """Keeps one task for each metered deployment, until it is cancelled."""
+        """Keeps one task for each metered deployment, and one that writes, until it is cancelled or `end` is called."""
+        http = await asyncio.to_thread(client)
+        self._running = True
         try:
-            while True:
-                self._changed.clear()
-                wanted = {name: id(metered) for name, metered in self._metered.items()}
-                for key, task in list(self._tasks.items()):
-                    name, _, number = key.rpartition("#")
-                    if task.done() or wanted.get(name) != int(number):
-                        task.cancel()
-                        del self._tasks[key]
-                for name, metered in self._metered.items():
-                    key = f"{name}#{id(metered)}"
-                    if key not in self._tasks:
-                        self._tasks[key] = asyncio.get_running_loop().create_task(self._follow(metered), name=f"meter-{name}")
-                await self._changed.wait()
+            async with asyncio.TaskGroup() as group:
+                writing = group.create_task(self._restater.run(), name="meter-restatements")
+                followed: dict[Metered, asyncio.Task[None]] = {}
+                while not self._ending:
+                    self._changed.clear()
+                    wanted = [each for each in (*self._leaving, *self._metered.values()) if not each.done.is_set()]
+                    followed = {each: task for each, task in followed.items() if not task.done()}
+                    for each in wanted:
+                        if each not in followed:
+                            reach = Reach(http, None, time, perf_counter)
+                            followed[each] = group.create_task(self._follow(each, reach), name=f"meter-{each.served.name}")
+                    await self._changed.wait()
+                await asyncio.gather(*followed.values())
+                writing.cancel()
+            await self._restater.flush()
         finally:
-            for task in self._tasks.values():
-                task.cancel()
-            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-            self._tasks.clear()
-            if self._http is not None:
-                await self._http.aclose()
-                self._http = None
+            self._running = False
+            self._over.set()
+            await http.aclose()
 
-    async def _follow(self, metered: Metered) -> None:
-        """One deployment, tick by tick. Whatever a tick raises is logged, and the next one comes."""
-        loop, reach = asyncio.get_running_loop(), await self._made_reach()
-        while True:
+    async def end(self, within_s: float) -> None:
+        """The last joules are in the books, and what is measured whole is restated; the rest is said. Nothing is read after it."""
+        for each in self._metered.values():
+            each.over.set()
+        if self._running:
+            self._over.clear()
+            self._ending = True
+            self._changed.set()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(within_s):
+                    await self._over.wait()
+        for each in (*self._leaving, *self._metered.values()):
+            if not each.done.is_set():
+                log.warning("deployment %s: what its meter counted last is in no sum: it was not read in time", each.served.name)
+                await asyncio.to_thread(each.ended, (), None, perf_counter())
+                each.done.set()
+        if self._restater:
+            log.error("%d restatements are lost, the store did not take them: their entries keep their estimates", len(self._restater))
+
+    async def _follow(self, metered: Metered, reach: Reach) -> None:
+        """One deployment, tick by tick, to its end. Whatever a tick raises is told, and the next one comes."""
+        loop = asyncio.get_running_loop()
+        if metered.after is not None:  # a joule is counted by one of both
+            await metered.after.done.wait()
+            metered.after = None
+        while not metered.over.is_set():
             began_s = loop.time()
             try:
                 await self._tick(metered, reach)
-            except Exception:
-                log.exception("deployment %s: measuring failed", metered.served.name)
+                metered.broken = None
+            except Exception as error:  # noqa: BLE001 - a meter is another's program: whatever it does, the next reading may be right
+                self._failed(metered, error)
             pause_s = self._every_s if not metered.failures else BACKOFF.pause_s(metered.failures)
-            await asyncio.sleep(max(0.05, pause_s - (loop.time() - began_s)))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.05, pause_s - (loop.time() - began_s))):
+                    await metered.over.wait()
+        try:
+            await self._last(metered, reach)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._failed(metered, error)
+        finally:
+            metered.done.set()
+
+    def _failed(self, metered: Metered, error: Exception) -> None:
+        """Kind and place, once: a text may hold what is in a URL."""
+        kind = type(error).__name__
+        if metered.broken != kind:
+            log.error("deployment %s: measuring failed: %s at %s", metered.served.name, kind, place_of(error))
+        metered.broken = kind
 
     async def _tick(self, metered: Metered, reach: Reach) -> None:
         readings, signals = await asyncio.gather(self._read(metered, reach), self._engine(metered, reach))
-        self._waiting.extend(await asyncio.to_thread(metered.digest, readings, signals, perf_counter()))
+        await asyncio.to_thread(metered.digest, readings, signals, perf_counter())
+        self._restater.wake()
         if perf_counter() - metered.fitted_s > FIT_S:
             metered.fitted_s = perf_counter()
             await asyncio.to_thread(metered.fit)
-        await self._write()
+
+    async def _last(self, metered: Metered, reach: Reach) -> None:
+        readings: tuple[Reading, ...] = ()
+        signals = None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_S):
+                readings, signals = await asyncio.gather(self._read(metered, reach), self._engine(metered, reach))
+        stay = await asyncio.to_thread(metered.ended, readings, signals, perf_counter())
+        self._restater.wake()
+        if stay:
+            log.info("deployment %s: %d requests keep their estimates, for not all of them was measured", metered.served.name, stay)
 
     async def _read(self, metered: Metered, reach: Reach) -> tuple[Reading, ...]:
         """All of one instant, the host's among them; nothing where the accelerators cannot be read, for a host alone is nobody's."""
@@ -213,21 +259,3 @@ class Metering:
             log.info("deployment %s: the engine's metrics lack %s", metered.served.name, ", ".join(signals.missing))
         metered.engine_state, metered.signals = "read", signals
         return signals
-
-    async def _write(self) -> None:
-        """What the store does not take now stays for the next tick."""
-        while self._waiting:
-            batch = [self._waiting[index] for index in range(min(BATCH, len(self._waiting)))]
-            try:
-                await self._restate(batch)
-            except OSError:
-                return
-            for _ in batch:
-                with contextlib.suppress(IndexError):
-                    self._waiting.popleft()
-
-    async def _made_reach(self) -> Reach:
-        async with self._making:
-            if self._http is None:
-                self._http = await asyncio.to_thread(client)
-        return Reach(self._http, None, time, perf_counter)

@@ -258,6 +258,23 @@ def test_windows_that_overlap_are_nobodys():
     assert balanced(replica).unattributed_j == 200
 
 
+def test_at_the_end_all_is_told_at_once():
+    """A is measured whole, B ended after the last window, C was never told to be over: its part of the second window is nobody's."""
+    replica = Replica(FITTED, idle_w=0)
+    for name in "abc":
+        replica.began(name, 0.5 if name != "c" else 1.5)
+    replica.finished(life("a", 0.5, 0.6, 1.5))
+    replica.finished(life("b", 0.5, 0.6, 2.5))
+    assert replica.window(window(0, 1)) + replica.window(window(1, 2)) == ()
+    assert replica.running == 1
+    found = told(replica.ended())
+    assert (found["a"].measured, found["b"].measured) == (True, False)
+    assert found["b"].notes == ("partly_measured",)
+    books = balanced(replica)
+    assert (books.pending_j, books.unattributed_j > 0) == (0, True)
+    assert replica.ended() == ()
+
+
 # the engine's own metrics
 
 
@@ -354,10 +371,11 @@ events = st.lists(
 @given(
     events=events,
     idle_w=st.none() | st.floats(0, 500),
+    at_once=st.booleans(),
     bounds=st.sampled_from([Bounds(), Bounds(late_s=0, held_s=5, forgotten_s=20, windows=3, requests=3, samples=3)]),
 )
 @settings(max_examples=200)
-def test_joules_are_neither_lost_nor_made(events, idle_w, bounds):
+def test_joules_are_neither_lost_nor_made(events, idle_w, at_once, bounds):
     replica, end_s, effects, finished = Replica(FITTED, idle_w, bounds), 0.0, [], set()
     for event in events:
         match event:
@@ -379,7 +397,7 @@ def test_joules_are_neither_lost_nor_made(events, idle_w, bounds):
             case "passed", at_s:
                 effects += replica.passed(at_s)
         balanced(replica)
-    effects += replica.passed(1e6)
+    effects += replica.ended() if at_once else replica.passed(1e6)
     books = balanced(replica)
     assert books.pending_j == 0
     ours = [effect for effect in effects if isinstance(effect, Attributed)]

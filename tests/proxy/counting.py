@@ -25,12 +25,16 @@ class Counter:
         (zone / "max_energy_range_uj").write_text("262143328850\n")
         self.file = zone / "energy_uj"
         self._joules, self._at_s = 1000.0, time.monotonic()
-        self._write()
+        self.step()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
-    def _write(self):
+    @property
+    def joules(self):
+        return self._joules
+
+    def step(self):
         now_s = time.monotonic()
         self._joules += self.watts * (now_s - self._at_s)
         self._at_s = now_s
@@ -40,7 +44,7 @@ class Counter:
 
     def _run(self):
         while not self._stop.wait(0.02):
-            self._write()
+            self.step()
 
     def close(self):
         self._stop.set()
