@@ -86,18 +86,33 @@ def _of_machine(method: Method, profile: EnergyProfile) -> list[Assumption]:
             why = "coefficients of another accelerator, or none is stated; state `hardware`"
             found.append(Assumption(name="gpu", value=profile.gpu, why=why))
     if method != "token_proxy":
-        if profile.host_factor == HOST_FACTOR:
-            found.append(Assumption(name="host_factor", value=profile.host_factor, why="machine over accelerators, a published mean"))
+        found += _of_host(profile.host_factor)
         found.append(Assumption(name="idle_factor", value=profile.idle_factor, why="capacity kept ready, a published mean"))
-    if profile.pue_from != "stated":
-        why = {
-            "team": "the team's own",
-            "region": "published for that cloud region",
-            "provider": "the provider's mean",
-            "assumed": "usual of clouds; state `pue`",
-        }[profile.pue_from]
-        found.append(Assumption(name="pue", value=profile.pue, why=why))
-    return found
+    return found + _of_building(profile)
+
+
+def _of_host(host_factor: float) -> list[Assumption]:
+    if host_factor != HOST_FACTOR:
+        return []
+    return [Assumption(name="host_factor", value=host_factor, why="machine over accelerators, a published mean")]
+
+
+def _of_building(profile: EnergyProfile) -> list[Assumption]:
+    if profile.pue_from == "stated":
+        return []
+    why = {
+        "team": "the team's own",
+        "region": "published for that cloud region",
+        "provider": "the provider's mean",
+        "assumed": "usual of clouds; state `pue`",
+    }[profile.pue_from]
+    return [Assumption(name="pue", value=profile.pue, why=why)]
+
+
+def assumed_of_measured(profile: EnergyProfile | None, host_factor: float | None) -> tuple[Assumption, ...]:
+    """Of joules that were measured: what was put on top of them. `host_factor` None: the machine was counted as well."""
+    host = [] if host_factor is None else _of_host(host_factor)
+    return (*host, *(() if profile is None else _of_building(profile)))
 
 
 def _of_grid(intensity: Intensity) -> list[Assumption]:

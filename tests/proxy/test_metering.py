@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 
 import httpx
 import pytest
 
 from proxy.configuration import ConfigurationError, loads
-from tests.harness import chunk, said, until
+from tests.harness import said, until
+from tests.proxy.counting import WATTS, Counter, days, entry, measuring, meters, restated, slowly, stream
 
 FLEET = """
 carbon: {{meter_every_s: 0.5}}
@@ -22,40 +22,6 @@ deployments:
          meter: {{host: {{root: "{root}"}}}}}}
   plain: {{model: other, base_url: "{url}", zone: SE, parameters_b: 8}}
 """
-WATTS = 400.0
-
-
-class Counter:
-    """A processor that draws a steady power and counts it."""
-
-    def __init__(self, root):
-        self.root, self.watts = root, WATTS
-        zone = root / "intel-rapl:0"
-        zone.mkdir(parents=True)
-        (zone / "name").write_text("package-0\n")
-        (zone / "max_energy_range_uj").write_text("262143328850\n")
-        self.file = zone / "energy_uj"
-        self._joules, self._at_s = 1000.0, time.monotonic()
-        self._write()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _write(self):
-        now_s = time.monotonic()
-        self._joules += self.watts * (now_s - self._at_s)
-        self._at_s = now_s
-        fresh = self.file.with_suffix(".new")
-        fresh.write_text(f"{self._joules * 1e6:.0f}\n")
-        fresh.replace(self.file)
-
-    def _run(self):
-        while not self._stop.wait(0.02):
-            self._write()
-
-    def close(self):
-        self._stop.set()
-        self._thread.join()
 
 
 @pytest.fixture
@@ -63,56 +29,6 @@ def counter(tmp_path):
     made = Counter(tmp_path / "powercap")
     yield made
     made.close()
-
-
-def slowly(seconds):
-    """A stream that takes its time."""
-
-    def answer(_, handler):
-        pieces = said(usage=True)
-
-        def paced():
-            yield pieces[0]
-            for _ in range(10):
-                time.sleep(seconds / 10)
-                yield chunk({"content": "word "})
-            yield from pieces[1:]
-
-        handler.events(paced())
-
-    return answer
-
-
-def stream(served, model="small"):
-    """Asks, reads all, and returns the entry's id."""
-    body = {"model": model, "stream": True, "messages": [{"role": "user", "content": "Hi"}]}
-    with httpx.stream("POST", served.url + "/chat/completions", json=body, timeout=60) as answer:
-        answer.read()
-        return answer.headers["x-greenlane-id"]
-
-
-def entry(served, entry_id):
-    return httpx.get(f"{served.base}/v1/greenlane/requests/{entry_id}", timeout=10).json()
-
-
-def meters(served, headers=None):
-    return httpx.get(f"{served.base}/v1/greenlane/meters", headers=headers, timeout=10).json()["data"]
-
-
-def days(served):
-    return httpx.get(f"{served.base}/v1/greenlane/meters", timeout=10).json()["days"]
-
-
-def measuring(proxy, fleet, headers=None, **more):
-    """Serves, and returns once a first window was measured: what was sent before is not measured whole, and never restated."""
-    served = proxy(fleet, **more)
-    until(lambda: meters(served, headers)[0]["measured_j"] > 0)
-    return served
-
-
-def restated(served, entry_id):
-    until(lambda: entry(served, entry_id).get("restatements"))  # what is not written yet has none
-    return entry(served, entry_id)
 
 
 def test_a_request_gets_the_joules_that_were_counted_while_it_ran(proxy, upstream, counter):
@@ -223,8 +139,11 @@ def test_a_providers_own_report_stays_above_what_is_measured(proxy, upstream, co
     [
         ("watts", "the meter 'watts' is not known"),
         ("dcgm", "needs settings: {dcgm: {url: ...}}"),
-        ("{}", "is one meter with its settings, not 0"),
-        ("{nvml: {}, host: {}}", "is one meter with its settings, not 2"),
+        ("{}", "is one meter with its settings, or one of accelerators and `host` beside it, not 0 of them"),
+        ('{nvml: {}, trtllm: {url: "http://h"}}', "one of accelerators and `host` beside it, not 2 of them"),
+        ('{nvml: {}, trtllm: {url: "http://h"}, host: {}}', "one of accelerators and `host` beside it, not 3 of them"),
+        ("{nvml: {}, host: {otherwise: codecarbon}}", "is an estimate"),
+        ("{nvml: {}, host: {domains: [psys]}}", "may be counted in it already"),
         ("{nvml: {device: 3}}", "is not a setting"),
     ],
 )
