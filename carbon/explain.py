@@ -11,7 +11,7 @@ import msgspec
 
 from carbon.arithmetic import DIGITS, Line, Number, Sheet, digits_for, number
 from carbon.bands import confidence
-from carbon.calibration import recorded
+from carbon.calibrated import recorded
 from carbon.components import ROUTER_W, components
 from carbon.energy import J_PER_WH, LADDER, Estimator, Method, estimator
 from carbon.footprint import (
@@ -79,6 +79,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     decode_s: float | None = None
     paced_by: str | None = None
     """Who tells that, where it is not the answer's own stream: `answer`, `streams`."""
+    batch: float | None = None
+    """Requests that were served together, where a figure was made of it."""
     profile: Record | None = None
     reported_j: float | None = None
     """What the provider's own object says."""
@@ -180,7 +182,7 @@ def explained(facts: Facts) -> Explanation:
     if facts.method == "none":
         return msgspec.structs.replace(bare, recomputed=True, note="Nothing was computed for this answer.")
     try:
-        profile, own = (None, None) if facts.profile is None else _known(facts.profile)
+        profile, own = (None, None) if facts.profile is None else _known(facts.profile, facts.batch)
     except msgspec.ValidationError:
         return msgspec.structs.replace(bare, note="The energy profile on record is not one this version reads.")
     if not _agrees(facts, own):
@@ -202,11 +204,11 @@ def explained(facts: Facts) -> Explanation:
     )
 
 
-def _known(record: Record) -> tuple[EnergyProfile, Estimator]:
-    """The estimator a record was made by. Raises msgspec.ValidationError."""
+def _known(record: Record, batch: float | None = None) -> tuple[EnergyProfile, Estimator]:
+    """The estimator a record was made by, of an answer served in such a batch. Raises msgspec.ValidationError."""
     profile, fitted = profile_from(record), recorded(record)
     prior = estimator(profile)
-    return profile, prior if fitted is None else fitted.estimator(prior)
+    return profile, prior if fitted is None else fitted.estimator(prior, batch)
 
 
 def workload(facts: Facts) -> Workload:
@@ -242,7 +244,7 @@ def qualified(facts: Facts, profile: EnergyProfile | None, own: Estimator | None
 
 def _qualified(method: Method, figures: tuple[float, float, float], facts: Facts, profile: EnergyProfile | None) -> Qualified:
     low, value, high = figures
-    band = _band(method, profile, facts.profile)
+    band = _band(method, profile, facts.profile, facts.batch)
     if facts.estimated and method != "provider_reported":
         band = (*band, Factor(low=1 / TOKENS_ESTIMATED, high=TOKENS_ESTIMATED, why="tokens counted here: on top of the others"))
     told = Qualified(
@@ -264,9 +266,10 @@ def _widened(figures: tuple[float, float, float], facts: Facts) -> tuple[float, 
     return (low / TOKENS_ESTIMATED, value, high * TOKENS_ESTIMATED) if facts.estimated else figures
 
 
-def _band(method: Method, profile: EnergyProfile | None, record: Record | None) -> tuple[Factor, ...]:
+def _band(method: Method, profile: EnergyProfile | None, record: Record | None, batch: float | None) -> tuple[Factor, ...]:
     if method == "calibrated" and record is not None and (fitted := recorded(record)) is not None:
-        return (Factor(low=fitted.calibration_low, high=fitted.calibration_high, why=f"calibration {fitted.calibration}: its own errors"),)
+        band, drifted = fitted.band(batch), "" if fitted.calibration_drift is None else f", and a drift of {fitted.calibration_drift:g}"
+        return (Factor(low=band.low, high=band.high, why=f"calibration {fitted.calibration}: its own errors{drifted}"),)
     if method == "provider_reported":
         return (Factor(low=UNSTATED_LOW, high=UNSTATED_HIGH, why="the provider does not say what its figure includes"),)
     return () if profile is None else factors(method, profile)
@@ -278,7 +281,7 @@ def _worked_out(told: Qualified, facts: Facts, profile: EnergyProfile) -> Qualif
     if formula is None and fitted is None:
         return told
     value_sheet, low_sheet, high_sheet = Sheet(), Sheet(), Sheet()
-    work, found = _work(facts), _band(told.method, profile, facts.profile)
+    work, found = _work(facts), _band(told.method, profile, facts.profile, facts.batch)
     value = calibrated(value_sheet, fitted, work) if fitted is not None else FORMULAS[told.method](value_sheet, profile, work)
     for sheet, high in ((low_sheet, False), (high_sheet, True)):
         end = band_end(sheet, value, found, high=high) if found else vendor_end(sheet, profile, work, value, high=high)
@@ -295,6 +298,7 @@ def _work(facts: Facts) -> Work:
         cached=min(facts.cached_tokens, read),
         output=facts.output_tokens or 0,
         decode_s=facts.decode_s,
+        batch=facts.batch,
     )
 
 

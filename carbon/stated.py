@@ -25,6 +25,7 @@ class Warned(msgspec.Struct, frozen=True, kw_only=True):
 MEANINGS = {
     "tokens_estimated": "Nobody reported the tokens: they were counted here, with a vocabulary that is not the model's own.",
     "boundary_unknown": "The provider does not say what its energy includes, so nothing is put on top of it and the band is wide.",
+    "calibration_drifted": "The last 24 hours measured another figure than the calibration foresees: its band was widened to reach it.",
     "method_disagreement": "Two methods that qualify lie further apart than their joint 95 % band allows: at least one is wrong.",
 }
 

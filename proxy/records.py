@@ -187,6 +187,8 @@ class Detail(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=
     """From the first token to the last, where a figure was made of it."""
     paced_by: str | None = None
     """Who tells that where its own stream does not: `answer`, its time as a whole; `streams`, the others of its deployment."""
+    batch: float | None = None
+    """Requests its deployment had meanwhile, where a figure was made of it."""
 
 
 class Restatement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -224,6 +226,7 @@ class EstimateInputs(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_d
     intensity: IntensitySample | None = None
     decode_s: float | None = None
     paced_by: str | None = None
+    batch: float | None = None
     provider_report: dict[str, float | str | None] | None = None
     warnings: tuple[str, ...] = ()
     taken: tuple[Taken, ...] = ()
@@ -323,5 +326,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     decode_s: float | None = None
     """From the first token to the last, where a figure was made of it."""
     paced_by: str | None = None
+    batch: float | None = None
+    """Requests its deployment had meanwhile (one over the mean of 1/batch), where a figure was made of it."""
     restatements: tuple[Restatement, ...] = ()
     """Oldest first."""

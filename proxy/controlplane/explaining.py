@@ -45,6 +45,7 @@ def facts_of(entry: Entry) -> Facts:
         estimated=tokens.estimated,
         decode_s=entry.decode_s,
         paced_by=entry.paced_by,
+        batch=entry.batch,
         profile=entry.profile,
         reported_j=None if entry.provider_report is None else reported_j(entry.provider_report),
         router_j=entry.router_j,

@@ -228,7 +228,7 @@ class Finish:
             paced = written(journey.call, tried, estimator.runtime, tokens, perf_counter())
         charges = NOTHING_BURNT if len(tried.attempts) < 2 else self._burnt(journey, tried)
         against = (journey.plan, charges, self._settler.router_j * journey.admission.snapshot.router_g_per_j)
-        return account(served, tokens, report, paced, against)
+        return account(served, tokens, report, (paced, tried.batch), against)
 
     def _burnt(self, journey: Journey, tried: Tried) -> Burnt:
         """What attempts took that failed before this one."""

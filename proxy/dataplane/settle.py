@@ -14,6 +14,8 @@ import msgspec
 from msgspec.structs import astuple
 
 from adapters._base import Usage
+from carbon.calibrated import Calibrated
+from carbon.energy import Estimator
 from carbon.footprint import NO_WORK, Footprint, ProviderReport, Workload
 from carbon.meters.provider import from_comment
 from carbon.savings import Saving
@@ -49,6 +51,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     report: ProviderReport | None = None
     saving: Saving | None = None
     paced: Written | None = None
+    batch: float | None = None
     """Where a figure was made of it."""
 
 
@@ -91,14 +94,18 @@ def account(
     served: Served,
     tokens: Tokens,
     report: ProviderReport | None,
-    paced: Written | None,
+    seen: tuple[Written | None, float | None],
     against: tuple[Plan, Burnt, float] | None = None,
 ) -> Account:
     """Energy, grams and price of what a deployment did. Unknown tokens leave everything unknown, unless the provider reports.
 
-    `paced`: how long it was written, where that is told. `against`: the plan whose counterfactual it is compared with, the grams that
-    failed attempts took, and those of the proxy itself.
+    `seen`: how long it was written, and the batch it was served in, where those are told. `against`: the plan whose counterfactual it is
+    compared with, the grams that failed attempts took, and those of the proxy itself.
     """
+    paced, batch = seen
+    estimator = served.estimator
+    if batch is not None:
+        estimator, batch = _in_company(estimator, batch)
     footprint = Footprint(intensity=served.intensity)
     cost = None
     if tokens.input is not None and tokens.output is not None:
@@ -109,7 +116,7 @@ def account(
             estimated=tokens.estimated,
             decode_s=None if paced is None else paced.decode_s,
         )
-        footprint = Footprint.of(workload, served.estimator, served.intensity, report)
+        footprint = Footprint.of(workload, estimator, served.intensity, report)
         if served.price is not None:
             cost = served.price.usd(tokens.input, tokens.cached or 0, tokens.cache_write or 0, tokens.output)
     elif report is not None:
@@ -117,7 +124,14 @@ def account(
     if paced is not None and footprint.method != "runtime_power" and footprint.cross_method != "runtime_power":
         paced = None
     saving = None if against is None else compared(against[0], served, (tokens, footprint), *against[1:])
-    return Account(tokens=tokens, footprint=footprint, cost_usd=cost, report=report, paced=paced, saving=saving)
+    return Account(tokens=tokens, footprint=footprint, cost_usd=cost, report=report, paced=paced, batch=batch, saving=saving)
+
+
+def _in_company(estimator: Estimator | None, batch: float) -> tuple[Estimator | None, float | None]:
+    """Of a calibration that knows what a batch does, the estimator in it; of any other, itself and no batch."""
+    if not isinstance(estimator, Calibrated) or estimator.batched is None:
+        return estimator, None
+    return estimator.at(batch), batch
 
 
 def reported(usage: Usage, input_tokens: int) -> Tokens:
@@ -265,6 +279,7 @@ class Settler:
             and ending.forecast is None
             and account.report is None
             and footprint.method != "runtime_power"
+            and account.batch is None
             and not (ending.ignored or tokens.estimated)
             and shared.whole
         )
@@ -352,6 +367,7 @@ def ended(row: Row, call: Call | None, tried: Tried, account: Account, arrived_s
         row.output_tokens or 0,
         account.footprint,
         None if tried.served is None else tried.served.profile,
+        tried.batch,
     )
 
 
@@ -385,6 +401,7 @@ def detail_of(account: Account, ending: Ending, shared: Shared) -> str:
             cross_check=checked,
             decode_s=None if account.paced is None else account.paced.decode_s,
             paced_by=None if account.paced is None or account.paced.by == "stream" else account.paced.by,
+            batch=account.batch,
         )
     )
 

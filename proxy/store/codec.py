@@ -124,6 +124,7 @@ def joined(row: Row, context: Context | None) -> Entry:
         marginal=inputs.marginal,
         decode_s=detail.decode_s,
         paced_by=detail.paced_by,
+        batch=detail.batch,
     )
 
 

@@ -107,7 +107,7 @@ class Metered:
         self.fitted_s = perf_counter()
         self._meterage = Meterage()
         self._history: deque[Settled] = deque(maxlen=HISTORY)
-        self._accounts: dict[str, tuple[Footprint, EnergyProfile | None]] = {}
+        self._accounts: dict[str, tuple[Footprint, EnergyProfile | None, float | None]] = {}
         self._lock = threading.Lock()
 
     def matches(self, served: Served) -> bool:
@@ -221,7 +221,8 @@ class Metered:
             while len(self._accounts) >= HELD:
                 del self._accounts[next(iter(self._accounts))]
             own = event.profile is None or event.profile is self.served.profile
-            self._accounts[event.id] = (event.footprint, self.profile if own or event.profile is None else profile_from(event.profile))
+            profile = self.profile if own or event.profile is None else profile_from(event.profile)
+            self._accounts[event.id] = (event.footprint, profile, event.batch)
         return self.replica.finished(
             Life(
                 id=event.id,
@@ -236,7 +237,7 @@ class Metered:
 
     def _restated(self, told: Attributed) -> Restatement | None:
         """None where the figure is not all of this request's and only its own, or the provider's own report ranks above it."""
-        before, profile = self._accounts.pop(told.id, (None, None))
+        before, profile, batch = self._accounts.pop(told.id, (None, None, None))
         host_factor, pue = (HOST_FACTOR, PUE) if profile is None else (profile.host_factor, profile.pue)
         joules = told.at_facility(host_factor, pue)
         if before is None or joules is None or not told.measured or before.method == "provider_reported":
@@ -262,6 +263,7 @@ class Metered:
                 "gpu_j": told.energy_j,
                 "active_j": told.active_j,
                 "idle_j": told.idle_j,
+                "batch": batch,
                 **self._host_inputs(told, host_factor),
                 "pue": pue,
                 "components": _components(told, host_factor, pue),

@@ -254,8 +254,10 @@ class Metering:
             if metered.engine_state != kind:
                 log.warning("deployment %s: the engine's metrics are not read: %s", metered.served.name, error)
             metered.engine_state, metered.signals = kind, None
+            metered.feed.company.told(None, None)
             return None
         if metered.engine_state != "read" and signals.missing:
             log.info("deployment %s: the engine's metrics lack %s", metered.served.name, ", ".join(signals.missing))
         metered.engine_state, metered.signals = "read", signals
+        metered.feed.company.told(signals.running, signals.waiting)
         return signals
