@@ -406,6 +406,8 @@ class Server(Section, frozen=True):
     """What browsers may do."""
     verbose: bool = False
     """The verbose headers on every response."""
+    drain_delay_s: Annotated[float, Meta(ge=0)] = 0.0
+    """How long SIGTERM leaves the socket open, with readiness 503 and every answer its connection's last, before the draining begins."""
     drain_s: Positive = 30.0
     """How long requests under way may take to finish when the server stops."""
     tls_certificate_file: str | None = None

@@ -146,7 +146,7 @@ class Finish:
             self._settle(journey, tried, self._account(journey, tried, None, b"", None), Outcome(200, "completed"))
             journey.exchange.end()
             return
-        missing = stream.usage is None or stream.usage.output_tokens is None
+        missing = journey.call.operation.text and (stream.usage is None or stream.usage.output_tokens is None)
         peer.usage_missing = peer.usage_missing or missing
         worked = self._account(journey, tried, stream.usage, stream.text, report_in(stream.comments))
         if missing:
@@ -267,7 +267,7 @@ class Finish:
             attempts=attempts,
             cost_usd=None if worked is None else worked.cost_usd,
             footprint=footprint,
-            forecast=journey.call.ask.stream,
+            forecast=worked is None,
         )
         head = answer.answered(journey.admission, shown)
         if journey.call.operation.claude:
@@ -278,7 +278,7 @@ class Finish:
             saved = None if worked is None else worked.saving
             head += answer.verbose((footprint, saved), journey.admission.snapshot, (rejected, ignored), room_bytes, time())
         settings = journey.admission.snapshot.config.carbon
-        if settings.emissions_scope_2_header and not journey.call.ask.stream:
+        if settings.emissions_scope_2_header and worked is not None:
             head += answer.scope_2(footprint)
         return head
 

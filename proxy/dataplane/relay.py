@@ -81,8 +81,13 @@ class Relay:
         self._on_commit = on_commit
         self._answer_bytes = answer_bytes
         self._raw = raw
-        """Forward bytes as they come, unread (sound, events of operations that generate no text)."""
+        """The answer may be anything: events, which are read, a JSON object, which is collected, or bytes forwarded unread."""
         self._parts: list[bytes] = []
+
+    @property
+    def stream(self) -> Stream | None:
+        """What reads the answer's events; None where it has none."""
+        return self._stream
 
     @property
     def committed(self) -> bool:
@@ -113,6 +118,11 @@ class Relay:
         if status >= 300:
             self._stream = None
             self._raw = False
+        elif self._stream is not None and self._raw:
+            kind = next((value.lower() for name, value in headers if name == b"content-type"), b"")
+            self._raw = not kind.startswith((b"text/event-stream", b"application/json"))
+            if not kind.startswith(b"text/event-stream"):
+                self._stream = None
         elif self._stream is not None and _is_json(headers):
             self._abort()
             self._broken(Fault(message="The upstream answered a stream with a whole answer.", code="upstream_error"), "garbled")

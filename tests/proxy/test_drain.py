@@ -117,6 +117,88 @@ def test_a_stream_that_does_not_end_in_the_time_to_drain_is_told_and_accounted_a
     assert rows(hasty) == {stream.headers["x-greenlane-id"]: "truncated"}
 
 
+@pytest.fixture
+def patient(tmp_path, upstream, let):
+    """Long enough that no test of it waits for its end but where it says so."""
+    process = Process(FLEET.format(url=upstream(paused(let)).url), tmp_path / "process")
+    process.close()
+    process.path.write_text(process.path.read_text().replace("server: {port: 0}", "server: {port: 0, drain_delay_s: 60}"))
+    process.start()
+    yield process
+    process.close()
+
+
+def ready(process):
+    return httpx.get(f"{process.base}/health/ready", timeout=10, verify=False).status_code
+
+
+def test_before_it_drains_balancers_see_that_it_is_unready_and_are_still_served(patient, let):
+    """Kubernetes takes a pod out of its endpoints beside sending SIGTERM, and requests come until all have heard of it."""
+    with (
+        httpx.Client(timeout=20, verify=False) as kept,
+        httpx.Client(timeout=20, verify=False) as streaming,
+        streaming.stream("POST", f"{patient.url}/chat/completions", json=STREAM) as stream,
+    ):
+        lines = stream.iter_lines()
+        assert "Hel" in next(lines)
+        for _ in range(2):  # the second's head has been met before
+            assert "connection" not in kept.post(f"{patient.url}/chat/completions", json={**STREAM, "stream": False}).headers
+        patient.signal(signal.SIGTERM)
+        until(lambda: ready(patient) == 503)
+        told = httpx.get(f"{patient.base}/health/ready", timeout=10, verify=False)
+        assert (told.json()["reason"], told.headers["connection"]) == ("draining", "close")
+        assert httpx.get(f"{patient.base}/health/live", timeout=10, verify=False).status_code == 200
+        # on the connection that was kept and on a new one
+        for client in (kept, kept, httpx):
+            answer = client.post(f"{patient.url}/chat/completions", json={**STREAM, "stream": False})
+            assert (answer.status_code, answer.headers["connection"]) == (200, "close")
+        let.set()
+        assert [line for line in lines if line][-1] == "data: [DONE]"
+        assert patient.popen.poll() is None
+    patient.signal(signal.SIGTERM)
+    assert patient.ended() == 0
+    assert set(rows(patient).values()) == {"completed"}
+    assert len(rows(patient)) == 6
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_the_waiting_and_not_the_streams(patient, let, number):
+    with (
+        httpx.Client(timeout=20, verify=False) as client,
+        client.stream("POST", f"{patient.url}/chat/completions", json=STREAM) as stream,
+    ):
+        lines = stream.iter_lines()
+        next(lines)
+        patient.signal(signal.SIGTERM)
+        until(lambda: ready(patient) == 503)
+        patient.signal(number)
+        until(lambda: refuses(patient.port))
+        let.set()
+        assert [line for line in lines if line][-1] == "data: [DONE]"
+    assert patient.ended() == 0
+
+
+def test_who_interrupts_it_does_not_wait(patient):
+    patient.signal(signal.SIGINT)
+    assert patient.ended(20) == 0
+
+
+def test_when_the_delay_is_over_it_drains(tmp_path, upstream, let):
+    process = Process(FLEET.format(url=upstream(paused(let)).url), tmp_path / "process")
+    process.close()
+    process.path.write_text(process.path.read_text().replace("server: {port: 0}", "server: {port: 0, drain_delay_s: 0.5}"))
+    process.start()
+    try:
+        with httpx.Client(timeout=10, verify=False) as client:
+            assert client.get(f"{process.base}/health/ready").status_code == 200
+            began_s = time.monotonic()
+            process.signal(signal.SIGTERM)
+            assert process.ended(20) == 0
+            assert time.monotonic() - began_s >= 0.5
+    finally:
+        process.close()
+
+
 def test_an_answer_that_does_not_come_in_the_time_to_drain_is_a_503(tmp_path, upstream, let):
     def silent(_, handler):
         let.wait(60)
