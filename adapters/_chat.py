@@ -7,7 +7,7 @@ from typing import Any
 from adapters._base import AdapterError, Fault, Json, Usage, Writer
 from adapters._chat_custom import CustomCalls, as_functions, custom_names, custom_place, with_custom_calls
 from adapters._json import encode
-from adapters._places import CALL, MESSAGE, TOOL, renamed
+from adapters._places import CALL, MESSAGE, PART, TOOL, renamed
 from adapters._sse import block
 from adapters._usage import hub_usage
 
@@ -48,12 +48,18 @@ class ChatDoor:
         return as_functions(asked)
 
     def place(self, param: str, request: Json) -> str:
-        """The hub's places are this dialect's own, but for custom tools, and for the older form, which adapters take for the newer."""
+        """The hub's places are this dialect's own, but for custom tools, for the older form, which adapters take for the newer, and
+
+        behind thinking among a content's parts, which is left out.
+        """
         tool, message = TOOL.fullmatch(param), MESSAGE.fullmatch(param)
         if tool is not None and is_legacy(request):
             return f"functions[{tool[1]}]{tool[2]}"
         if (place := custom_place(param, request)) is not None:
             return place
+        if message is not None and (part := PART.fullmatch(message[2])) is not None:
+            said = dict(enumerate(request["messages"])).get(int(message[1]), {})
+            return f"messages[{message[1]}].content[{_number(said, int(part[1]))}]{part[2]}"
         call = None if message is None else CALL.fullmatch(message[2])
         if message is not None and call is not None:
             said = dict(enumerate(request["messages"])).get(int(message[1]), {})
@@ -182,12 +188,20 @@ def _check_message(message: Any, where: str) -> None:
 def _thinks(message: Json) -> bool:
     """Whether an assistant's message came from one of Mistral's reasoning models, which answer with thinking among the content's parts."""
     content = message.get("content")
-    return message["role"] == "assistant" and isinstance(content, list) and any(part["type"] == "thinking" for part in content)
+    return message.get("role") == "assistant" and isinstance(content, list) and any(part["type"] == "thinking" for part in content)
 
 
 def _without_thoughts(message: Json) -> Json:
     """Without what is unsigned, and says nothing to another vendor's model; null where nothing is left beside calls."""
     return {**message, "content": [part for part in message["content"] if part["type"] != "thinking"] or None}
+
+
+def _number(message: Json, number: int) -> int:
+    """Which of the client's parts the hub's part of that number is."""
+    if not _thinks(message):
+        return number
+    kept = [at for at, part in enumerate(message["content"]) if part["type"] != "thinking"]
+    return kept[number] if number < len(kept) else number
 
 
 DOOR = ChatDoor()

@@ -37,6 +37,9 @@ class Counts(msgspec.Struct):
     """SGLang."""
 
 
+_counts = msgspec.json.Decoder(Counts).decode
+
+
 def usage_from(found: Counts | None) -> Usage | None:
     """Our Usage of OpenAI's; None where it says nothing."""
     if found is None or (found.prompt_tokens is None and found.completion_tokens is None):
@@ -76,6 +79,15 @@ def plain_usage(raw: bytes) -> Usage | None:
         return None
     tokens = found.total_tokens if found.input_tokens is None and found.output_tokens is None else found.input_tokens
     return None if tokens is None else Usage(input_tokens=tokens, output_tokens=found.output_tokens)
+
+
+def media_usage(raw: bytes) -> Usage | None:
+    """`plain_usage`, or chat's counts, which engines give for transcriptions (vLLM's `transcription.chunk`)."""
+    try:
+        found = usage_from(_counts(raw))
+    except msgspec.DecodeError:
+        found = None
+    return plain_usage(raw) if found is None or found.input_tokens is None else found
 
 
 def hub_usage(usage: Usage | None) -> Json | None:

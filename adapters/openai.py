@@ -18,6 +18,7 @@ from adapters._json import View, edited, encode, tree
 from adapters._passthrough import ChatStream, answer_facts, fault_told
 from adapters._spellings import holds_place, in_hub_words, made_id, with_plain_content
 from adapters._sse import Events
+from adapters._web_search import MEMBER
 
 PATHS = {
     "chat": "/chat/completions",
@@ -149,6 +150,8 @@ class OpenAI:
         body = {name: value for name, value in chat.items() if name not in dropped and name != "greenlane"}
         body["model"] = target.upstream_model
         _refuse_links(chat["messages"])
+        if isinstance(chat.get(MEMBER), dict) and chat[MEMBER].get("filters"):
+            raise AdapterError("Chat completions cannot keep a search to domains.", f"{MEMBER}.filters", code="unsupported_parameter")
         body["messages"] = _texts_in_results([_plain_message(message, quirks) for message in chat["messages"]])
         if quirks.nine_character_call_ids:
             body["messages"] = _call_ids.in_messages(body["messages"], _call_ids.nine)

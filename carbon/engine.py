@@ -92,6 +92,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 def engine_signals(page: bytes) -> dict[str, EngineSignals]:
     """By `model_name` ("" where there is none). Raises ValueError for what is not Prometheus's text format."""
     by_model: dict[str, list[Sample]] = {}
+    # Ray tells vLLM's with a prefix of its own and without the colon, which OpenTelemetry forbids (vllm/v1/metrics/ray_wrappers.py)
+    page = (b"\n" + page).replace(b"\nray_vllm", b"\nvllm").replace(b"\nvllm_", b"\nvllm:")
     for sample in samples(page, (name for names in NAMES.values() for name in names)):
         by_model.setdefault(sample.labels.get("model_name", ""), []).append(sample)
     return {model: _signals(found) for model, found in by_model.items()}

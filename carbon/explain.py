@@ -28,7 +28,7 @@ from carbon.formulas import FORMULAS, Factor, Work, band_end, calibrated, factor
 from carbon.intensity import Intensity
 from carbon.profile import EnergyProfile, profile_from
 from carbon.shipped import DATA_VERSION, SPEC_VERSION
-from carbon.stated import Assumption, Warned, assumptions, warned
+from carbon.stated import Assumption, Warned, assumptions, paced, warned
 
 SAME = 1e-9
 """How near a figure worked out again must come to the record's."""
@@ -78,6 +78,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     cached_tokens: int = 0
     estimated: bool = False
     decode_s: float | None = None
+    paced_by: str | None = None
+    """Who tells that, where it is not the answer's own stream: `answer`, `streams`."""
     batch: float | None = None
     """Requests that were served together, where a figure was made of it."""
     profile: Record | None = None
@@ -195,7 +197,10 @@ def explained(facts: Facts) -> Explanation:
         methods=found,
         carbon=_carbon_lines(facts, found[0]),
         components=_parts(facts, profile),
-        assumptions=assumptions(facts.method, profile, facts.intensity, estimated=facts.estimated, boundary=_boundary(facts.profile)),
+        assumptions=(
+            *paced(facts.decode_s, facts.paced_by),
+            *assumptions(facts.method, profile, facts.intensity, estimated=facts.estimated, boundary=_boundary(facts.profile)),
+        ),
         counterfactual=None if facts.instead is None else _compared(facts, facts.instead),
     )
 
@@ -437,6 +442,8 @@ def _avoided_lines(facts: Facts, instead: Instead, joules: tuple[float, float], 
             _grams(sheet, name + named, number(each, digits), number(grid.g_per_kwh, digits), digits)
             for name, each, grid in (("otherwise", joules[0], there), ("as it was", joules[1], here))
         )
+        if instead.retried:
+            extra_g = both[0] - both[1] - avoided_g
         if extra_g:
             name_of = "failed attempts and this proxy" if instead.retried else "this proxy"
             extra = sheet.line(name_of, f"{number(extra_g, digits)}", extra_g, "g", digits)

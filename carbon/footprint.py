@@ -33,7 +33,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Counted by us because the upstream reported nothing."""
     seconds_s: float | None = None
     decode_s: float | None = None
-    """From its first token to its last, as streamed; None: not seen."""
+    """From its first token to its last; None: nothing tells."""
 
 
 class ProviderReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -41,12 +41,23 @@ def assumptions(
     """Of a published method: a provider's figure takes nothing of the profile for granted, nor does a calibration of that `boundary`."""
     found: list[Assumption] = []
     if profile is not None and method == "calibrated" and boundary == "facility":
-        found += [*_of_host(profile), *_of_building(profile)]
+        found += assumed_of_measured(profile, profile.host_factor)
     elif profile is not None and method not in ("provider_reported", "measured_attributed", "calibrated"):
         found += _of_model(method, profile) + _of_machine(method, profile)
     if estimated:
         found.append(Assumption(name="tokens", value="counted here", why="the upstream reported none"))
     return (*found, *(() if intensity is None else _of_grid(intensity)))
+
+
+PACED = {
+    "answer": "seconds of the whole answer less those of reading its prompt; what it waited for a place is in them",
+    "streams": "at the pace of the deployment's latest streams, which its own time does not contradict",
+}
+
+
+def paced(decode_s: float | None, by: str | None) -> tuple[Assumption, ...]:
+    """How long an answer was written, where its own stream does not tell."""
+    return () if decode_s is None or by is None else (Assumption(name="decode_s", value=decode_s, why=PACED.get(by, by)),)
 
 
 def _of_model(method: Method, profile: EnergyProfile) -> list[Assumption]:
@@ -79,15 +90,15 @@ def _of_machine(method: Method, profile: EnergyProfile) -> list[Assumption]:
             why = "coefficients of another accelerator, or none is stated; state `hardware`"
             found.append(Assumption(name="gpu", value=profile.gpu, why=why))
     if method != "token_proxy":
-        found += _of_host(profile)
+        found += _of_host(profile.host_factor)
         found.append(Assumption(name="idle_factor", value=profile.idle_factor, why="capacity kept ready, a published mean"))
     return found + _of_building(profile)
 
 
-def _of_host(profile: EnergyProfile) -> list[Assumption]:
-    if profile.host_factor != HOST_FACTOR:
+def _of_host(host_factor: float) -> list[Assumption]:
+    if host_factor != HOST_FACTOR:
         return []
-    return [Assumption(name="host_factor", value=profile.host_factor, why="machine over accelerators, a published mean")]
+    return [Assumption(name="host_factor", value=host_factor, why="machine over accelerators, a published mean")]
 
 
 def _of_building(profile: EnergyProfile) -> list[Assumption]:
@@ -100,6 +111,12 @@ def _of_building(profile: EnergyProfile) -> list[Assumption]:
         "assumed": "usual of clouds; state `pue`",
     }[profile.pue_from]
     return [Assumption(name="pue", value=profile.pue, why=why)]
+
+
+def assumed_of_measured(profile: EnergyProfile | None, host_factor: float | None) -> tuple[Assumption, ...]:
+    """Of joules that were measured: what was put on top of them. `host_factor` None: the machine was counted as well."""
+    host = [] if host_factor is None else _of_host(host_factor)
+    return (*host, *(() if profile is None else _of_building(profile)))
 
 
 def _of_grid(intensity: Intensity) -> list[Assumption]:

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from types import FrameType
 
 import msgspec
 import uvicorn
@@ -34,7 +35,7 @@ from proxy.controlplane.meters import Meters
 from proxy.controlplane.models import Models
 from proxy.errors import Refusal
 from proxy.runtime import Runtime
-from proxy.server import protocol_class
+from proxy.server import Connection, protocol_class
 from proxy.store.engine import StoreUrlError
 from proxy.store.spool_file import SpoolUnusableError
 from proxy.sweep import Sweep
@@ -99,11 +100,12 @@ async def _serve(runtime: Runtime, *, vendors: bool) -> None:
 def made_server(runtime: Runtime) -> _Server:
     """The server of a started runtime; `serve()` runs it."""
     settings = runtime.config.server
+    connections = protocol_class(runtime.plane)
     config = uvicorn.Config(
         application(runtime),
         host=settings.host,
         port=settings.port,
-        http=protocol_class(runtime.plane),
+        http=connections,
         ws="none",
         lifespan="on",
         access_log=False,
@@ -115,15 +117,16 @@ def made_server(runtime: Runtime) -> _Server:
         ssl_certfile=settings.tls_certificate_file,
         ssl_keyfile=settings.tls_key_file,
     )
-    return _Server(config, runtime)
+    return _Server(config, runtime, connections)
 
 
 class _Server(uvicorn.Server):
     """Says where it listens once it does, and turns unready before it drains."""
 
-    def __init__(self, config: uvicorn.Config, runtime: Runtime) -> None:
+    def __init__(self, config: uvicorn.Config, runtime: Runtime, connections: type[Connection]) -> None:
         super().__init__(config)
         self._runtime = runtime
+        self._connections = connections
         self.announced = asyncio.Event()
 
     @contextlib.contextmanager
@@ -140,6 +143,23 @@ class _Server(uvicorn.Server):
         finally:
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.remove_signal_handler(number)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """SIGTERM comes from an orchestrator, whose balancers must see the unreadiness before the socket is gone.
+
+        SIGINT is a person's, and a second signal somebody's who does not want to wait.
+        """
+        delay_s = self._runtime.config.server.drain_delay_s
+        if sig != signal.SIGTERM or not delay_s or self._runtime.draining:
+            super().handle_exit(sig, frame)
+            return
+        self._runtime.draining = True
+        loop = asyncio.get_running_loop()
+        self._connections.leaving = True
+        self._connections.heads.forget()
+        for connection in list(Sweep.of(loop).connections):
+            connection.leave()
+        loop.call_later(delay_s, setattr, self, "should_exit", True)
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         await super().startup(sockets)  # type: ignore[arg-type]

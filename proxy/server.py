@@ -21,11 +21,10 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 
-from proxy.access import KEY_HEADERS
 from proxy.config import Limits
 from proxy.errors import Refusal
 from proxy.exchange import Exchange
-from proxy.heads import Cut, Head, Heads, cut, kept_fields, plain
+from proxy.heads import Cut, Head, Heads, cut, kept_fields, plain, together
 from proxy.sweep import Sweep
 
 if TYPE_CHECKING:
@@ -38,8 +37,6 @@ PIPELINED = 64
 """Requests a client may send ahead on one connection; beyond that its socket is not read."""
 
 log = logging.getLogger("greenlane.server")
-_ONCE = frozenset((b"content-length", b"transfer-encoding", b"host", b"content-type", *KEY_HEADERS))
-"""Headers of which two lines would leave open which one counts."""
 
 
 class Gateway(Protocol):
@@ -85,6 +82,8 @@ class Connection(asyncio.Protocol):
 
     gateway: ClassVar[Gateway]
     heads: ClassVar[Heads]
+    leaving: ClassVar[bool] = False
+    """The process is about to stop: every answer from now on is its connection's last."""
 
     def __init__(
         self, config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: asyncio.AbstractEventLoop | None = None
@@ -246,7 +245,7 @@ class Connection(asyncio.Protocol):
             raise Refusal(431, "headers_too_large", f"More than {self.limits.header_lines} header lines.")
         self.in_head = False
         head_bytes, self.head_bytes = self.head_bytes, 0
-        exchange.keep_alive = self.parser.should_keep_alive() and not self.closing
+        exchange.keep_alive = self.parser.should_keep_alive() and not (self.closing or self.leaving)
         if head_bytes > self.limits.header_bytes:
             size = sum(len(name) + len(value) + 4 for name, value in exchange.headers)
             if size > self.limits.header_bytes:
@@ -318,7 +317,7 @@ class Connection(asyncio.Protocol):
         if exchange.version not in (b"1.1", b"1.0"):
             raise Refusal(505, None, "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
         if len(fields) < len(exchange.headers):
-            fields = exchange.fields = self._together(exchange)
+            fields = exchange.fields = together(exchange.headers)
         if b"host" not in fields and exchange.version == b"1.1":
             raise Refusal(400, None, "A request needs exactly one Host header.")
         length, coding = fields.get(b"content-length"), fields.get(b"transfer-encoding")
@@ -346,15 +345,6 @@ class Connection(asyncio.Protocol):
         if self.framed_bytes > self.limits.header_bytes + 16 * exchange.size:
             self._reject(Refusal(400, None, "The chunked body has too much framing."))
 
-    def _together(self, exchange: Exchange) -> dict[bytes, bytes]:
-        """Lines of one name as the one list they are (RFC 9110, 5.3). Refuses a second line of what may stand only once."""
-        fields: dict[bytes, bytes] = {}
-        for name, value in exchange.headers:
-            if name in fields and name in _ONCE:
-                raise Refusal(400, None, f"The header {name.decode()} is given more than once.")
-            fields[name] = fields[name] + b", " + value if name in fields else value
-        return fields
-
     def _begin(self, exchange: Exchange) -> None:
         self.current = exchange
         if exchange.refusal is not None:
@@ -370,6 +360,8 @@ class Connection(asyncio.Protocol):
         except Refusal as refusal:
             self.gateway.refuse(exchange, refusal)
             return
+        if not exchange.keep_alive:
+            extra = [*extra, (b"connection", b"close")]
         path = self.gateway.canonical(exchange.path)
         text = path.decode("ascii", "replace")
         scope = {
@@ -470,6 +462,14 @@ class Connection(asyncio.Protocol):
             self.closing = not self.waiting and self.incoming is None
             self.current.keep_alive = False
             if self.cycle is not None:
+                self.cycle.keep_alive = False
+
+    def leave(self) -> None:
+        """What was asked already is answered, the last of it with the end of the connection; what is asked later, see `leaving`."""
+        last = self.incoming or (self.waiting[-1] if self.waiting else self.current)
+        if last is not None:
+            last.keep_alive = False
+            if self.cycle is not None and last is self.current:
                 self.cycle.keep_alive = False
 
     def cut(self) -> None:

@@ -23,6 +23,10 @@ class Swept(Protocol):
 
     def abort(self) -> None: ...
 
+    def leave(self) -> None:
+        """The process is about to end: what is asked already is the connection's last."""
+        ...
+
     def cut(self) -> None:
         """The process ends: what is being answered ends now, as well as it can."""
         ...

@@ -14,12 +14,12 @@ from adapters._base import Completion, Fault, FaultError, GarbledError, Json, Us
 from adapters._json import encode
 from adapters._order import placed
 from adapters._usage import hub_usage
+from adapters._web_search import cited
 
 MESSAGE_CHARACTERS = 2000
 REASONS = {
     "end_turn": "stop",
     "stop_sequence": "stop",
-    # a turn of the vendor's own tools was cut; requests from here carry none
     "pause_turn": "stop",
     "tool_use": "tool_calls",
     "max_tokens": "length",
@@ -104,7 +104,8 @@ def completion_of(body: bytes) -> Completion:
         raise GarbledError("the answer is not a message")
     message = _message_of(answer)
     # a message that is whole has ended, whether or not its host says how
-    reason = reason_of(answer.stop_reason or "end_turn", called=bool(message.get("tool_calls")))
+    searched = any(block.get("type") == "server_tool_use" for block in answer.content)
+    reason = reason_of(answer.stop_reason or "end_turn", called=bool(message.get("tool_calls")), searched=searched)
     whole: Json = {
         "id": completion_id(answer.id),
         "object": "chat.completion",
@@ -126,10 +127,13 @@ def completion_id(message_id: str) -> str:
     return f"chatcmpl-{message_id.removeprefix('msg_')}"
 
 
-def reason_of(stop_reason: str | None, *, called: bool) -> str | None:
+def reason_of(stop_reason: str | None, *, called: bool, searched: bool = False) -> str | None:
     """OpenAI's finish_reason; None for none. A reason the vendor adds later is an end all the same, and told as `stop`."""
     if stop_reason is None:
         return None
+    if searched and stop_reason == "pause_turn":
+        # the vendor paused a turn of many searches before its answer was whole, and no client of another dialect can let it go on
+        return "length"
     reason = REASONS.get(stop_reason, "stop")
     # some models end in tool_use and call nothing (anthropics/claude-code#63581)
     if reason == "tool_calls" and not called:
@@ -206,26 +210,40 @@ def _type_of(status: int) -> str:
     return "server_error" if status >= 500 else "rate_limit_error" if status == 429 else "invalid_request_error"
 
 
+def citations_of(citations: Any, start: int, end: int) -> list[Json]:
+    """Where a text has its facts from, of those on the web: a text block holds what its citations support, and nothing else."""
+    return [
+        cited(each["url"], each.get("title") if isinstance(each.get("title"), str) else None, start, end)
+        for each in (citations if isinstance(citations, list) else ())
+        if isinstance(each, dict) and each.get("type") == "web_search_result_location" and isinstance(each.get("url"), str)
+    ]
+
+
 def _message_of(answer: _Message) -> Json:
     texts: list[str] = []
     thoughts: list[Json] = []
     calls: list[Json] = []
+    annotations: list[Json] = []
     for block in answer.content or ():
         match block.get("type"):
             case "text" if isinstance(block.get("text"), str):
+                begun = sum(map(len, texts))
                 texts.append(block["text"])
+                annotations += citations_of(block.get("citations"), begun, begun + len(block["text"]))
             case "thinking" | "redacted_thinking":
                 thoughts.append(placed(block, sum(map(len, texts)), len(calls)))
             case "tool_use":
                 function = {"name": block.get("name") or "", "arguments": arguments_of(block.get("input"))}
                 calls.append({"id": block.get("id") or "", "type": "function", "function": function})
             case _:
-                pass  # the vendor's own tools; requests from here ask for none
+                pass  # the vendor's own tools: their calls are answered there
     text = "".join(texts)
     message: Json = {"role": "assistant", "content": text or (None if calls else ""), "refusal": None}
     if answer.stop_reason == "refusal" and answer.stop_details is not None:
         message["refusal"] = answer.stop_details.explanation
     readable = "\n\n".join(block["thinking"] for block in thoughts if block.get("thinking"))
+    if annotations:
+        message["annotations"] = annotations
     if readable:
         message["reasoning_content"] = readable
     if thoughts:

@@ -31,6 +31,7 @@ MEMBERS: dict[str, Support] = {
             *("model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "stop"),
             *("temperature", "top_p", "top_k", "tools", "tool_choice", "parallel_tool_calls", "functions", "function_call"),
             *("response_format", "reasoning_effort", "thinking", "service_tier", "user", "safety_identifier"),
+            "web_search_options",
         ),
         "translated",
     ),
@@ -40,7 +41,7 @@ MEMBERS: dict[str, Support] = {
     **dict.fromkeys(
         (
             *("n", "logprobs", "top_logprobs", "logit_bias", "frequency_penalty", "presence_penalty"),
-            *("audio", "modalities", "moderation", "web_search_options"),
+            *("audio", "modalities", "moderation"),
         ),
         "refused",
     ),

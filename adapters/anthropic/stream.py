@@ -13,7 +13,18 @@ from adapters._base import FaultError, GarbledError, Json, Usage
 from adapters._order import placed
 from adapters._passthrough import require_object
 from adapters._sse import EVENT_BYTES, Event, Events
-from adapters.anthropic.answer import TIERS, Counts, StopDetails, arguments_of, completion_id, fault_of, reason_of, usage_of
+from adapters._web_search import numbered
+from adapters.anthropic.answer import (
+    TIERS,
+    Counts,
+    StopDetails,
+    arguments_of,
+    citations_of,
+    completion_id,
+    fault_of,
+    reason_of,
+    usage_of,
+)
 
 
 class _Delta(msgspec.Struct):
@@ -22,6 +33,7 @@ class _Delta(msgspec.Struct):
     thinking: str = ""
     signature: str = ""
     partial_json: str = ""
+    citation: Json | None = None
     stop_reason: str | None = None
     stop_details: StopDetails | None = None
 
@@ -54,6 +66,7 @@ class _Block(msgspec.Struct):
     pieces: list[str] = []
     """Thinking so far, to be kept verbatim."""
     signature: list[str] = []
+    citations: list[Json] = []
     empty: bool = True
     """No argument has come."""
 
@@ -69,10 +82,10 @@ class MessagesReader:
         self._head: Json = {}
         self._blocks: dict[int, _Block] = {}
         self._counts = Counts()
-        self._calls = self._thoughts = 0
+        self._calls = self._thoughts = self._citations = 0
         self._characters = 0
         """Of text so far."""
-        self._begun = False
+        self._begun = self._searched = False
         self._held: FaultError | GarbledError | None = None
         self.comments = self._events.comments
         self.usage: Usage | None = None
@@ -163,10 +176,12 @@ class MessagesReader:
         start = wire.content_block
         if wire.index is None or start is None or wire.index in self._blocks:
             raise GarbledError("a content block begins twice or has no index")
-        block = _Block(str(start.get("type")), start, place=(self._characters, self._calls), pieces=[], signature=[])
+        block = _Block(str(start.get("type")), start, place=(self._characters, self._calls), pieces=[], signature=[], citations=[])
         self._begin(found, block.kind)
         self._blocks[wire.index] = block
         match block.kind:
+            case "server_tool_use":
+                self._searched = True
             case "text" if start.get("text"):
                 found.append(self._text(start["text"]))
             case "thinking" if start.get("thinking"):
@@ -188,6 +203,8 @@ class MessagesReader:
         match block.kind, delta.type:
             case "text", "text_delta" if delta.text:
                 found.append(self._text(delta.text))
+            case "text", "citations_delta" if delta.citation is not None:
+                block.citations.append(delta.citation)
             case "thinking", "thinking_delta" if delta.thinking:
                 block.pieces.append(delta.thinking)
                 found.append(self._chunk({"reasoning_content": delta.thinking}))
@@ -197,7 +214,7 @@ class MessagesReader:
                 block.empty = False
                 found.append(self._argument(block, delta.partial_json))
             case _:
-                pass  # citations, and the inputs of the vendor's own tools
+                pass  # the inputs of the vendor's own tools
 
     def _close(self, wire: _Wire, found: list[Json]) -> None:
         if wire.index is None or wire.index not in self._blocks:
@@ -209,6 +226,10 @@ class MessagesReader:
         # the index stays taken; what the block held is not needed any more
         self._blocks[index] = _Block("closed", {})
         match block.kind:
+            case "text":
+                if told := citations_of(block.citations or block.start.get("citations"), block.place[0], self._characters):
+                    found.append(self._chunk({"annotations": numbered(told, self._citations)}))
+                    self._citations += len(told)
             case "tool_use" if block.empty:
                 found.append(self._argument(block, arguments_of(block.start.get("input"))))
             case "thinking":
@@ -228,7 +249,7 @@ class MessagesReader:
         delta = wire.delta
         if delta is None or self.finish_reason is not None:
             return
-        reason = reason_of(delta.stop_reason, called=self._calls > 0)
+        reason = reason_of(delta.stop_reason, called=self._calls > 0, searched=self._searched)
         if reason is None:
             return
         self._begin(found)

@@ -1,6 +1,6 @@
 """Tools and the choice among them.
 
-Reference: https://platform.claude.com/docs/en/agents-and-tools/tool-use/define-tools
+References: https://platform.claude.com/docs/en/agents-and-tools/tool-use/define-tools, .../tool-use/web-search-tool
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from adapters._base import AdapterError, Json
+from adapters._web_search import MEMBER, Search, search_of
 from adapters.anthropic.content import marked
 from adapters.anthropic.conversation import TOOL_NAME
 from adapters.anthropic.models import Rules
@@ -17,6 +18,10 @@ from adapters.anthropic.schema import fitted
 
 STRICT_TOOLS = 20
 """At most so many tools of a request may be strict (.../build-with-claude/structured-outputs)."""
+SEARCH = "web_search"
+_SEARCH_USES = {"low": 1, "medium": 5, "high": 8}
+"""How often the vendor may search: how much it takes from each page cannot be said. After ten steps it pauses the turn, which is then
+not whole (.../tool-use/server-tools)."""
 _COMBINED = ("oneOf", "allOf", "anyOf")
 
 
@@ -53,11 +58,33 @@ def toolset_of(chat: Json, rules: Rules) -> Toolset:
     if sum(tool.get("strict", False) for tool in tools) > STRICT_TOOLS:
         raise AdapterError(f"At most {STRICT_TOOLS} tools may be strict here.", "tools")
     choice = _choice(wanted, tools, rules)
+    search = search_of(chat)
     # an answer in the form of `functions` has room for one call
     alone = chat.get("parallel_tool_calls") is False or bool(chat.get("functions"))
     if alone and tools and (choice is None or choice["type"] != "none"):
         choice = {**(choice or {"type": "auto"}), "disable_parallel_tool_use": True}
+    if search is not None:
+        if any(tool["name"] == SEARCH for tool in tools):
+            raise AdapterError(f"A tool named {SEARCH} cannot stand beside the vendor's own search of that name.", MEMBER)
+        if choice is not None and choice["type"] == "none":
+            # it would forbid the search as well
+            tools, choice = [], None
+        tools.append(_search_tool(search))
     return Toolset(tools, choice, ignored)
+
+
+def _search_tool(search: Search) -> Json:
+    """The vendor's tool in its first version: later ones run code as well."""
+    tool: Json = {"type": "web_search_20250305", "name": SEARCH, "max_uses": _SEARCH_USES[search.search_context_size or "medium"]}
+    if search.user_location is not None:
+        place = msgspec.structs.asdict(search.user_location.approximate)
+        tool["user_location"] = {"type": "approximate", **{name: value for name, value in place.items() if value}}
+    if search.filters is not None:
+        if search.filters.allowed_domains and search.filters.blocked_domains:
+            raise AdapterError("Domains can be allowed or blocked here, not both.", f"{MEMBER}.filters")
+        domains = msgspec.structs.asdict(search.filters)
+        tool |= {name: value for name, value in domains.items() if value}
+    return tool
 
 
 def _given(chat: Json) -> tuple[list[Any], Any]:

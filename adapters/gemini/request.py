@@ -11,6 +11,7 @@ from adapters._base import AdapterError, Json, Outbound, Support, Target
 from adapters._chat import IMAGE_DETAIL, image_details, names_participants
 from adapters._json import encode
 from adapters._json_mode import WORDS
+from adapters._web_search import MEMBER, search_of
 from adapters.gemini.contents import conversation
 from adapters.gemini.models import Model, model_of, path_of
 from adapters.gemini.resolution import settled
@@ -45,12 +46,13 @@ _TRANSLATED = (
     "function_call",
     "modalities",
     "service_tier",
+    "web_search_options",
 )
 _DROPPED = (
     *("user", "metadata", "store", "safety_identifier", "prediction", "verbosity"),
     *("prompt_cache_key", "prompt_cache_options", "prompt_cache_retention"),
 )
-_REFUSED = ("logit_bias", "audio", "moderation", "web_search_options")
+_REFUSED = ("logit_bias", "audio", "moderation")
 MEMBERS: dict[str, Support] = {
     **dict.fromkeys(_TRANSLATED, "translated"),
     **dict.fromkeys(_DROPPED, "dropped"),
@@ -71,13 +73,12 @@ def outbound(chat: Json, target: Target) -> Outbound:
     if left_out:
         chat = {name: value for name, value in chat.items() if name not in left_out}
     for name, value in chat.items():
-        # an empty `web_search_options` is no default: it turns the search on
-        empty = value is None or (value in ({}, []) and name != "web_search_options")
+        empty = value is None or value in ({}, [])
         if MEMBERS.get(name, "refused") == "refused" and not empty:
             raise AdapterError(f"`{name}` cannot be passed on to Gemini.", name)
     model = model_of(target.upstream_model)
     body = conversation(chat.get("messages"), model)
-    body |= tools_of(chat)
+    body |= tools_of(chat) | _searched(chat)
     resolution, looked_at = settled(body["contents"], model)
     config = _config(chat, model) | resolution
     if config.get("responseMimeType") and "tools" in body and not model.json_beside_tools:
@@ -97,12 +98,33 @@ def outbound(chat: Json, target: Target) -> Outbound:
 
 def json_by_words(chat: Json, target: Target) -> bool:
     """Whether JSON is asked for beside tools, and of a model that has no JSON mode then."""
-    return "responseMimeType" in _format(chat) and not model_of(target.upstream_model).json_beside_tools and bool(tools_of(chat))
+    return (
+        "responseMimeType" in _format(chat)
+        and not model_of(target.upstream_model).json_beside_tools
+        and bool(tools_of(chat) or _searched(chat))
+    )
+
+
+def _searched(chat: Json) -> Json:
+    """Google's own search. It takes no place and no measure, and stands beside functions only where their results are told back whole,
+
+    which no client of another dialect does (https://ai.google.dev/gemini-api/docs/tool-combination).
+    """
+    search = search_of(chat)
+    if search is None:
+        return {}
+    if functions_of(chat):
+        raise AdapterError("Gemini cannot search the web in a request that has functions too.", MEMBER, code="unsupported_parameter")
+    if search.filters is not None and (search.filters.allowed_domains or search.filters.blocked_domains):
+        raise AdapterError("Gemini's search cannot be kept to domains.", f"{MEMBER}.filters", code="unsupported_parameter")
+    return {"tools": [{"googleSearch": {}}]}
 
 
 def _ignored(chat: Json, looked_at: int) -> tuple[str, ...]:
     """`looked_at`: how many images are looked at as closely as they were asked to be."""
     dropped = [name for name in (*_DROPPED, *_REFUSED) if chat.get(name) is not None]
+    search = chat.get(MEMBER) or {}
+    dropped += [f"{MEMBER}.{name}" for name in ("user_location", "search_context_size") if search.get(name) is not None]
     if chat.get("service_tier") not in (None, "auto", "default", *_TIERS):
         dropped.append("service_tier")
     if any(function.get("strict") is True for _, function in functions_of(chat)):

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from adapters._base import FaultError, GarbledError, Json, Target, Usage
 from adapters._sse import Event, Events
+from adapters._web_search import numbered
+from adapters.gemini.grounding import annotations_of
 from adapters.gemini.models import bare
 from adapters.gemini.wire import (
     FAILURES,
@@ -28,12 +30,15 @@ from adapters.gemini.wire import (
 class _Choice:
     """One candidate on its way."""
 
-    __slots__ = ("calls", "finish_reason", "logprobs", "spoken")
+    __slots__ = ("calls", "finish_reason", "grounding", "logprobs", "spoken", "text")
 
     def __init__(self) -> None:
         self.calls = 0
         self.spoken = False
         self.finish_reason: str | None = None
+        self.text: list[str] = []
+        self.grounding = b""
+        """The last that was told; it is about all of the text."""
         self.logprobs: Json | None = None
         """Of an event without text; told with the finish."""
 
@@ -117,7 +122,10 @@ class GeminiReader:
                 choice.calls += 1
             else:
                 delta[piece.kind] = [piece.value] if piece.kind == "images" else piece.value
+                if piece.kind == "content":
+                    choice.text.append(piece.value)
             found.append(self._chunk(candidate.index, delta, None))
+        choice.grounding = bytes(candidate.grounding_metadata) or choice.grounding
         if candidate.finish_reason is not None and candidate.finish_reason not in FAILURES and not choice.spoken:
             found.append(self._first(candidate.index, choice))
         logprobs = logprobs_of(candidate.logprobs_result)
@@ -149,9 +157,11 @@ class GeminiReader:
         found = []
         for index, choice in sorted(self._choices.items()):
             if choice.finish_reason is not None:
+                if cited := annotations_of(choice.grounding, "".join(choice.text)) if choice.grounding else []:
+                    found.append(self._chunk(index, {"annotations": numbered(cited, 0)}, None))
                 found.append(self._chunk(index, {}, choice.finish_reason, choice.logprobs))
         # of several candidates, one that was cut off is not finished by the others' reasons
-        self.ended = bool(found) and len(found) == len(self._choices)
+        self.ended = bool(found) and all(choice.finish_reason is not None for choice in self._choices.values())
         return found
 
     def _first(self, index: int, choice: _Choice) -> Json:

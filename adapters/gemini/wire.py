@@ -55,6 +55,7 @@ class Logprobs(msgspec.Struct, rename="camel"):
 
 
 class Candidate(msgspec.Struct, rename="camel"):
+    grounding_metadata: msgspec.Raw = msgspec.Raw(b"")
     content: Content | None = None
     finish_reason: str | None = None
     index: int = 0

@@ -131,6 +131,8 @@ def turns_of(items: list[Json]) -> list[tuple[Json, list[int]]]:
     for number, item in enumerate(items):
         path = f"input[{number}]"
         kind = item.get("type", "message")
+        if kind == "web_search_call":
+            continue  # what was found is in the answer that follows it
         if kind in ("reasoning", "function_call", "custom_tool_call") or (kind == "message" and item.get("role") == "assistant"):
             if draft is not None and _begins_anew(draft, kind):
                 draft = None

@@ -6,7 +6,9 @@ from typing import Any
 
 from adapters._base import Json
 from adapters._places import CALL, MESSAGE, PART, TOOL, renamed
+from adapters._web_search import MEMBER
 from adapters.responses.items import turns_of
+from adapters.responses.tools import search_place, tool_place
 
 _NAMES = {
     "messages": "input",
@@ -35,8 +37,11 @@ def place_of(param: str, body: Json) -> str:
         return _in_message(int(message[1]), message[2], body)
     if tool is not None:
         # the schema of a custom tool, which takes text, is ours
-        custom = [at for at, each in enumerate(body.get("tools") or ()) if each.get("type") == "custom"]
-        return f"tools[{tool[1]}]" + ("" if tool[2].startswith(".parameters") and int(tool[1]) in custom else tool[2])
+        place = tool_place(int(tool[1]), body.get("tools") or [])
+        custom = [f"tools[{at}]" for at, each in enumerate(body.get("tools") or ()) if each.get("type") == "custom"]
+        return place + ("" if tool[2].startswith(".parameters") and place in custom else tool[2])
+    if (search := search_place(body.get("tools") or [])) is not None and param.startswith(MEMBER):
+        return search[0] + param.removeprefix(MEMBER).replace(".approximate", "")
     return renamed(param, {**_NAMES, "logprobs": "top_logprobs" if body.get("top_logprobs") else "include"})
 
 

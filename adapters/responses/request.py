@@ -12,7 +12,7 @@ import msgspec
 from adapters._base import AdapterError, Json
 from adapters._shape import INVALID, shaped
 from adapters.responses.items import messages_of
-from adapters.responses.tools import tool_choice_of, tools_of
+from adapters.responses.tools import search_of, tool_choice_of, tools_of
 
 UNSUPPORTED = "unsupported_value"
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
@@ -162,7 +162,7 @@ def _text(asked: _Text | None) -> Json:
 
 
 def _tools(asked: _Request) -> Json:
-    chosen: Json = {}
+    chosen: Json = search_of(asked.tools or [])
     if asked.tools and (told := tools_of(asked.tools)):
         chosen["tools"] = told
         if asked.parallel_tool_calls is not None:

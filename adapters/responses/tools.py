@@ -7,15 +7,17 @@ Reference: https://platform.openai.com/docs/api-reference/responses/create#respo
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from adapters._base import AdapterError, Json
 from adapters._custom import as_function
 from adapters._shape import INVALID, MISSING, below, shaped
+from adapters._web_search import MEMBER, Filters, Place
 
 UNSUPPORTED = "unsupported_value"
+_SEARCHES = frozenset({"web_search", "web_search_2025_08_26", "web_search_preview", "web_search_preview_2025_03_11"})
 _NAME_CHARACTERS = 64
 """Most that every vendor takes in the name of a function."""
 
@@ -41,6 +43,22 @@ class _Namespace(msgspec.Struct):
     description: str | None = None
 
 
+class _Location(Place, forbid_unknown_fields=True):
+    type: Literal["approximate"] | None = None
+
+
+class _Search(msgspec.Struct, forbid_unknown_fields=True):
+    """https://platform.openai.com/docs/guides/tools-web-search"""
+
+    type: str
+    user_location: _Location | None = None
+    search_context_size: Literal["low", "medium", "high"] | None = None
+    filters: Filters | None = None
+    external_web_access: bool | None = None
+    return_token_budget: Any = None
+    search_content_types: list[Literal["text", "image"]] | None = None
+
+
 class Called(msgspec.Struct, frozen=True):
     """A tool as the client named it."""
 
@@ -50,6 +68,46 @@ class Called(msgspec.Struct, frozen=True):
     """Its call is told as `custom_tool_call`."""
 
 
+def search_of(tools: list[Json]) -> Json:
+    """The hub's `web_search_options`, where a tool asks for a search of the web."""
+    found = search_place(tools)
+    if found is None:
+        return {}
+    path, tool = found
+    asked = shaped(tool, _Search, path)
+    if asked.external_web_access is False:
+        raise AdapterError("Only OpenAI can search without access to the web.", f"{path}.external_web_access", code=UNSUPPORTED)
+    options: Json = {}
+    if asked.user_location is not None:
+        place = {name: value for name in Place.__struct_fields__ if (value := getattr(asked.user_location, name)) is not None}
+        options["user_location"] = {"type": "approximate", "approximate": place}
+    if asked.search_context_size is not None:
+        options["search_context_size"] = asked.search_context_size
+    domains = {} if asked.filters is None else {name: value for name, value in msgspec.structs.asdict(asked.filters).items() if value}
+    return {MEMBER: {**options, "filters": domains} if domains else options}
+
+
+def search_place(tools: list[Json]) -> tuple[str, Json] | None:
+    """Where the tool stands that searches the web, and the tool."""
+    return next(((f"tools[{number}]", tool) for number, tool in enumerate(tools) if _searches(tool)), None)
+
+
+def _searches(tool: Json) -> bool:
+    return isinstance(tool.get("type"), str) and tool["type"] in _SEARCHES
+
+
+def tool_place(number: int, tools: list[Json]) -> str:
+    """Where the client wrote the hub's tool of that number."""
+    for at, tool in enumerate(tools):
+        path = f"tools[{at}]"
+        listed = tool.get("tools") if tool.get("type") == "namespace" else None
+        size = len(listed) if isinstance(listed, list) else 0 if _needless(tool) or _searches(tool) else 1
+        if number < size:
+            return f"{path}.tools[{number}]" if isinstance(listed, list) else path
+        number -= size
+    return "tools"
+
+
 def tools_of(tools: list[Json]) -> list[Json]:
     """The hub's functions, those of namespaces among them. Raises AdapterError for tools that run at OpenAI."""
     told: list[Json] = []
@@ -57,7 +115,7 @@ def tools_of(tools: list[Json]) -> list[Json]:
         path = f"tools[{number}]"
         if tool.get("type") == "namespace":
             told += _spaced(shaped(tool, _Namespace, path), path)
-        elif not _needless(tool):
+        elif not _needless(tool) and not _searches(tool):
             told.append(_tool(tool, path))
     return told
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from carbon.reach import OutOfReachError, Reach
+from carbon.reach import OutOfReachError, Reach, UnreadableError
 from carbon.windows import Reading
 
 __all__ = ["DeniedError", "Meter", "NotSupportedError", "OutOfReachError", "Reach", "Reading", "UnreadableError"]
@@ -24,11 +24,6 @@ class DeniedError(OutOfReachError):
 class NotSupportedError(OutOfReachError):
     def __init__(self, detail: str) -> None:
         super().__init__("unsupported", detail)
-
-
-class UnreadableError(OutOfReachError):
-    def __init__(self, detail: str, kind: str = "garbled") -> None:
-        super().__init__(kind, detail)
 
 
 class Meter(Protocol):

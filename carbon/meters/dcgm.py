@@ -15,6 +15,7 @@ from carbon.meters._http import page, samples
 from carbon.windows import Flag
 
 ENERGY, POWER = "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION", "DCGM_FI_DEV_POWER_USAGE"
+OLD_LABELS = {"pod": "pod_name", "namespace": "pod_namespace"}
 BLANK_MJ, BLANK_W = 9223372036854775792.0, 140737488355328.0
 
 
@@ -97,5 +98,8 @@ def _reading(uuid: str, told: list[Sample], at_s: float) -> Reading:
 
 
 def _label(sample: Sample, name: str) -> str:
-    """The workload's, not the exporter's own: where Prometheus has put in the latter, the former are `exported_...`."""
-    return sample.labels.get(f"exported_{name}") or sample.labels.get(name) or ""
+    """The workload's, not the exporter's own: where Prometheus has put in the latter, the former are `exported_...`.
+
+    With `--use-old-namespace` they are `pod_name` and `pod_namespace`, which Prometheus leaves alone.
+    """
+    return sample.labels.get(f"exported_{name}") or sample.labels.get(OLD_LABELS[name]) or sample.labels.get(name) or ""

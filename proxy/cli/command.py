@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ _FORMATTER = argparse.RawDescriptionHelpFormatter
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point: exits with the code of the command."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of others may have letters that the terminal has not
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 

@@ -121,6 +121,10 @@ def _restated(later: Sequence[Any]) -> Iterator[str]:
         wh = "-" if joules is None else shown(joules / 3600)
         counts = ", which counts" if each["counts"] else ""
         yield f"  {each['id']} replaces {each['replaces']}: {wh} Wh, {shown(each['carbon_g'])} g, {each['method']}{counts}"
+        parts = each.get("components")
+        if parts is not None:
+            known = [f"{name.removesuffix('_j')} {shown(joules)} J" for name, joules in parts.items() if joules is not None]
+            yield f"    {', '.join(known)}; the host is {each['host']}"
 
 
 def _section(title: str, lines: Sequence[Any], columns: int) -> Iterator[str]:

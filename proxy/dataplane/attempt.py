@@ -71,8 +71,8 @@ class Journey(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
 
     @property
     def events(self) -> bool:
-        """Whether it is answered by a stream of events that we read."""
-        return self.call.ask.stream and self.call.operation.text
+        """Whether it may be answered by a stream of events that we read."""
+        return self.call.ask.stream or self.call.operation.api == "speech"
 
 
 Commit = Callable[[Journey, Served, int, tuple[str, ...]], Callable[[list[tuple[bytes, bytes]], bytes], None]]
@@ -125,7 +125,7 @@ async def attempt(journey: Journey, way: Way) -> Tried:
             attempts=tuple(attempts),
             started_s=now_s,
             ignored=ignored,
-            stream=events,
+            stream=relay.stream,
             events=relay.events,
             facts=facts,
             batch=None if peer.meter is None else _batch(peer, now_s, shares_s),
@@ -186,9 +186,8 @@ def _send(journey: Journey, to: tuple[Served, Peer, Outbound], events: Stream | 
     """Starts one attempt."""
     served, peer, out = to
     call, admission = journey.call, journey.admission
-    raw = not call.operation.text and (call.ask.stream or call.operation.api == "speech")
-    commit = way.commit(journey, served, number, out.ignored) if raw or events is not None else None
-    relay = Relay(journey.exchange, events, commit, way.answer_bytes, raw=raw)
+    commit = way.commit(journey, served, number, out.ignored) if events is not None else None
+    relay = Relay(journey.exchange, events, commit, way.answer_bytes, raw=events is not None and not call.operation.text)
     relay.watch(peer.upstream.send(request(call, served, out, admission.headers, admission.request_id), relay))
     return relay
 

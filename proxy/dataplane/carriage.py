@@ -13,6 +13,7 @@ from adapters._base import Adapter, AdapterError, Embeds, Fault, GarbledError, J
 from adapters._changed import ChangedReader
 from adapters._json import encode, with_account
 from adapters._json_mode import ObjectsOnly, only_object
+from adapters._media import MediaStream
 from adapters._one_call import first_call, first_calls
 from adapters._passthrough import ChatStream, whole
 from adapters._translated import TranslatedStream
@@ -134,6 +135,8 @@ def stream(call: Call, served: Served, hub: Hub, *, capture: bool) -> Stream:
     """What turns the upstream's events into the client's."""
     event_bytes = served.target.event_bytes
     api = call.operation.api
+    if not call.operation.text:
+        return MediaStream(event_bytes=served.target.image_event_bytes)
     if api not in served.identity:
         reader = served.adapter.reader(served.target)
         if _by_words(served, hub):

@@ -23,7 +23,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     multipart: bool = False
     """Takes form data (JSON too, where a client sends it)."""
     text: bool = True
-    """Generates text: counted in tokens, streamed as events we read. Others pass as they are."""
+    """Generates text, whose tokens are counted where nobody reports them. Others pass as they are."""
     creates: bool = False
     """A whole answer without `usage` gets one, so that the account has a place in it."""
     claude: bool = False

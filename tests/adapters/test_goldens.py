@@ -321,9 +321,10 @@ FEATURES = {
     "tool_choice": "none, auto, required, named, allowed",
     "tool_results": "results, errors and images included",
     "tools": "tools",
+    "web_search": "the vendor's search of the web, and its citations",
     "usage": "usage with cached read and write and reasoning tokens",
 }
-LACKS = {"chat": set(), "responses": {"functions", "stop"}, "messages": {"audio", "choices", "custom_tools", "functions"}}
+LACKS = {"chat": set(), "responses": {"functions", "stop"}, "messages": {"audio", "choices", "custom_tools", "functions", "web_search"}}
 """What a client's dialect has no way to ask for."""
 DIALECTS = adapters()
 MATRIX = sorted(frozenset().union(*(each.members for each in DIALECTS.values())))

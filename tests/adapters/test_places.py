@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from adapters._base import AdapterError, Door
+from adapters._chat import DOOR as CHAT
 from adapters._places import renamed
 from adapters.anthropic.door import DOOR as MESSAGES
 from adapters.generate import DOOR as GENERATE
@@ -84,6 +85,26 @@ def test_texts_are_found_where_they_stand(client, body):
 def test_the_longest_name_is_the_one_that_is_replaced():
     names = {"a": "x", "a.b": "y"}
     assert [renamed(each, names) for each in ("a", "a.b", "a.b[1].c", "a.c", "ab", "b")] == ["x", "y", "y[1].c", "x.c", "ab", "b"]
+
+
+@pytest.mark.parametrize(
+    ("param", "place"),
+    [
+        ("messages[1].content[0].text", "messages[1].content[1].text"),
+        ("messages[1].content[1]", "messages[1].content[3]"),
+        ("messages[1].content[7]", "messages[1].content[7]"),
+        ("messages[1].content", "messages[1].content"),
+        ("messages[0].content[0].image_url.url", "messages[0].content[0].image_url.url"),
+        ("messages[9].content[0]", "messages[9].content[0]"),
+    ],
+)
+def test_a_part_behind_a_thought_of_mistral_s_is_named_as_the_client_wrote_it(param, place):
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}
+    said = [thought, {"type": "text", "text": "a"}, thought, {"type": "image_url", "image_url": {"url": "b"}}]
+    picture = {"type": "image_url", "image_url": {"url": "https://e.org/"}}
+    request = {"messages": [{"role": "user", "content": [picture]}, {"role": "assistant", "content": said}]}
+    assert CHAT.place(param, request) == place
+    assert [part["type"] for part in CHAT.hub(request)["messages"][1]["content"]] == ["text", "image_url"]
 
 
 @pytest.mark.parametrize(

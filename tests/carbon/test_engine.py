@@ -1,7 +1,8 @@
 """Engines' own metrics under the names of several versions. A signal that is not there is missing, and never 0.
 
 `pages/vllm_0.32_*.txt` are a real engine's: vLLM 0.32.0 on a CPU, two requests running and then none, without the histograms' buckets.
-The other pages have the names and labels of vLLM 0.6 (V0), 0.8 and 0.9 (V1), of SGLang 0.5 and of trtllm-serve, as their sources give them.
+The other pages have the names and labels of vLLM 0.6 (V0), 0.8 and 0.9 (V1), of vLLM under Ray, of
+SGLang 0.5 and of trtllm-serve, as their sources give them.
 """
 
 from __future__ import annotations
@@ -65,6 +66,18 @@ sglang:prompt_tokens_total{is_streaming="true",model_name="m"} 4.0
 sglang:cached_tokens_total{cache_source="device",model_name="m"} 3000.0
 sglang:cached_tokens_total{cache_source="host",model_name="m"} 168.0
 sglang:generation_tokens_total{model_name="m"} 7557572.0
+"""
+RAY = b"""# TYPE ray_vllm_num_requests_running gauge
+ray_vllm_num_requests_running{Component="core_worker",ReplicaId="a",WorkerId="1",engine="0",model_name="m"} 4.0
+ray_vllm_num_requests_running{Component="core_worker",ReplicaId="b",WorkerId="2",engine="0",model_name="m"} 3.0
+ray_vllm_num_requests_waiting{ReplicaId="a",WorkerId="1",engine="0",model_name="m"} 1.0
+ray_vllm_kv_cache_usage_perc{ReplicaId="a",WorkerId="1",engine="0",model_name="m"} 0.5
+ray_vllm_prefix_cache_queries{ReplicaId="a",WorkerId="1",engine="0",model_name="m"} 800.0
+ray_vllm_prefix_cache_queries_total{ReplicaId="a",WorkerId="1",engine="0",model_name="m"} 800.0
+ray_vllm_prefix_cache_hits_total{ReplicaId="a",WorkerId="1",engine="0",model_name="m"} 200.0
+ray_vllm_num_preemptions_total{ReplicaId="a",WorkerId="1",engine="0",model_name="m"} 0.0
+ray_vllm_prompt_tokens_total{ReplicaId="a",WorkerId="1",engine="0",model_name="m"} 1100.0
+ray_vllm_generation_tokens_total{ReplicaId="a",WorkerId="1",engine="0",model_name="m"} 550.0
 """
 TRTLLM = b"""trtllm_num_requests_running{engine_type="pytorch",model_name="m"} 3.0
 trtllm_num_requests_waiting{engine_type="pytorch",model_name="m"} 1.0
@@ -143,6 +156,34 @@ def test_a_real_engine_between_two_readings():
             ),
         ),
         (
+            RAY,
+            EngineSignals(
+                running=7,
+                waiting=1,
+                prompt_tokens=1100,
+                generation_tokens=550,
+                prefix_queries=800,
+                prefix_hits=200,
+                kv_usage=0.5,
+                preemptions=0,
+                missing=("cached_tokens",),
+            ),
+        ),
+        (
+            RAY.replace(b"ray_", b""),
+            EngineSignals(
+                running=7,
+                waiting=1,
+                prompt_tokens=1100,
+                generation_tokens=550,
+                prefix_queries=800,
+                prefix_hits=200,
+                kv_usage=0.5,
+                preemptions=0,
+                missing=("cached_tokens",),
+            ),
+        ),
+        (
             SGLANG,
             EngineSignals(
                 running=4,
@@ -166,7 +207,7 @@ def test_a_real_engine_between_two_readings():
             ),
         ),
     ],
-    ids=["vLLM 0.6", "vLLM 0.8", "vLLM 0.9", "SGLang", "TensorRT-LLM"],
+    ids=["vLLM 0.6", "vLLM 0.8", "vLLM 0.9", "vLLM under Ray", "vLLM without its colon", "SGLang", "TensorRT-LLM"],
 )
 def test_each_version_is_read_by_its_names(page, signals):
     assert engine_signals(page) == {"m": signals}

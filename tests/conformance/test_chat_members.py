@@ -76,7 +76,6 @@ NOT_CLAUDE: dict[str, dict[str, object]] = {
 }
 NOT_VENDORS: dict[str, dict[str, object]] = {
     "logit_bias": {"logit_bias": {"50256": -100}},
-    "web_search_options": {"web_search_options": {}},
     "moderation": {"moderation": {"model": "omni-moderation-latest"}},
     "an unknown member": {"extra_body": {"chat_template_kwargs": {"enable_thinking": False}}},
     "min_p": {"extra_body": {"min_p": 0.1}},

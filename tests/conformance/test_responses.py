@@ -359,7 +359,7 @@ WRONG: dict[str, tuple[dict[str, object], str]] = {
     "stored prompt": ({"prompt": {"id": "pmpt_1"}}, "prompt"),
     "conversation": ({"conversation": "conv_1"}, "conversation"),
     "background": ({"background": True}, "background"),
-    "web search": ({"tools": [{"type": "web_search"}]}, "tools"),
+    "file search": ({"tools": [{"type": "file_search", "vector_store_ids": ["vs_1"]}]}, "tools"),
     "previous response": ({"previous_response_id": "resp_of_nobody"}, "previous_response_id"),
 }
 

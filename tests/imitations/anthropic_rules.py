@@ -5,7 +5,7 @@ References: https://platform.claude.com/docs/en/api/messages/create, .../api/err
 .../build-with-claude/structured-outputs#json-schema-limitations, .../build-with-claude/prompt-caching,
 .../build-with-claude/mid-conversation-system-messages, .../agents-and-tools/tool-use/handle-tool-calls
 
-Stricter than the API in what only a client of its own dialect sends, and no adapter makes: the vendor's own tools, MCP servers, context
+Stricter than the API in what only a client of its own dialect sends, and no adapter makes: the vendor's other tools, MCP servers, context
 edits, search results, documents of blocks (all recorded as taken: langchain-anthropic 1.7.10, pydantic-ai 1.12.0).
 """
 
@@ -41,6 +41,13 @@ _SAMPLING = ("temperature", "top_p", "top_k")
 _TOOL = {
     *("name", "description", "input_schema", "type", "cache_control", "strict", "eager_input_streaming", "defer_loading"),
     *("allowed_callers", "input_examples"),
+}
+
+
+SEARCH, SEARCH_NAME = "web_search_20250305", "web_search"
+_SEARCH = {
+    *("type", "name", "max_uses", "allowed_domains", "blocked_domains", "user_location", "cache_control", "allowed_callers"),
+    *("defer_loading", "strict"),
 }
 
 
@@ -138,6 +145,12 @@ def _tools(body: Json, model: Model, thinking: str) -> set[str]:
         raise RefusedError("tools: Input should be a valid list")
     names: set[str] = set()
     for number, tool in enumerate(tools):
+        if isinstance(tool, dict) and tool.get("type") == SEARCH:
+            _search(tool, f"tools.{number}.{SEARCH}")
+            if SEARCH_NAME in names:
+                raise RefusedError("tools: Tool names must be unique.")
+            names.add(SEARCH_NAME)
+            continue
         path = f"tools.{number}.custom"
         _only(tool, _TOOL, path)
         for member in ("name", "input_schema"):
@@ -155,6 +168,25 @@ def _tools(body: Json, model: Model, thinking: str) -> set[str]:
         raise RefusedError("tools: At most 20 tools may be strict")
     _tool_choice(body, model, thinking, names)
     return names
+
+
+def _search(tool: Json, path: str) -> None:
+    """https://platform.claude.com/docs/en/agents-and-tools/tool-use/web-search-tool"""
+    _only(tool, _SEARCH, path)
+    if tool.get("name") != SEARCH_NAME:
+        raise RefusedError(f"{path}.name: Input should be '{SEARCH_NAME}'")
+    _whole(tool, "max_uses", 1, f"{path}.")
+    if "allowed_domains" in tool and "blocked_domains" in tool:
+        raise RefusedError(f"{path}: only one of allowed_domains and blocked_domains may be given")
+    for name in ("allowed_domains", "blocked_domains"):
+        _kind(tool, name, list, f"{path}.")
+        if any(not isinstance(each, str) or "://" in each for each in tool.get(name, [])):
+            raise RefusedError(f"{path}.{name}: Domains should not include a scheme")
+    if "user_location" in tool:
+        place = tool["user_location"]
+        _only(place, {"type", "city", "country", "region", "timezone"}, f"{path}.user_location")
+        if place.get("type") != "approximate":
+            raise RefusedError(f"{path}.user_location.type: Input should be 'approximate'")
 
 
 def _schema(tool: Json, model: Model, path: str) -> None:

@@ -16,7 +16,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from tests.imitations.anthropic_rules import Json, marked_blocks, sign
+from tests.imitations.anthropic_rules import SEARCH, SEARCH_NAME, Json, marked_blocks, sign
 from tests.imitations.anthropic_schema import sample
 
 ANSWERING = {
@@ -102,6 +102,8 @@ def _blocks(body: Json, scenario: str, words: list[str]) -> list[Json]:
         case "server_tool":
             used = {"type": "server_tool_use", "id": "srvtoolu_01", "name": "web_search", "input": {"query": words[-1]}}
             return [used, {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_01", "content": []}, said]
+        case "text" | "pause_turn" if searches(body) and not forced:
+            return _searched(words, said)
         case "unknown_block":
             return [{"type": "hologram", "shape": words[-1]}, said]
         case _ if forced:
@@ -110,8 +112,25 @@ def _blocks(body: Json, scenario: str, words: list[str]) -> list[Json]:
             return [said]
 
 
+def searches(body: Json) -> bool:
+    return any(tool.get("type") == SEARCH for tool in body.get("tools") or ())
+
+
+def _searched(words: list[str], said: Json) -> list[Json]:
+    """https://platform.claude.com/docs/en/agents-and-tools/tool-use/web-search-tool#response"""
+    page = {"url": f"https://example.org/{words[-1]}", "title": f"All of {words[-1]}"}
+    used = {"type": "server_tool_use", "id": "srvtoolu_01", "name": SEARCH_NAME, "input": {"query": words[-1]}}
+    result = {"type": "web_search_result", **page, "encrypted_content": "EqgfCioIARgB", "page_age": None}
+    found = {"type": "web_search_tool_result", "tool_use_id": used["id"], "content": [result]}
+    cited = {"type": "web_search_result_location", **page, "encrypted_index": "Eo8BCioIAhgB", "cited_text": words[-1]}
+    caller = {"caller": {"type": "direct"}}
+    return [{"type": "text", "text": "I looked … "}, used | caller, found | caller, {**said, "citations": [cited]}]
+
+
 def _calls(body: Json, words: list[str], count: int) -> list[Json]:
-    tools = body.get("tools") or [{"name": "lookup", "input_schema": {"type": "object", "properties": {"word": {"type": "string"}}}}]
+    tools = [tool for tool in body.get("tools") or () if "input_schema" in tool] or [
+        {"name": "lookup", "input_schema": {"type": "object", "properties": {"word": {"type": "string"}}}}
+    ]
     choice = body.get("tool_choice") or {}
     if choice.get("disable_parallel_tool_use"):
         count = 1
@@ -168,6 +187,7 @@ def _usage(body: Json, blocks: list[Json], seen: set[str]) -> Json:
         "output_tokens_details": {"thinking_tokens": thought},
         "service_tier": "standard",
         "inference_geo": "global",
+        **({"server_tool_use": {"web_search_requests": 1, "web_fetch_requests": 0}} if searches(body) else {}),
     }
 
 

@@ -139,6 +139,7 @@ class FunctionCallingConfig(Strict):
 class ToolConfig(Strict):
     function_calling_config: FunctionCallingConfig | None = None
     retrieval_config: Json | None = None
+    include_server_side_tool_invocations: bool | None = None
 
 
 class ThinkingConfig(Strict):
@@ -356,7 +357,13 @@ def _tools(asked: GenerateContentRequest, functions: list[FunctionDeclaration]) 
     names = [function.name for function in functions]
     if len(set(names)) != len(names):
         raise RefusedError(f"Duplicate function declaration found: {names[0]}")
+    searches = any(tool.google_search is not None for tool in asked.tools or ())
+    # https://ai.google.dev/gemini-api/docs/tool-combination
+    if functions and searches and not (asked.tool_config and asked.tool_config.include_server_side_tool_invocations):
+        raise RefusedError("Please enable tool_config.include_server_side_tool_invocations to use Built-in tools with Function calling.")
     for tool in asked.tools or ():
+        if tool.google_search is not None and not tool.google_search.keys() <= {"timeRangeFilter", "searchTypes"}:
+            raise RefusedError("Invalid JSON payload received. Unknown name at 'tools[0].google_search': Cannot find field.")
         if tool.function_declarations is not None and not tool.function_declarations:
             raise RefusedError("* GenerateContentRequest.tools[0].tool_type: required one_of 'tool_type' must have one initialized field")
     for number, function in enumerate(functions):

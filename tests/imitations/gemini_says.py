@@ -55,6 +55,8 @@ class Said:
     identifier: str
     scenario: str
     logprobs: list[Json | None] = field(default_factory=list)
+    grounding: Json | None = None
+    """In the last event of a candidate."""
     feedback: Json | None = None
 
 
@@ -99,6 +101,8 @@ def say(asked: GenerateContentRequest, model: str, scenario: str) -> Said:
     usage["totalTokenCount"] = prompt_tokens + output_tokens + usage.get("thoughtsTokenCount", 0)
     usage["serviceTier"] = "standard"
     made = Said([parts for _ in range(count)], reason, usage, model, identifier, scenario)
+    if text and any(tool.google_search is not None for tool in asked.tools or ()):
+        made.grounding = _grounding(text)
     made.logprobs = [_logprobs(text, config) for _ in range(count)]
     return made
 
@@ -111,6 +115,8 @@ def whole(said: Said) -> Json:
             candidate["finishMessage"] = _CALLED
         if said.logprobs[index] is not None:
             candidate["logprobsResult"] = said.logprobs[index]
+        if said.grounding is not None:
+            candidate["groundingMetadata"] = said.grounding
         candidates.append(candidate)
     return _response(said, candidates, said.usage)
 
@@ -133,9 +139,29 @@ def events(said: Said) -> Iterator[Json]:
             candidate = _candidate(index, told, said.reason if ends or said.scenario == "stop_everywhere" else None)
             if number == 0 and said.logprobs[index] is not None:
                 candidate["logprobsResult"] = said.logprobs[index]
+            if ends and said.grounding is not None:
+                candidate["groundingMetadata"] = said.grounding
             if ends and told and "functionCall" in told[-1]:
                 candidate["finishMessage"] = _CALLED
             yield _response(said, [candidate], said.usage if ends else _so_far(said.usage, counted))
+
+
+def _grounding(text: str) -> Json:
+    """https://ai.google.dev/gemini-api/docs/google-search#grounded-response: indices count bytes of UTF-8, and a zero is left out."""
+    words = text.split(" ")
+    first, last = words[0], words[-1]
+    end = len(text.encode())
+    segments = [
+        {"endIndex": len(first.encode()), "text": first},
+        {"startIndex": end - len(last.encode()), "endIndex": end, "text": last},
+    ]
+    page = {"uri": f"https://vertexaisearch.cloud.google.com/grounding-api-redirect/{last}", "title": "example.org"}
+    return {
+        "searchEntryPoint": {"renderedContent": "<div></div>"},
+        "groundingChunks": [{"web": page}],
+        "groundingSupports": [{"segment": segment, "groundingChunkIndices": [0]} for segment in segments],
+        "webSearchQueries": [last],
+    }
 
 
 def _cut(said: Said, parts: list[Json]) -> list[list[Json]]:

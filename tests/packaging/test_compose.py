@@ -40,7 +40,7 @@ def test_every_secret_of_the_configuration_is_in_the_environment():
 def test_the_server_may_drain_before_it_is_killed():
     config = examine((DEPLOY / "greenlane.yaml").read_text(), {"GREENLANE_KEY": "secret"}).config
     assert config is not None
-    assert int(SERVICES["greenlane"]["stop_grace_period"].removesuffix("s")) > config.server.drain_s
+    assert int(SERVICES["greenlane"]["stop_grace_period"].removesuffix("s")) > config.server.drain_delay_s + config.server.drain_s
 
 
 def test_ports_are_published_on_loopback_only():

@@ -54,6 +54,7 @@ from tests.store.test_metered_days import (  # noqa: F401 - the same
 )
 from tests.store.test_restatements import (  # noqa: F401 - the same
     test_a_restatement_to_unknown_makes_the_sum_say_so,
+    test_one_that_is_never_taken_is_put_aside_and_holds_up_nobody,
     test_sums_take_the_last_that_nothing_replaces,
     test_the_entry_stays_and_lists_what_was_said_later,
     test_the_same_restatement_twice_is_one_and_nothing_is_replaced_twice,

@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -79,7 +80,7 @@ def kept(served):
 
 def look(served) -> None:
     """The look at the store that the proxy takes every minute."""
-    asyncio.run_coroutine_threadsafe(served.runtime.calibrator.look(), served.loop).result(timeout=10)
+    asyncio.run_coroutine_threadsafe(served.runtime.calibrator.look(), served.loop).result(timeout=60)
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +172,7 @@ def test_it_survives_a_reload_and_a_change_of_machine_ends_it(served):
 def test_the_days_drift_is_a_gauge(served):
     look(served)
     served.runtime.calibrator._drift_due_s = 0.0
-    asyncio.run_coroutine_threadsafe(served.runtime.calibrator._work(), served.loop).result(timeout=20)
+    asyncio.run_coroutine_threadsafe(served.runtime.calibrator._work(), served.loop).result(timeout=60)
     (line,) = [each for each in metrics(served).splitlines() if each.startswith("greenlane_calibration_drift_ratio{")]
     assert 0.8 < float(line.split()[-1]) < 1.25
 
@@ -181,9 +182,19 @@ def test_the_proxy_fits_by_itself_when_it_has_been_up_for_an_hour(tmp_path_facto
     with serving(lambda host: FLEET.format(url=host), tmp_path_factory.mktemp("by-itself")) as one:
         fill(one)
         one.runtime.calibrator._began_s -= 3600
+        asked, fit = threading.Event(), one.runtime.calibrator._fit
+
+        async def fits(*given):
+            """Its verdict is not taken before the request meanwhile was answered."""
+            verdict = await fit(*given)
+            assert await asyncio.to_thread(asked.wait, 60)
+            return verdict
+
+        one.runtime.calibrator._fit = fits
         fitting = asyncio.run_coroutine_threadsafe(one.runtime.calibrator._work(), one.loop)
         assert ask(one).headers["x-carbon-method"] == "flops_roofline"
-        fitting.result(timeout=60)
+        asked.set()
+        fitting.result(timeout=240)
         assert ask(one).headers["x-carbon-method"] == "calibrated"
         assert [each.accepted for each in kept(one)] == [True]
 

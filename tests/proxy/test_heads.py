@@ -42,7 +42,7 @@ class Wire:
     """One connection on which answers are read one by one."""
 
     def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=5)
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=60)
         self._held = b""
 
     def say(self, *pieces: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 
 import msgspec
 import pytest
@@ -216,7 +217,10 @@ def test_a_store_that_is_down_is_told_once_and_asked_again(caplog, monkeypatch):
 
     async def script():
         task = asyncio.create_task(one.run())
-        await asyncio.sleep(0.02)
+        while not any("unavailable (08006)" in each.message for each in caplog.records):  # noqa: ASYNC110 - nor does it here
+            await asyncio.sleep(0.001)
+        for _ in range(20):
+            await asyncio.sleep(0.001)
         store.down = False
         store.kept.append(made())
         while not done:  # noqa: ASYNC110 - the worker tells nobody
@@ -231,17 +235,18 @@ def test_a_store_that_is_down_is_told_once_and_asked_again(caplog, monkeypatch):
 
 def test_a_fit_in_a_process_is_the_fit_and_holds_up_nobody():
     async def script():
-        late_s, loop = 0.0, asyncio.get_running_loop()
+        busiest_s = 0.0
         task = asyncio.create_task(worker.in_process(evidence(measured(300)), PROFILE, None, NOW_S))
         while not task.done():
-            at_s = loop.time()
+            used_s = time.thread_time()
             await asyncio.sleep(0.005)
-            late_s = max(late_s, loop.time() - at_s - 0.005)
-        return await task, late_s
+            busiest_s = max(busiest_s, time.thread_time() - used_s)
+        return await task, busiest_s
 
-    verdict, late_s = asyncio.run(script())
+    # what the loop's own thread computed, and not how long a busy machine kept it waiting
+    verdict, busiest_s = asyncio.run(script())
     assert verdict == worker.fitted(evidence(measured(300)), PROFILE, None, NOW_S)
-    assert late_s < 0.5
+    assert busiest_s < 0.5
 
 
 def test_a_fit_that_is_cancelled_ends_with_its_process():

@@ -86,6 +86,22 @@ def test_blocks_of_the_vendor_s_own_tools_are_passed_over() -> None:
     assert choice(server, {"type": "web_search_tool_result", "content": []}, TEXT, cited)["message"]["content"] == "Hello.Hello."
 
 
+def test_citations_of_the_web_are_annotations_of_the_words_they_support() -> None:
+    cited = {"type": "web_search_result_location", "url": "https://e.org", "title": None, "cited_text": "x", "encrypted_index": "eA=="}
+    own = {"type": "char_location", "cited_text": "x", "document_index": 0, "start_char_index": 0, "end_char_index": 1}
+    said = choice(TEXT, {"type": "text", "text": "Grüß", "citations": [cited, own, 5, {**cited, "url": None}]}, TEXT)["message"]
+    place = {"start_index": 6, "end_index": 10, "url": "https://e.org", "title": "https://e.org"}
+    assert said["annotations"] == [{"type": "url_citation", "url_citation": place}]
+    assert "annotations" not in choice(TEXT)["message"]
+
+
+def test_a_turn_of_searches_that_was_paused_is_not_whole() -> None:
+    """https://platform.claude.com/docs/en/agents-and-tools/tool-use/server-tools"""
+    used = {"type": "server_tool_use", "id": "srvtoolu_01", "name": "web_search", "input": {"query": "x"}}
+    found = ADAPTER.completion(json.dumps({**json.loads(message(TEXT, stop_reason="pause_turn")), "content": [TEXT, used]}).encode())
+    assert found.finish_reason == "length"
+
+
 @pytest.mark.parametrize(
     ("stop_reason", "content", "expected"),
     [

@@ -124,7 +124,6 @@ def test_a_stop_without_characters_stops_nothing(stop: Any, expected: list[str] 
         ("frequency_penalty", -1),
         ("modalities", ["text", "audio"]),
         ("audio", {"voice": "x"}),
-        ("web_search_options", {}),
         ("min_p", 0.1),
         ("response_format", {"type": "yaml"}),
         ("tool_choice", "required"),

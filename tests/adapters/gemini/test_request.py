@@ -117,8 +117,9 @@ def test_what_it_has_no_place_for_is_listed_at_its_default():
     [
         ({"logit_bias": {"1": 2}}, "logit_bias"),
         ({"audio": {"voice": "alloy", "format": "wav"}}, "audio"),
-        ({"web_search_options": {"search_context_size": "low"}}, "web_search_options"),
-        ({"web_search_options": {}}, "web_search_options"),
+        ({"web_search_options": {"search_context_size": "all"}}, "web_search_options.search_context_size"),
+        ({"web_search_options": {"filters": {"allowed_domains": ["example.org"]}}}, "web_search_options.filters"),
+        ({"web_search_options": {}, "tools": [{"type": "function", "function": {"name": "f"}}]}, "web_search_options"),
         ({"repetition_penalty": 1.1}, "repetition_penalty"),
         ({"modalities": ["text", "audio"]}, "modalities"),
         ({"stop": ["a", "b", "c", "d", "e", "f"]}, "stop"),
@@ -202,5 +203,4 @@ def test_every_member_of_the_table_is_known_by_one_verdict():
         "logit_bias",
         "audio",
         "moderation",
-        "web_search_options",
     }
