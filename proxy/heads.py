@@ -1,7 +1,8 @@
 """Request heads met before: one that differs from an admitted head in its Content-Length alone is not parsed again.
 
 A client sends the same head with every request of a connection. Parsing it, line by line, and checking its key cost 11 µs; looking it
-up costs 2. What is kept was read by the parser and let in by every check of the framing, byte for byte as it is compared here.
+up costs 2, and comparing it with the connection's last one 0.5. What is kept was read by the parser and let in by every check of the
+framing, byte for byte as it is compared here.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ KEPT = 1024
 """Heads kept. Of a head only a digest is: it holds a key."""
 BYTES = 8192
 """Longer heads are parsed every time."""
+_CR = ord("\r")
 _LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ?([0-9]{1,12})\r\n")
 _OWN = frozenset({b"x-request-id", b"traceparent", b"expect"})
 """Lines that are a request's own: a head with one of them will not come again."""
@@ -43,10 +45,37 @@ def kept_fields(fields: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
     return {name: value for name, value in fields.items() if name not in _UNKEPT}
 
 
+class Last(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """A connection's last head as it stood on the wire, before and behind the digits of its length. It holds the key, and ends with the
+    connection.
+    """
+
+    before: bytes
+    after: bytes
+    head: Head
+
+    def __repr__(self) -> str:
+        return f"<Last {self.head.path!r}>"
+
+    def body_at(self, data: bytes) -> int:
+        """Where the body begins of a read that holds one whole request with this very head, whatever its length; 0: it does not."""
+        start = len(self.before)
+        if not data.startswith(self.before):
+            return 0
+        stop = data.find(_CR, start, start + 13)
+        digits = data[start:stop]
+        if not digits.isdigit() or not data.startswith(self.after, stop):
+            return 0
+        at = stop + len(self.after)
+        return at if len(data) == at + int(digits) else 0
+
+
 class Cut(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A read that holds one whole request: its head's digest, where its body begins, how long the head says it is."""
 
     digest: bytes
+    length: tuple[int, int]
+    """Where the digits of the length are."""
     body_at: int
     body_bytes: int
     data: bytes
@@ -67,7 +96,7 @@ def cut(data: bytes) -> Cut | None:
     size = int(data[start:stop])
     if len(data) != end + 4 + size:
         return None
-    return Cut(blake2b(data[:start] + data[stop:end], digest_size=16).digest(), end + 4, size, data)
+    return Cut(blake2b(data[:start] + data[stop:end], digest_size=16).digest(), (start, stop), end + 4, size, data)
 
 
 def plain(found: Cut, fields: Mapping[bytes, bytes], lines: int) -> bool:
@@ -95,8 +124,13 @@ class Heads:
     def __init__(self) -> None:
         self._kept: dict[bytes, Head] = {}
 
-    def get(self, digest: bytes) -> Head | None:
-        return self._kept.get(digest)
+    def last(self, found: Cut | None, most_bytes: int) -> Last | None:
+        """The head of a read, if it is known, as its connection keeps it; None also for a body larger than may be."""
+        head = None if found is None else self._kept.get(found.digest)
+        if found is None or head is None or found.body_bytes > most_bytes:
+            return None
+        start, stop = found.length
+        return Last(found.data[:start], found.data[stop : found.body_at], head)
 
     def forget(self) -> None:
         """What was let in under another configuration would hold on to it."""
