@@ -7,7 +7,6 @@ framing, byte for byte as it is compared here.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any
@@ -15,13 +14,10 @@ from typing import Any
 import msgspec
 
 from proxy.access import KEY_HEADERS
+from proxy.framed import BYTES, LENGTH, Framed, is_plain
 
 KEPT = 1024
 """Heads kept. Of a head only a digest is: it holds a key."""
-BYTES = 8192
-"""Longer heads are parsed every time."""
-_CR = ord("\r")
-_LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ?([0-9]{1,12})\r\n")
 _OWN = frozenset({b"x-request-id", b"traceparent", b"expect"})
 """Lines that are a request's own: a head with one of them will not come again."""
 _UNKEPT = frozenset({*KEY_HEADERS, b"content-length"})
@@ -46,28 +42,13 @@ def kept_fields(fields: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
 
 
 class Last(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """A connection's last head as it stood on the wire, before and behind the digits of its length. It holds the key, and ends with the
-    connection.
-    """
+    """A connection's last head. Its bytes hold the key, and end with the connection."""
 
-    before: bytes
-    after: bytes
+    framed: Framed
     head: Head
 
     def __repr__(self) -> str:
         return f"<Last {self.head.path!r}>"
-
-    def body_at(self, data: bytes) -> int:
-        """Where the body begins of a read that holds one whole request with this very head, whatever its length; 0: it does not."""
-        start = len(self.before)
-        if not data.startswith(self.before):
-            return 0
-        stop = data.find(_CR, start, start + 13)
-        digits = data[start:stop]
-        if not digits.isdigit() or not data.startswith(self.after, stop):
-            return 0
-        at = stop + len(self.after)
-        return at if len(data) == at + int(digits) else 0
 
 
 class Cut(msgspec.Struct, frozen=True, eq=False, gc=False):
@@ -89,7 +70,7 @@ def cut(data: bytes) -> Cut | None:
     end = data.find(b"\r\n\r\n", 0, BYTES)
     if end < 0:
         return None
-    found = _LENGTH.search(data, 0, end + 2)
+    found = LENGTH.search(data, 0, end + 2)
     if found is None:
         return None
     start, stop = found.span(1)
@@ -104,12 +85,9 @@ def plain(found: Cut, fields: Mapping[bytes, bytes], lines: int) -> bool:
 
     One header a line, no line folded or ended by LF alone, one length, which the parser read as well.
     """
-    head = found.data[: found.body_at - 4]
-    breaks = head.count(b"\r\n")
     return (
-        breaks == lines == len(fields)
-        and head.count(b"\n") == head.count(b"\r") == breaks
-        and len(_LENGTH.findall(head + b"\r\n")) == 1
+        is_plain(found.data[: found.body_at - 4], lines)
+        and lines == len(fields)
         and int(fields.get(b"content-length", b"-1")) == found.body_bytes
         and b"transfer-encoding" not in fields
         and not _OWN.intersection(fields)
@@ -130,7 +108,7 @@ class Heads:
         if found is None or head is None or found.body_bytes > most_bytes:
             return None
         start, stop = found.length
-        return Last(found.data[:start], found.data[stop : found.body_at], head)
+        return Last(Framed(found.data[:start], found.data[stop : found.body_at]), head)
 
     def forget(self) -> None:
         """What was let in under another configuration would hold on to it."""

@@ -182,7 +182,7 @@ class Connection(asyncio.Protocol):
     def _met_before(self, data: bytes) -> bool:
         """Serves a request whose head is known; else notes what the parser's reading of it may be kept under."""
         last = self.last
-        body_at = 0 if last is None else last.body_at(data)
+        body_at = 0 if last is None else last.framed.body_at(data)
         if last is None or not body_at or len(data) - body_at > self.limits.body_bytes:
             self.unmet = found = cut(data)
             self.last = last = self.heads.last(found, self.limits.body_bytes)
