@@ -466,6 +466,7 @@ class Connection(asyncio.Protocol):
 
     def leave(self) -> None:
         """What was asked already is answered, the last of it with the end of the connection; what is asked later, see `leaving`."""
+        self.last = None
         last = self.incoming or (self.waiting[-1] if self.waiting else self.current)
         if last is not None:
             last.keep_alive = False
@@ -476,8 +477,7 @@ class Connection(asyncio.Protocol):
         """The process ends: what is being answered ends now, as well as it can."""
         self.closing = True
         self.waiting.clear()
-        exchange = self.current
-        if exchange is not None and exchange.on_gone is not None:
+        if (exchange := self.current) is not None and exchange.on_gone is not None:
             exchange.cut, exchange.keep_alive = True, False
             exchange.on_gone()
 
