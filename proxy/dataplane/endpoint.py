@@ -118,7 +118,7 @@ class DataPlane:
             raise Refusal(503, "unavailable", "The ledger cannot take more entries at the moment.", headers=b"retry-after: 5\r\n")
 
     def memo(self, notes: Any, fields: Mapping[bytes, bytes]) -> Any:
-        return msgspec.structs.replace(notes, headers=fields)
+        return msgspec.structs.replace(notes, headers=fields, kinds={})
 
     def admit_again(self, exchange: Exchange, notes: Any) -> bool:
         """Lets in a request with the head of one that was, as `notes` say; False where it must be looked at anew."""
@@ -191,7 +191,8 @@ class DataPlane:
         coding = headers.get(b"content-encoding")
         body = exchange.body if coding in (None, b"identity") else inflated(exchange.body, coding or b"", self.limits.body_bytes)
         exchange.body = b""
-        return read(body, headers.get(b"content-type", b""), operation, admission.sent, (admission.snapshot, admission.grant))
+        to = (admission.snapshot, admission.grant)
+        return read(body, headers.get(b"content-type", b""), operation, admission.sent, to, admission.kinds)
 
     def _plan(self, call: Call, admission: Admission) -> Plan:
         grant = admission.grant

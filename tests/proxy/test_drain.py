@@ -7,6 +7,7 @@ import signal
 import socket
 import sqlite3
 import threading
+import time
 
 import httpx
 import pytest
