@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from carbon.bands import Band
-from carbon.calibration import Batched, BatchTerms, Calibration, Terms
+from carbon.calibration import Batched, BatchTerms, Boundary, Calibration, Source, Terms
 from carbon.energy import Estimator, Method
 from carbon.roofline import Form
 from carbon.runtime import RuntimePower
@@ -70,7 +70,10 @@ def calibrated(calibration: Calibration, prior: Estimator) -> Calibrated:
         cross=prior,
         runtime=prior.runtime,
         batched=calibration.batched,
-        warnings=() if calibration.drift is None else ("calibration_drifted",),
+        warnings=(
+            *(("boundary_unknown",) if calibration.boundary == "provider_unknown" else ()),
+            *(("calibration_drifted",) if calibration.drift is not None else ()),
+        ),
     )
 
 
@@ -78,6 +81,9 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     """What `Calibration.record` put into an entry's profile: enough to work its figure out again."""
 
     calibration: str
+    calibration_source: Source
+    calibration_boundary: Boundary | None = None
+    """None: of a version that did not keep it."""
     calibration_request_j: float
     calibration_token_j: float
     calibration_context_j: float
@@ -97,6 +103,10 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     calibration_batch_most: float = 1.0
     calibration_batch_low: float = 1.0
     calibration_batch_high: float = 1.0
+
+    @property
+    def boundary(self) -> Boundary:
+        return self.calibration_boundary or ("facility" if self.calibration_source == "measured_attributed" else "provider_unknown")
 
     @property
     def terms(self) -> Terms:

@@ -126,7 +126,8 @@ def calibrate(
 ) -> Verdict:
     """The same arguments give the same bytes. Raises MissingExtraError without scipy.
 
-    `incumbent`: the calibration in force, of the same machine; None: the prior is. The prior's figures are joules of the same boundary.
+    `incumbent`: the calibration in force, of the same machine and boundary; None: the prior is, whose own boundary is the facility: it is
+    drawn to in its proportions alone, and beaten as it is.
     """
     evidence = drawn(evidence)
     if lacks := missing(evidence):
@@ -150,6 +151,7 @@ def calibrate(
         gpu=evidence.gpu,
         machine=evidence.machine,
         source=evidence.source,
+        boundary=evidence.boundary,
         data=digest(evidence.records),
         fitted_at_s=fitted_at_s,
         n=len(kept),

@@ -6,7 +6,7 @@ library. One calibration is of one deployment of one model on one machine, and i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from statistics import median
 from typing import Literal, Self
@@ -34,7 +34,15 @@ LEAST_OF_DAY = 20
 _MACHINE = ("kind", "model", "total_b", "active_b", "bytes_per_parameter", "gpu", "gpu_count", "tdp_w", "host_factor", "pue")
 
 Source = Literal["measured_attributed", "provider_reported"]
-"""Whose joules. Never mixed in one fit: what a provider counts may end elsewhere than at the facility."""
+"""Whose joules."""
+Boundary = Literal["facility", "provider_stated", "provider_unknown"]
+"""Where they end: by a meter of ours at the facility, by a provider's report where that says, or nobody knows. Never mixed in one fit."""
+BOUNDARIES: Mapping[Boundary, Source] = {
+    "facility": "measured_attributed",
+    "provider_stated": "provider_reported",
+    "provider_unknown": "provider_reported",
+}
+"""Better first."""
 
 
 class Measured(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -62,10 +70,14 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     gpu: str
     machine: str
     """See `machine_of`."""
-    source: Source
+    boundary: Boundary
     band: Band
     """Of one measurement: a fit to measurements is never surer than they are."""
     records: tuple[Measured, ...]
+
+    @property
+    def source(self) -> Source:
+        return BOUNDARIES[self.boundary]
 
     @property
     def span_s(self) -> float:
@@ -139,6 +151,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     gpu: str
     machine: str
     source: Source
+    boundary: Boundary = "facility"
     spec_version: str = SPEC_VERSION
     data: str
     """Digest of the records."""
@@ -174,11 +187,15 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     incumbent: str
     """Id of the calibration that was in force, or the method of the prior."""
     accepted: bool
+    overtaken: str | None = None
+    """The id of one that came into force while this was fitted: then this is not accepted, whatever it was better than."""
     drift: float | None = None
     """Of one in force: measured over foreseen in the last 24 hours, where that is an alarm. Never kept: see `drifted`."""
 
     @property
     def why(self) -> str:
+        if self.overtaken is not None:
+            return f"overtaken by {self.overtaken}, which came into force meanwhile"
         share = f"{100 * self.held_out_error:.1f} % against the {100 * self.incumbent_error:.1f} % of {self.incumbent}"
         return f"{'better' if self.accepted else 'not better by 5 %'} on the last day: {share}"
 
@@ -217,6 +234,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
         return {
             "calibration": self.id,
             "calibration_source": self.source,
+            "calibration_boundary": self.boundary,
             "calibration_fitted_at_s": self.fitted_at_s,
             "calibration_n": float(self.n),
             "calibration_cv_mdape": self.cv_mdape,

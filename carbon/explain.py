@@ -12,6 +12,7 @@ import msgspec
 from carbon.arithmetic import DIGITS, Line, Number, Sheet, digits_for, number
 from carbon.bands import confidence
 from carbon.calibrated import recorded
+from carbon.calibration import Boundary
 from carbon.components import ROUTER_W, components
 from carbon.energy import J_PER_WH, LADDER, Estimator, Method, estimator
 from carbon.footprint import (
@@ -198,7 +199,7 @@ def explained(facts: Facts) -> Explanation:
         components=_parts(facts, profile),
         assumptions=(
             *paced(facts.decode_s, facts.paced_by),
-            *assumptions(facts.method, profile, facts.intensity, estimated=facts.estimated),
+            *assumptions(facts.method, profile, facts.intensity, estimated=facts.estimated, boundary=_boundary(facts.profile)),
         ),
         counterfactual=None if facts.instead is None else _compared(facts, facts.instead),
     )
@@ -209,6 +210,12 @@ def _known(record: Record, batch: float | None = None) -> tuple[EnergyProfile, E
     profile, fitted = profile_from(record), recorded(record)
     prior = estimator(profile)
     return profile, prior if fitted is None else fitted.estimator(prior, batch)
+
+
+def _boundary(record: Record | None) -> Boundary:
+    """Where the joules of a calibration end; of anything else it is not asked."""
+    fitted = None if record is None else recorded(record)
+    return "facility" if fitted is None else fitted.boundary
 
 
 def workload(facts: Facts) -> Workload:
@@ -338,7 +345,13 @@ def _parts(facts: Facts, profile: EnergyProfile | None) -> Parts | None:
     found = (
         None
         if facts.energy_j is None
-        else components(facts.energy_j.value, facts.method, profile, None if facts.router_j is None else facts.router_j / ROUTER_W)
+        else components(
+            facts.energy_j.value,
+            facts.method,
+            profile,
+            None if facts.router_j is None else facts.router_j / ROUTER_W,
+            _boundary(facts.profile),
+        )
     )
     return None if found is None else Parts(**msgspec.structs.asdict(found), total_j=found.total_j)
 

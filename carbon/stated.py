@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from carbon.calibration import Boundary
 from carbon.energy import VENDOR_BATCH, VENDOR_HIGH_BATCH, VENDOR_LOW_BATCH, Method
 from carbon.intensity import LIFECYCLE_CONSTANT, LIFECYCLE_SLOPE, Intensity
 from carbon.profile import HOST_FACTOR, EnergyProfile
@@ -35,11 +36,13 @@ def warned(codes: tuple[str, ...]) -> tuple[Warned, ...]:
 
 
 def assumptions(
-    method: Method, profile: EnergyProfile | None, intensity: Intensity | None, *, estimated: bool = False
+    method: Method, profile: EnergyProfile | None, intensity: Intensity | None, *, estimated: bool = False, boundary: Boundary = "facility"
 ) -> tuple[Assumption, ...]:
-    """Of a published method: a provider's figure takes nothing of the profile for granted."""
+    """Of a published method: a provider's figure takes nothing of the profile for granted, nor does a calibration of that `boundary`."""
     found: list[Assumption] = []
-    if profile is not None and method not in ("provider_reported", "measured_attributed"):
+    if profile is not None and method == "calibrated" and boundary == "facility":
+        found += assumed_of_measured(profile, profile.host_factor)
+    elif profile is not None and method not in ("provider_reported", "measured_attributed", "calibrated"):
         found += _of_model(method, profile) + _of_machine(method, profile)
     if estimated:
         found.append(Assumption(name="tokens", value="counted here", why="the upstream reported none"))

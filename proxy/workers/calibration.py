@@ -104,15 +104,21 @@ class Calibrator:
         now_s = self._now_s()
         evidence = await self._store.measured(name, profile, now_s)
         held = self._of_machine(name, profile)
-        incumbent = held if held is not None and held.source == evidence.source else None
+        incumbent = held if held is not None and held.boundary == evidence.boundary else None
         if incumbent is not None:
             evidence = await asyncio.to_thread(_since_drift, evidence, incumbent, now_s)
         return evidence, await fit(evidence, profile, incumbent, now_s)
 
-    async def keep(self, verdict: Verdict) -> None:
-        """Whatever was fitted is kept, accepted or not. Raises StoreUnavailableError."""
-        if verdict.calibration is not None:
-            await self._store.keep(verdict.calibration)
+    async def keep(self, verdict: Verdict) -> Verdict:
+        """Whatever was fitted is kept, accepted or not: as it is in the store. Raises StoreUnavailableError.
+
+        It was compared with what `look` found last; where another process has brought another into force since, it is kept as overtaken.
+        """
+        made = verdict.calibration
+        if made is None:
+            return verdict
+        held = self._kept.get(made.deployment)
+        return Verdict(calibration=await self._store.keep(made, None if held is None else held.id))
 
     def ages_s(self) -> Iterable[tuple[str, float]]:
         """Of those that deployments of now are accounted by."""
@@ -139,7 +145,7 @@ class Calibrator:
         if kept and now_s - kept[0].fitted_at_s < DAY_S / 2:
             return kept[0].fitted_at_s + DAY_S
         evidence, verdict = await self.consider(name, profile, fit)
-        await self.keep(verdict)
+        verdict = await self.keep(verdict)
         if verdict.calibration is None:
             return now_s + DAY_S
         if not verdict.calibration.accepted:
@@ -153,7 +159,7 @@ class Calibrator:
             if calibration is None:
                 self.drifts.pop(name, None)
                 continue
-            evidence = await self._store.measured(name, profile, self._now_s(), DAY_S, calibration.source)
+            evidence = await self._store.measured(name, profile, self._now_s(), DAY_S, calibration.boundary)
             found = await asyncio.to_thread(drift, calibration, evidence.records, self._now_s())
             before = self.drifts.pop(name, None)
             if found is not None:

@@ -36,6 +36,8 @@ HISTORY = 20_000
 """Settled windows a deployment keeps to fit weights to: over five hours."""
 HELD = 20_000
 """Accounts that wait for their measurement."""
+NOT_TRIED = "not tried yet: the first fit is an hour after the start"
+NO_IDLE_POWER = "idle power is not known yet: no window was without requests, and `idle_w` is not stated"
 NO_BOOKS = Books(measured_j=0.0, attributed_j=0.0, pool_idle_j=0.0, unattributed_j=0.0, pending_j=0.0)
 NOBODYS_LOAD = Load(total_b=8.0, active_b=8.0, bytes_per_parameter=2.0, batch=64.0)
 """Of a deployment without a profile: only the ratios of its weights matter."""
@@ -67,6 +69,8 @@ class MeterStatus(msgspec.Struct, frozen=True, kw_only=True):
     idle_w: float | None
     weights: str
     """`roofline` or `fitted`."""
+    unfitted: str | None
+    """Why they are not fitted; None where they are."""
     engine_missing: tuple[str, ...]
     """Signals that the engine's metrics do not have."""
     measured_j: float
@@ -101,6 +105,7 @@ class Metered:
         self.signals: EngineSignals | None = None
         self.engine_state = "waiting"
         self.restated = 0
+        self.unfitted: str | None = NOT_TRIED
         self.profile = None if served.profile is None else profile_from(served.profile)
         load, gpu = (NOBODYS_LOAD, "H100") if self.profile is None else (load_of(self.profile), self.profile.gpu)
         self.replica = Replica(RooflineWeights(load, gpu), served.settings.idle_w)
@@ -172,9 +177,11 @@ class Metered:
             fit = fit_weights(windows)
         except (UnfitError, MissingExtraError) as error:
             log.debug("deployment %s: weights stay as they are: %s", self.served.name, error)
+            if not isinstance(self.replica.weighing, Weights):
+                self.unfitted = str(error) if self.replica.idle_power_w is not None else f"{error}; {NO_IDLE_POWER}"
             return None
         with self._lock:
-            self.replica.weighing = fit.weights
+            self.replica.weighing, self.unfitted = fit.weights, None
         return fit.weights
 
     def books(self) -> tuple[Books, Books]:
@@ -193,6 +200,7 @@ class Metered:
             failures=self.failures,
             idle_w=idle_w,
             weights=weighing.source if isinstance(weighing, Weights) else "roofline",
+            unfitted=self.unfitted,
             engine_missing=() if self.signals is None else self.signals.missing,
             measured_j=books.measured_j,
             requests_j=books.attributed_j,

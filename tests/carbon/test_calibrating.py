@@ -184,8 +184,8 @@ def test_a_prior_that_is_far_off_does_not_spoil_what_was_measured(factor):
 def test_a_prior_of_another_form_is_taken_by_its_figures():
     """Closed weights: the vendor prior is the root of a product."""
     prior = estimator(profile_of(Serving(upstream_model="gpt-4o")))
-    made = fitted(measured(220, noise=0.4), prior=prior, source="provider_reported", band=Band(0.6, 1.8))
-    assert made.incumbent == "vendor_prior"
+    made = fitted(measured(220, noise=0.4), prior=prior, boundary="provider_unknown", band=Band(0.6, 1.8))
+    assert (made.incumbent, made.source, made.boundary) == ("vendor_prior", "provider_reported", "provider_unknown")
     drawn = Terms(
         request_j=0.0,
         form=Form(

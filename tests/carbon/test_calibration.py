@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from carbon.bands import Band
 from carbon.calibrated import calibrated, recorded
 from carbon.calibration import Batched, BatchTerms, Calibration, Drift, Terms, drift, machine_of, missing
-from carbon.components import components
+from carbon.components import Components, components
 from carbon.energy import Serving, estimator, profile_from, profile_of
 from carbon.footprint import Footprint, ProviderReport, Workload, rate
 from carbon.intensity import Intensity
 from carbon.roofline import Form
+from carbon.stated import assumptions
 from tests.carbon.measurements import DAY_S, NOW_S, PRIOR, PROFILE, TRUTH, evidence, measured
 
 GRID = Intensity(zone="SE", g_per_kwh=36.0, low=30.0, high=50.0, basis="lifecycle", source="static", as_of="2024", licence="")
@@ -183,6 +184,19 @@ def test_another_machine_model_or_building_is_another_and_another_batch_is_not()
     assert len({machine_of(each) for each in made_of}) == len(made_of)
     assert machine_of(profile_of(msgspec.structs.replace(ours, batch=8.0))) == machine_of(PROFILE)
     assert machine_of(profile_from(msgspec.json.decode(msgspec.json.encode(PROFILE.record())))) == machine_of(PROFILE)
+
+
+def test_a_figure_by_a_providers_reports_is_the_providers_undivided():
+    """Its boundary is not the facility's: no host, building or idle capacity can be told apart in it."""
+    theirs = made(source="provider_reported", boundary="provider_unknown")
+    found = Footprint.of(Workload(input_tokens=9, output_tokens=9), calibrated(theirs, PRIOR), GRID)
+    assert found.warnings == ("boundary_unknown",)
+    assert components(100.0, "calibrated", PROFILE, boundary="provider_unknown") == Components(provider_j=100.0)
+    assert assumptions("calibrated", PROFILE, None, boundary="provider_unknown") == ()
+    assert {each.name for each in assumptions("calibrated", PROFILE, None)} == {"host_factor", "pue"}
+    assert recorded(theirs.record()).boundary == "provider_unknown"
+    older = {name: value for name, value in theirs.record().items() if name != "calibration_boundary"}
+    assert recorded(older).boundary == "provider_unknown"
 
 
 def test_idle_capacity_is_in_what_was_measured_and_no_part_of_its_own():

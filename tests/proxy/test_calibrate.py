@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import httpx
 import msgspec
@@ -29,6 +32,7 @@ from tests.harness import ask, serving
 from tests.store.entries import ENTRY, written
 from tests.store.test_calibrations import restated
 
+ROOT = Path(__file__).parents[2]
 FLEET = """
 deployments:
   ours: {{model: small, base_url: "{url}", zone: SE, parameters_b: 8, hardware: {{gpu: H100, count: 1}}}}
@@ -193,6 +197,23 @@ def test_the_proxy_fits_by_itself_when_it_has_been_up_for_an_hour(tmp_path_facto
         fitting.result(timeout=240)
         assert ask(one).headers["x-carbon-method"] == "calibrated"
         assert [each.accepted for each in kept(one)] == [True]
+
+
+def test_two_that_calibrate_at_once_bring_one_into_force(tmp_path_factory):
+    """Two processes on one store: whichever comes second is refused, having been overtaken or found no better."""
+    with serving(lambda host: FLEET.format(url=host), tmp_path_factory.mktemp("two")) as one:
+        fill(one)
+        command = [sys.executable, "-c", "from proxy.cli import main; raise SystemExit(main())", "calibrate", "--json"]
+        arguments = [*command, "--deployment", "ours", "--config", str(one.path)]
+        both = [subprocess.Popen(arguments, stdout=subprocess.PIPE, cwd=ROOT, text=True) for _ in range(2)]
+        told = [json.loads(each.communicate(timeout=240)[0])[0]["calibration"] for each in both]
+        assert [each.returncode for each in both] == [0, 0]
+        (winner,) = [each for each in told if each["accepted"]]
+        (loser,) = [each for each in told if not each["accepted"]]
+        assert winner["id"] in {loser["overtaken"], loser["incumbent"]}
+        assert [each.id for each in kept(one) if each.accepted] == [winner["id"]]
+        look(one)
+        assert one.runtime.calibrator.in_force["ours"].id == winner["id"]
 
 
 def test_a_name_that_is_not_there_and_no_configuration_are_told(served, capsys, monkeypatch):

@@ -80,6 +80,7 @@ def test_joules_go_to_requests_to_nobody_and_nowhere_else(proxy, upstream, count
     shares = found["requests_j"] + found["idle_pool_j"] + found["unattributed_j"] + found["pending_j"]
     assert shares == pytest.approx(found["measured_j"], rel=1e-9)
     assert (found["deployment"], found["meter"], found["state"], found["weights"]) == ("here", "host", "measuring", "roofline")
+    assert found["unfitted"] == "not tried yet: the first fit is an hour after the start"
     scraped = httpx.get(f"{served.base}/metrics", timeout=10).text
     lines = [line for line in scraped.splitlines() if line.startswith("greenlane_measured_energy_joules_total{")]
     kinds = {line.split('share="')[1].split('"')[0] for line in lines}

@@ -30,13 +30,14 @@ class Store:
         accepted = sorted((each for each in self.kept if each.accepted), key=lambda each: each.fitted_at_s)
         return {each.deployment: each for each in accepted}
 
-    async def keep(self, calibration) -> None:
+    async def keep(self, calibration, instead_of=None):
         self.kept.append(calibration)
+        return calibration
 
     async def of(self, deployment, limit):
         return sorted((each for each in self.kept if each.deployment == deployment), key=lambda each: -each.fitted_at_s)[:limit]
 
-    async def measured(self, name, profile, now_s, since_s=14 * DAY_S, source=None):
+    async def measured(self, name, profile, now_s, since_s=14 * DAY_S, boundary=None):
         return evidence([each for each in self.records if now_s - since_s <= each.at_s <= now_s], deployment=name)
 
 
