@@ -61,6 +61,8 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise DeniedError(f"{self.root} may not be read") from error
         began_s = clock_s()
         found = [reading for zone in zones if (reading := self._zone(zone)) is not None]
+        board = [reading for reading in found if reading.labels["domain"] == "psys"]
+        found = board or found  # all others are in it
         if not found:
             raise NotSupportedError(f"{self.root} has no zone of {', '.join(self.domains)}: this processor does not count its energy")
         at_s = 0.5 * (began_s + clock_s())

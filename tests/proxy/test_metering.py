@@ -6,11 +6,14 @@ The counter is a RAPL folder whose numbers a thread moves, so that the meter rea
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 
 import httpx
 import pytest
 
+from carbon.meters import host as host_meter
+from carbon.windows import Reading
 from proxy.configuration import ConfigurationError, loads
 from tests.harness import said, until
 from tests.proxy.counting import WATTS, Counter, days, entry, measuring, meters, restated, slowly, stream
@@ -132,6 +135,24 @@ def test_a_providers_own_report_stays_above_what_is_measured(proxy, upstream, co
     restated(served, stream(served))
     found = entry(served, reported)
     assert (found["account"]["method"], found["restatements"]) == ("provider_reported", [])
+
+
+def test_an_estimate_is_in_no_measured_sum(proxy, upstream, tmp_path, monkeypatch):
+    """CodeCarbon stands in for a processor that does not count: its joules are told apart, and restate nothing."""
+    told = itertools.count()
+    monkeypatch.setattr(
+        host_meter, "estimate", lambda clock_s: (Reading(device="codecarbon", at_s=clock_s(), energy_j=10.0 * next(told), measured=False),)
+    )
+    meter = f'{{host: {{root: "{tmp_path / "absent"}", otherwise: codecarbon}}}}'
+    text = FLEET.partition("meter: {{host")[0] + "meter: " + meter.replace("{", "{{").replace("}", "}}") + "}}\n"
+    served = proxy(text.format(url=upstream(slowly(0.2)).url, idle=100))
+    until(lambda: meters(served)[0]["estimated_j"] > 0, 20)
+    before_j = meters(served)[0]["estimated_j"]
+    entry_id = stream(served)
+    until(lambda: meters(served)[0]["estimated_j"] > before_j + 40, 30)
+    found = meters(served)[0]
+    assert (found["state"], found["measured_j"], found["requests_j"], found["pending_j"], found["restated"]) == ("estimating", 0, 0, 0, 0)
+    assert entry(served, entry_id)["restatements"] == []
 
 
 @pytest.mark.parametrize(
