@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from carbon.meters._base import DeniedError, NotSupportedError, OutOfReachError, Reach, Reading
+from carbon.meters._base import DeniedError, NotSupportedError, OutOfReachError, Reach, Reading, Timeout
 from carbon.windows import Flag
 
 _CALLING = threading.Lock()
@@ -27,7 +27,7 @@ class Nvml(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     devices: tuple[int | str, ...] = ()
     """Indices or UUIDs (`GPU-...`, `MIG-...`); none named: all GPUs of the machine."""
-    timeout_s: float = 5.0
+    timeout_s: Timeout = 5.0
     """For one reading. NVML answers in milliseconds, and hangs with a GPU that does."""
 
     async def read(self, reach: Reach) -> tuple[Reading, ...]:

@@ -15,6 +15,7 @@ import pytest
 from carbon.meters import host as host_meter
 from carbon.windows import Reading
 from proxy.configuration import ConfigurationError, loads
+from proxy.configuration.checking import check
 from tests.harness import said, until
 from tests.proxy.counting import WATTS, Counter, days, entry, measuring, meters, restated, slowly, stream
 
@@ -166,6 +167,9 @@ def test_an_estimate_is_in_no_measured_sum(proxy, upstream, tmp_path, monkeypatc
         ("{nvml: {}, host: {otherwise: codecarbon}}", "is an estimate"),
         ("{nvml: {}, host: {domains: [psys]}}", "may be counted in it already"),
         ("{nvml: {device: 3}}", "is not a setting"),
+        ("{dcgm: {url: 127.0.0.1:9400/metrics}}", "https?://"),
+        ('{trtllm: {url: "http://h", gpus: 0}}', "1"),
+        ("{nvml: {timeout_s: 0}}", "0"),
     ],
 )
 def test_a_wrong_meter_is_told_with_its_place(meter, told):
@@ -173,3 +177,24 @@ def test_a_wrong_meter_is_told_with_its_place(meter, told):
         loads(f'deployments: {{a: {{model: m, base_url: "http://127.0.0.1:1/v1", meter: {meter}}}}}\n')
     assert raised.value.problems[0].path.startswith("deployments.a.meter")
     assert told in raised.value.problems[0].message
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "twice"),
+    [
+        ("nvml", "{nvml: {}}", True),
+        ("{nvml: {devices: [0]}}", "{nvml: {devices: [1]}}", False),
+        ("{nvml: {devices: [0, 1]}}", "{nvml: {devices: [1]}}", True),
+        ("{nvml: {devices: [0]}, host: {}}", "{nvml: {devices: [1]}, host: {}}", True),
+        ("host", "nvml", False),
+        ('{dcgm: {url: "http://h/metrics", pod: a}}', '{dcgm: {url: "http://h/metrics", pod: b}}', False),
+        ('{dcgm: {url: "http://h/metrics"}}', '{dcgm: {url: "http://h/metrics", timeout_s: 2}}', True),
+    ],
+)
+def test_joules_that_two_deployments_would_be_charged_with_are_told(one, other, twice):
+    text = "deployments:\n"
+    for name, meter in (("a", one), ("b", other)):
+        text += f'  {name}: {{model: m, base_url: "http://127.0.0.1:1/v1", meter: {meter}}}\n'
+    found = [each for each in check(loads(text)) if "is counted for 'a' too" in each.message]
+    assert [each.path for each in found] == ([("deployments", "b", "meter")] if twice else [])
+    assert all(each.warning for each in found)
