@@ -11,6 +11,7 @@ from carbon.explain import Facts, Figures, Instead, explained
 from carbon.intensity import Basis, Intensity, Signal
 from carbon.meters.provider import reported_j
 from carbon.profile import machine
+from carbon.remeasured import remeasured
 from proxy.records import Counterfactual, Entry, IntensitySample, Restatement
 from proxy.telemetry.ages import age_s
 
@@ -82,7 +83,16 @@ def restated(entry: Entry) -> list[dict[str, Any]]:
     while (later := by_replaced.pop(at, None)) is not None:
         found.append(later)
         at = later.id
-    return [{**msgspec.to_builtins(each), "counts": each is found[-1]} for each in found]
+    return [{**msgspec.to_builtins(each), "counts": each is found[-1], "explanation": _worked_out(each, entry)} for each in found]
+
+
+def _worked_out(later: Restatement, entry: Entry) -> Any:
+    """The lines of a measured figure; the grid is that of the account."""
+    joules, sample = figures(later.energy_low_j, later.energy_j, later.energy_high_j), entry.carbon.intensity
+    if joules is None or later.method != "measured_attributed":
+        return None
+    grid = None if sample is None or later.carbon_g is None else intensity_of(sample)
+    return msgspec.to_builtins(remeasured(later.inputs, joules, grid))
 
 
 def aged_s(as_of: str, at_s: float) -> int | None:
