@@ -357,12 +357,16 @@ def _parts(facts: Facts, profile: EnergyProfile | None) -> Parts | None:
 
 
 def _carbon_lines(facts: Facts, published: Qualified) -> tuple[Line, ...]:
-    """From the joules just worked out to grams; each end as its own joules and grid have it, combined."""
     if facts.intensity is None:
         return ()
-    sheet = Sheet()
-    grid = facts.intensity
     low_j, joules, high_j = (number(lines[-1].result) for lines in (published.low_end, published.formula, published.high_end))
+    return carbon_lines(facts.intensity, (low_j, joules, high_j))
+
+
+def carbon_lines(grid: Intensity, ends: tuple[Number, Number, Number]) -> tuple[Line, ...]:
+    """From the joules just worked out (low, value, high) to grams; each end as its own joules and grid have it, combined."""
+    sheet = Sheet()
+    low_j, joules, high_j = ends
     rate = number(grid.g_per_kwh)
     sheet.line("energy", f"{joules} / {number(J_PER_WH)}", joules / J_PER_WH, "Wh")
     grams = _grams(sheet, "carbon", joules, rate)

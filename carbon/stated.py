@@ -72,9 +72,13 @@ def _of_model(method: Method, profile: EnergyProfile) -> list[Assumption]:
             pass
     if method not in ("flops_roofline", "runtime_power"):
         return []
+    found = []
+    if profile.bytes_from == "assumed":
+        why = "16 bits; state `parameters_b.bytes_per_parameter`, or a name that tells"
+        found.append(Assumption(name="bytes_per_parameter", value=profile.bytes_per_parameter, why=why))
     unknown = [name for name, value in (("kv_bytes", profile.kv_bytes), ("d_model", profile.d_model)) if value is None]
     why = "usual of models of that size; `hf_config` tells it"
-    return [Assumption(name=name, value="by the parameters", why=why) for name in unknown]
+    return found + [Assumption(name=name, value="by the parameters", why=why) for name in unknown]
 
 
 def _of_machine(method: Method, profile: EnergyProfile) -> list[Assumption]:
@@ -89,6 +93,9 @@ def _of_machine(method: Method, profile: EnergyProfile) -> list[Assumption]:
         if profile.gpu_from == "assumed":
             why = "coefficients of another accelerator, or none is stated; state `hardware`"
             found.append(Assumption(name="gpu", value=profile.gpu, why=why))
+        if profile.gpu_count_from == "assumed":
+            why = "of 80 GB, as many as hold the weights and a fifth more; state `hardware.count`"
+            found.append(Assumption(name="gpu_count", value=profile.gpu_count, why=why))
     if method != "token_proxy":
         found += _of_host(profile.host_factor)
         found.append(Assumption(name="idle_factor", value=profile.idle_factor, why="capacity kept ready, a published mean"))

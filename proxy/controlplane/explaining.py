@@ -12,6 +12,7 @@ from carbon.explain import Facts, Figures, Instead, explained
 from carbon.intensity import Basis, Intensity, Signal
 from carbon.meters.provider import reported_j
 from carbon.profile import EnergyProfile, machine, profile_from
+from carbon.remeasured import remeasured
 from carbon.stated import assumed_of_measured
 from proxy.records import Counterfactual, Entry, IntensitySample, Restatement
 from proxy.telemetry.ages import age_s
@@ -86,7 +87,10 @@ def restated(entry: Entry) -> list[dict[str, Any]]:
     while (later := by_replaced.pop(at, None)) is not None:
         found.append(later)
         at = later.id
-    return [{**msgspec.to_builtins(each), "counts": each is found[-1], **_measured(each, entry)} for each in found]
+    return [
+        {**msgspec.to_builtins(each), "counts": each is found[-1], **_measured(each, entry), "explanation": _worked_out(each, entry)}
+        for each in found
+    ]
 
 
 def _measured(later: Restatement, entry: Entry) -> dict[str, Any]:
@@ -102,6 +106,15 @@ def _measured(later: Restatement, entry: Entry) -> dict[str, Any]:
         "host": "measured" if "host_j" in later.inputs else "assumed",
         "assumptions": msgspec.to_builtins(assumed),
     }
+
+
+def _worked_out(later: Restatement, entry: Entry) -> Any:
+    """The lines of a measured figure; the grid is that of the account."""
+    joules, sample = figures(later.energy_low_j, later.energy_j, later.energy_high_j), entry.carbon.intensity
+    if joules is None or later.method != "measured_attributed":
+        return None
+    grid = None if sample is None or later.carbon_g is None else intensity_of(sample)
+    return msgspec.to_builtins(remeasured(later.inputs, joules, grid))
 
 
 def _profile(record: Profile | None) -> EnergyProfile | None:

@@ -119,7 +119,7 @@ def test_in_another_place_the_building_is_another_unless_stated(served):
 def test_what_is_not_said_is_assumed_and_told(served):
     found = estimate(served, {"model": "pair", "tokens_in": 10}).json()
     names = [each["name"] for each in found["explanation"]["assumptions"]]
-    assert names == ["deployment", "tokens_out", "batch", "gpu", "host_factor", "idle_factor", "pue"]
+    assert names == ["deployment", "tokens_out", "bytes_per_parameter", "batch", "gpu", "gpu_count", "host_factor", "idle_factor", "pue"]
     assert found["tokens"]["output"] == served.runtime.config.limits.expected_output_tokens
     assert estimate(served, {"model": "mute", "tokens_in": 10}).json()["tokens"]["output"] == 77
 

@@ -156,7 +156,10 @@ def test_the_grid_is_told_with_its_age_source_and_licence(served):
 
 def test_what_was_assumed_and_warned_of_is_told(served):
     found = agreed(entry(served, "open", whole(None)))
-    assert [each["name"] for each in found["assumptions"]] == ["batch", "gpu", "host_factor", "idle_factor", "pue", "tokens", "zone"]
+    assert [each["name"] for each in found["assumptions"]] == [
+        *("bytes_per_parameter", "batch", "gpu", "gpu_count"),
+        *("host_factor", "idle_factor", "pue", "tokens", "zone"),
+    ]
     assert [each["code"] for each in found["warnings"]] == ["tokens_estimated"]
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from carbon.meters import host as host_meter
 from carbon.windows import Reading
+from proxy.cli.command import run
 from proxy.configuration import ConfigurationError, loads
 from proxy.configuration.checking import check
 from tests.harness import said, until
@@ -35,7 +36,7 @@ def counter(tmp_path):
     made.close()
 
 
-def test_a_request_gets_the_joules_that_were_counted_while_it_ran(proxy, upstream, counter):
+def test_a_request_gets_the_joules_that_were_counted_while_it_ran(proxy, upstream, counter, capsys):
     served = measuring(proxy, FLEET.format(url=upstream(slowly(3.0)).url, root=counter.root, idle=100))
     entry_id = stream(served)
     found = restated(served, entry_id)
@@ -49,6 +50,12 @@ def test_a_request_gets_the_joules_that_were_counted_while_it_ran(proxy, upstrea
     assert later["energy_j"] == pytest.approx(gpu_j * 1.35 * 1.2)
     assert later["energy_low_j"] < later["energy_j"] < later["energy_high_j"]
     assert later["carbon_g"] == pytest.approx(later["energy_j"] / 3.6e6 * 35.9)
+    redone = found["explanation"]["restatements"][0]["explanation"]
+    assert redone["formula"][-1]["expression"].endswith(" * 1.35 * 1.2")
+    assert redone["formula"][-1]["result"] == pytest.approx(later["energy_j"], rel=1e-4)
+    assert redone["carbon"][1]["result"] == pytest.approx(later["carbon_g"], rel=1e-4)
+    assert run(["explain-carbon", entry_id, "--url", served.base]) == 0
+    assert redone["formula"][-1]["expression"] in capsys.readouterr().out
     # the entry itself stays as it was written
     assert found["account"]["method"] != "measured_attributed"
     usage = httpx.get(f"{served.base}/v1/greenlane/usage", timeout=10).json()["data"][0]
