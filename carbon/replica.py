@@ -37,6 +37,9 @@ SAMPLED = Band(0.8, 1.25)
 """Beside it where power was integrated: A100 and H100 sensors look at a quarter of the time (Yang et al., SC24, arXiv 2312.02741)."""
 UNSEEN = Band(0.8, 1.25)
 """Beside it where an answer came whole and nobody saw its first token."""
+SHORT_S = 5.0
+"""Up to here a window's idle energy is theirs who ran in it, however shortly. In a longer one (an exporter that samples every 30 s, a meter
+that was away) most of it would be of a time when nobody ran."""
 WHOLE = 0.99
 """Share of a request's running time in windows that were measured, from which it counts as measured."""
 FOREIGN = 0.2
@@ -275,7 +278,8 @@ class Replica:
         alone_j = energy_j if not work and others is None else 0.0
         resting_j = alone_j if resting_w is None else idle_j(energy_j, resting_w, window.end_s - window.start_s)
         weights = self.weighing.at(max(1.0, batch))
-        divided = attribute(energy_j, resting_j, work, weights, others)
+        empty_j = 0.0 if others is not None else resting_j * _empty_share(window, [held.life for held, _ in found])
+        divided = attribute(energy_j - empty_j, resting_j - empty_j, work, weights, others)
         notes: list[Note] = ["weights_unfitted"] if weights.source == "roofline" else []
         notes += ["idle_unknown"] if resting_w is None else []
         notes += ["power_integrated"] if window.source in {"power", "mixed"} else []
@@ -291,7 +295,7 @@ class Replica:
             if window.flags:
                 held.flags.update(window.flags)
         self._attributed_j += fsum(share.active_j + share.idle_j for share in divided.shares)
-        self._pool_idle_j += divided.pool_idle_j
+        self._pool_idle_j += divided.pool_idle_j + empty_j
         self._unattributed_j += divided.unattributed_j
         return Settled(
             start_s=window.start_s,
@@ -303,7 +307,7 @@ class Replica:
             decode_context=fsum(one.decode_context for one in work),
             requests=len(work),
             batch=batch,
-            pool_idle_j=divided.pool_idle_j,
+            pool_idle_j=divided.pool_idle_j + empty_j,
             unattributed_j=divided.unattributed_j,
             usable=window.complete and window.measured and resting_w is not None and others is None,
             flags=window.flags,
@@ -409,6 +413,17 @@ class Replica:
             notes=tuple(sorted(notes)),
             flags=tuple(sorted(held.flags)),
         )
+
+
+def _empty_share(window: Total, lives: list[Life]) -> float:
+    """Of a long window, the part of its time in which none of these ran; of any other, and where none is there at all, nothing."""
+    if window.end_s - window.start_s <= SHORT_S or not lives:
+        return 0.0
+    ran_s, until_s = 0.0, window.start_s
+    for began_s, ended_s in sorted((max(life.begin_s, window.start_s), min(life.last_s, window.end_s)) for life in lives):
+        ran_s += max(0.0, ended_s - max(began_s, until_s))
+        until_s = max(until_s, ended_s)
+    return max(0.0, 1.0 - ran_s / (window.end_s - window.start_s))
 
 
 def _others(work: list[Work], said: Progress | None, window: Total, unknown_s: float) -> Work | None:
