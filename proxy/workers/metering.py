@@ -88,6 +88,8 @@ class MeterStatus(msgspec.Struct, frozen=True, kw_only=True):
     pending_j: float
     restated: int
     """Entries that got a measured figure."""
+    flags: tuple[str, ...] = ()
+    """Of the last window: with `missing` or `mig_whole_gpu`, say, no entry gets one."""
 
 
 class Metered:
@@ -101,6 +103,7 @@ class Metered:
         self.signals: EngineSignals | None = None
         self.engine_state = "waiting"
         self.restated = 0
+        self.flags: tuple[str, ...] = ()
         self.profile = None if served.profile is None else profile_from(served.profile)
         load, gpu = (NOBODYS_LOAD, "H100") if self.profile is None else (load_of(self.profile), self.profile.gpu)
         self.replica = Replica(RooflineWeights(load, gpu), served.settings.idle_w)
@@ -128,7 +131,9 @@ class Metered:
                 effects += self.replica.engine(at_s, signals)
             windows = self._meterage.closed(readings) if readings else ()
             if windows:
-                effects += self.replica.window(total(windows))
+                whole = total(windows)
+                self.flags = whole.flags
+                effects += self.replica.window(whole)
             effects += self.replica.passed(at_s)
             self._history.extend(each for each in effects if isinstance(each, Settled) and each.usable)
             found = [self._restated(each) for each in effects if isinstance(each, Attributed)]
@@ -168,6 +173,7 @@ class Metered:
             unattributed_j=books.unattributed_j,
             pending_j=books.pending_j,
             restated=self.restated,
+            flags=self.flags,
         )
 
     def _heard(self, event: Began | Ended) -> tuple[Effect, ...]:
