@@ -21,7 +21,7 @@ import msgspec
 from carbon.attribution import RooflineWeights, Weights
 from carbon.bands import confidence
 from carbon.energy import load_of
-from carbon.engine import EngineSignals
+from carbon.engine import NAMES, EngineSignals
 from carbon.fitting import MissingExtraError, UnfitError, fit_weights
 from carbon.footprint import Footprint, measured
 from carbon.meters._base import Meter
@@ -79,8 +79,10 @@ class MeterStatus(msgspec.Struct, frozen=True, kw_only=True):
     idle_w: float | None
     weights: str
     """`roofline` or `fitted`."""
+    engine: str | None
+    """Of the engine's metrics: `read`, `waiting` (not read yet), or the kind of the last failure; None: no page of them is configured."""
     engine_missing: tuple[str, ...]
-    """Signals that the engine's metrics do not have."""
+    """Signals that the page does not have; all of them while it is not read."""
     measured_j: float
     requests_j: float
     idle_pool_j: float
@@ -159,6 +161,7 @@ class Metered:
     def status(self) -> MeterStatus:
         with self._lock:
             books, idle_w, weighing = self.replica.books, self.replica.idle_power_w, self.replica.weighing
+        paged = self.served.settings.engine_metrics
         return MeterStatus(
             deployment=self.served.name,
             meter=self.name,
@@ -166,7 +169,8 @@ class Metered:
             failures=self.failures,
             idle_w=idle_w,
             weights=weighing.source if isinstance(weighing, Weights) else "roofline",
-            engine_missing=() if self.signals is None else self.signals.missing,
+            engine=None if paged is None else self.engine_state,
+            engine_missing=() if paged is None else tuple(NAMES) if self.signals is None else self.signals.missing,
             measured_j=books.measured_j,
             requests_j=books.attributed_j,
             idle_pool_j=books.pool_idle_j,
