@@ -42,6 +42,9 @@ __all__ = [
     "band_of",
 ]
 
+SHORT_S = 5.0
+"""Up to here a window's idle energy is theirs who ran in it, however shortly. In a longer one (an exporter that samples every 30 s, a meter
+that was away) most of it would be of a time when nobody ran."""
 WHOLE = 0.99
 """Share of a request's running time in windows that were measured, from which it counts as measured."""
 FOREIGN = 0.2
@@ -89,19 +92,22 @@ class _Side:
         self.idle = IdlePower(idle_w)
         self.measured_j = self.attributed_j = self.pool_idle_j = self.unattributed_j = 0.0
 
-    def divided(self, window: Total, work: list[Work], weights: Weights, others: Work | None) -> tuple[Attribution, float]:
-        """And what of it was drawn whether it serves or not."""
+    def divided(
+        self, window: Total, work: list[Work], weights: Weights, others: Work | None, empty: float
+    ) -> tuple[Attribution, float, float]:
+        """And what of it was drawn whether it serves or not, and of that in the `empty` share of its time, which is the pool's."""
         energy_j = window.energy_j or 0.0
         power_w = self.idle.power_w
         if power_w is None:
             resting_j = energy_j if not work and others is None else 0.0
         else:
             resting_j = idle_j(energy_j, power_w, window.end_s - window.start_s)
-        found = attribute(energy_j, resting_j, work, weights, others)
+        empty_j = resting_j * empty
+        found = attribute(energy_j - empty_j, resting_j - empty_j, work, weights, others)
         self.attributed_j += fsum(share.active_j + share.idle_j for share in found.shares)
-        self.pool_idle_j += found.pool_idle_j
+        self.pool_idle_j += found.pool_idle_j + empty_j
         self.unattributed_j += found.unattributed_j
-        return found, resting_j
+        return found, resting_j, empty_j
 
     def books(self, pending: Iterable[Total | None]) -> Books:
         return Books(
@@ -266,7 +272,8 @@ class Replica:
             for side, part in sides:
                 side.idle.saw(part)
         weights = self.weighing.at(max(1.0, batch))
-        divided = [(*side.divided(part, work, weights, others), part) for side, part in sides]
+        empty = 0.0 if others is not None else _empty_share(window, [held.life for held, _ in found])
+        divided = [(*side.divided(part, work, weights, others, empty), part) for side, part in sides]
         rested = all(side.idle.power_w is not None for side, _ in sides)
         notes: list[Note] = ["weights_unfitted"] if weights.source == "roofline" else []
         notes += [] if rested else ["idle_unknown"]
@@ -274,10 +281,10 @@ class Replica:
         notes += ["preempted"] if said is not None and said.preemptions else []
         notes += ["drafts_shared"] if rejected else []
         for index, (held, one) in enumerate(found):
-            _credit(held, one, [(shares.shares[index].active_j, shares.shares[index].idle_j, part) for shares, _, part in divided])
+            _credit(held, one, [(shares.shares[index].active_j, shares.shares[index].idle_j, part) for shares, _, _, part in divided])
             if notes:
                 held.notes.update(notes)
-        own, resting_j, _ = divided[0]
+        own, resting_j, empty_j, _ = divided[0]
         energy_j = window.energy_j or 0.0
         return Settled(
             start_s=window.start_s,
@@ -289,7 +296,7 @@ class Replica:
             decode_context=fsum(one.decode_context for one in work),
             requests=len(work),
             batch=batch,
-            pool_idle_j=own.pool_idle_j,
+            pool_idle_j=own.pool_idle_j + empty_j,
             unattributed_j=own.unattributed_j,
             usable=window.complete and window.measured and self._own.idle.power_w is not None and others is None,
             flags=window.flags,
@@ -425,6 +432,17 @@ def _drafted(one: Work, rejected: float) -> Work:
     return msgspec.structs.replace(
         one, decode_tokens=one.decode_tokens * (1 + rejected), decode_context=one.decode_context * (1 + rejected)
     )
+
+
+def _empty_share(window: Total, lives: list[Life]) -> float:
+    """Of a long window, the part of its time in which none of these ran; of any other, and where none is there at all, nothing."""
+    if window.end_s - window.start_s <= SHORT_S or not lives:
+        return 0.0
+    ran_s, until_s = 0.0, window.start_s
+    for began_s, ended_s in sorted((max(life.begin_s, window.start_s), min(life.last_s, window.end_s)) for life in lives):
+        ran_s += max(0.0, ended_s - max(began_s, until_s))
+        until_s = max(until_s, ended_s)
+    return max(0.0, 1.0 - ran_s / (window.end_s - window.start_s))
 
 
 def _others(work: list[Work], said: Progress | None, window: Total, unknown_s: float) -> Work | None:

@@ -129,6 +129,8 @@ class _Track(msgspec.Struct):
     """What the counter has added since the window began; None once that cannot be told."""
     drawn_j: float | None
     """The same by power."""
+    steady: bool
+    """Its power was the same at every reading of the window."""
     fresh: bool
     """The counter moved at the last reading, or there is none."""
     most_w: float
@@ -205,6 +207,7 @@ class Meterage:
             power_w=power_w,
             counted_j=None if energy_j is None else 0.0,
             drawn_j=0.0,
+            steady=True,
             fresh=True,
             most_w=self._most_w * reading.gpus,
             measured=reading.measured,
@@ -226,6 +229,7 @@ class Meterage:
             added_j = self._around(track, added_j, reading.range_j, passed_s)
         track.counted_j = None if added_j is None or track.counted_j is None else track.counted_j + added_j
         track.fresh = energy_j is None or added_j != 0
+        track.steady = track.steady and power_w == track.power_w
         track.flags.update(reading.flags)
         track.seen_s, track.energy_j, track.power_w = at_s, energy_j, power_w
         track.measured = track.measured and reading.measured
@@ -246,6 +250,8 @@ class Meterage:
         if counted_j == 0:
             track.flags.add("counter_still")
             counted_j = None
+            if track.steady:  # nothing moves: the page is old
+                drawn_j = None
         if (counted_j is not None and counted_j > most_j) or (counted_j is None and drawn_j is not None and drawn_j > most_j):
             track.flags.add("implausible")
             counted_j = None
@@ -270,6 +276,7 @@ class Meterage:
             track.flags = {"missing"} if gone else set()
             track.counted_j = None if track.energy_j is None else 0.0
             track.drawn_j = 0.0
+            track.steady = True
 
 
 class IdlePower:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from proxy import __version__
-from proxy.cli import calibrating, checking, estimating, explaining, importing, intensity, routing, serving, usage
+from proxy.cli import calibrating, checking, estimating, explaining, importing, intensity, routing, savings, serving, usage
 from proxy.configuration import ConfigurationError
 
 _FORMATTER = argparse.RawDescriptionHelpFormatter
@@ -51,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
     _config(commands)
     _route(commands)
     _usage(commands)
+    _savings(commands)
     _intensity(commands)
     _explain(commands)
     _estimate(commands)
@@ -119,12 +120,27 @@ def _usage(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         help="show what a running proxy has accounted",
         description="Asks a running proxy for the sums of its ledger. A key is sent from $GREENLANE_API_KEY where that is set.",
     )
+    _sums(command, "model")
+    command.set_defaults(answer=usage.usage)
+
+
+def _savings(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser(
+        "savings",
+        help="show what choices avoided, and what was emitted",
+        description="Asks a running proxy what its choices avoided against each model's default, signed, beside the totals."
+        " A key is sent from $GREENLANE_API_KEY where that is set.",
+    )
+    _sums(command, "policy")
+    command.set_defaults(answer=savings.savings)
+
+
+def _sums(command: argparse.ArgumentParser, group: str) -> None:
     command.add_argument("--url", default="http://127.0.0.1:8080", help="the proxy's address (default: %(default)s)")
     command.add_argument("--from", dest="from_", metavar="TIME", help="first day or time (2026-11-01, 2026-11-01T08:00:00Z)")
     command.add_argument("--to", metavar="TIME", help="day or time after the last")
-    command.add_argument("--group-by", choices=usage.GROUPS, default="model", help="what a line is (default: %(default)s)")
+    command.add_argument("--group-by", choices=usage.GROUPS, default=group, help="what a line is (default: %(default)s)")
     command.add_argument("--json", action="store_true", help="print the answer as it came")
-    command.set_defaults(answer=usage.usage)
 
 
 def _intensity(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -17,7 +17,7 @@ import msgspec
 from carbon.attribution import RooflineWeights, Weights
 from carbon.bands import confidence
 from carbon.energy import load_of
-from carbon.engine import EngineSignals
+from carbon.engine import NAMES, EngineSignals
 from carbon.fitting import MissingExtraError, UnfitError, fit_weights
 from carbon.footprint import Footprint, measured
 from carbon.profile import HOST_FACTOR, PUE, EnergyProfile, profile_from
@@ -71,8 +71,10 @@ class MeterStatus(msgspec.Struct, frozen=True, kw_only=True):
     """`roofline` or `fitted`."""
     unfitted: str | None
     """Why they are not fitted; None where they are."""
+    engine: str | None
+    """Of the engine's metrics: `read`, `waiting` (not read yet), or the kind of the last failure; None: no page of them is configured."""
     engine_missing: tuple[str, ...]
-    """Signals that the engine's metrics do not have."""
+    """Signals that the page does not have; all of them while it is not read."""
     measured_j: float
     requests_j: float
     idle_pool_j: float
@@ -81,7 +83,7 @@ class MeterStatus(msgspec.Struct, frozen=True, kw_only=True):
     estimated_j: float
     """Told by a meter that models its figure (CodeCarbon): no joule of it is measured, and it is in none of the others."""
     flags: tuple[str, ...]
-    """Of the last window that lacks something: `implausible`, `missing`, …; empty again once a window is whole."""
+    """Of the last window: with `missing`, `implausible` or `mig_whole_gpu`, say, no entry gets a figure."""
     restated: int
     """Entries that got a measured figure."""
     host: HostStatus | None
@@ -164,7 +166,7 @@ class Metered:
         if not window.measured:
             self._estimated_j += window.energy_j or 0.0
             window = msgspec.structs.replace(window, energy_j=None, complete=False, source=None)
-        flags = () if window.whole else window.flags
+        flags = window.flags
         if "implausible" in flags and "implausible" not in self._flags:
             log.warning(
                 "deployment %s: its meter tells more than %g W an accelerator, which is not believed; `gpus` says how many it counts",
@@ -212,6 +214,7 @@ class Metered:
         with self._lock:
             books, idle_w, weighing = self.replica.books, self.replica.idle_power_w, self.replica.weighing
             around, around_w = self.replica.host_books or NO_BOOKS, self.replica.host_idle_power_w
+        paged = self.served.settings.engine_metrics
         return MeterStatus(
             deployment=self.served.name,
             meter=self.name,
@@ -220,7 +223,8 @@ class Metered:
             idle_w=idle_w,
             weights=weighing.source if isinstance(weighing, Weights) else "roofline",
             unfitted=self.unfitted,
-            engine_missing=() if self.signals is None else self.signals.missing,
+            engine=None if paged is None else self.engine_state,
+            engine_missing=() if paged is None else tuple(NAMES) if self.signals is None else self.signals.missing,
             measured_j=books.measured_j,
             requests_j=books.attributed_j,
             idle_pool_j=books.pool_idle_j,

@@ -93,7 +93,16 @@ def test_an_exporter_that_samples_every_30_seconds_makes_windows_of_30_seconds()
 
 def test_a_counter_that_never_moves_is_not_zero_joules():
     assert short(windows(gpu(0, 7), gpu(30, 7), gpu(60, 7), gpu(90, 7)))[0] == (0, 60, None, None, ("counter_still",))
-    assert short(windows(gpu(0, 7, 50), gpu(30, 7, 50), gpu(60, 7, 50)))[0] == (0, 60, 3000, "power", ("counter_still",))
+    assert short(windows(gpu(0, 7, 50), gpu(30, 7, 60), gpu(60, 7, 50)))[0] == (0, 60, 3300, "power", ("counter_still",))
+
+
+def test_a_page_on_which_nothing_moves_is_old_and_its_power_is_not_believed():
+    """A GPU draws power whatever it does, and never the same to the milliwatt: an exporter without its driver repeats what it saw."""
+    assert short(windows(gpu(0, 7, 50), gpu(30, 7, 50), gpu(60, 7, 50)))[0] == (0, 60, None, None, ("counter_still",))
+    (first, second, *_) = windows(*(gpu(t, 7, 50 + (t == 30)) for t in range(0, 150, 30)))
+    assert (first.energy_j, second.energy_j) == (3030, None)
+    # without a counter there is nothing to compare with, and a steady power may be one
+    assert short(windows(gpu(0, None, 50), gpu(30, None, 50)))[0] == (0, 30, 1500, "power", ())
 
 
 def test_a_device_that_is_away_leaves_its_windows_without_a_figure():
