@@ -26,6 +26,7 @@ from carbon.footprint import (
 from carbon.formulas import FORMULAS, Factor, Work, band_end, calibrated, factors, vendor_end
 from carbon.intensity import Intensity
 from carbon.profile import EnergyProfile, profile_from
+from carbon.savings import Otherwise, otherwise
 from carbon.shipped import DATA_VERSION, SPEC_VERSION
 from carbon.stated import Assumption, Warned, assumptions, paced, warned
 
@@ -59,6 +60,8 @@ class Instead(msgspec.Struct, frozen=True, kw_only=True):
     """The pace of the stream, which the same machine elsewhere would have had too."""
     avoided: Figures | None
     avoided_marginal_g: float | None
+    alike: bool = False
+    """The same model on the same machine: what is unknown of one is unknown of the other."""
     retried: bool
     """Attempts failed before the answer, and what they took is in the difference."""
     router_g: float = 0.0
@@ -198,7 +201,7 @@ def explained(facts: Facts) -> Explanation:
             *paced(facts.decode_s, facts.paced_by),
             *assumptions(facts.method, profile, facts.intensity, estimated=facts.estimated),
         ),
-        counterfactual=None if facts.instead is None else _compared(facts, facts.instead),
+        counterfactual=None if facts.instead is None else compared(facts, facts.instead),
     )
 
 
@@ -364,7 +367,7 @@ def _grams(sheet: Sheet, name: str, joules: Number, rate: Number, digits: int = 
     return sheet.line(name, f"{joules} / {number(J_PER_KWH)} * {rate}", joules / J_PER_KWH * rate, "g", digits)
 
 
-def _compared(facts: Facts, instead: Instead) -> Compared:
+def compared(facts: Facts, instead: Instead) -> Compared:
     """The counterfactual reads the same prompt; empty lines where it cannot be worked out again."""
     avoided = instead.avoided
     bare = Compared(
@@ -379,28 +382,45 @@ def _compared(facts: Facts, instead: Instead) -> Compared:
     )
     if instead.profile is None or avoided is None or facts.energy_j is None or facts.carbon_g is None:
         return bare
+    there = msgspec.structs.replace(facts, decode_s=instead.decode_s, output_tokens=instead.output_tokens or facts.output_tokens)
     try:
-        profile, own = _known(instead.profile)
+        profile, estimators = _known(instead.profile), (None if facts.profile is None else _known(facts.profile)[1])
+        found = _otherwise(there, (estimators, profile[1]), instead)
     except msgspec.ValidationError:
         return bare
-    there = msgspec.structs.replace(facts, decode_s=instead.decode_s, output_tokens=instead.output_tokens or facts.output_tokens)
-    footprint = Footprint.of(workload(there), own, instead.intensity)
-    if instead.decode_s is not None and not _close(footprint, facts, avoided.value, instead.router_g):
-        # with failed attempts, or tokens counted here, the pace is not carried over
-        there = msgspec.structs.replace(there, decode_s=None)
-        footprint = Footprint.of(workload(there), own, instead.intensity)
-    if footprint.method not in FORMULAS or footprint.energy_j is None or footprint.carbon_g is None:
-        return bare
-    if instead.intensity is None or facts.intensity is None:
+    footprint = found.footprint
+    if footprint.energy_j is None or footprint.carbon_g is None or facts.intensity is None:
         return bare
     close = _close(footprint, facts, avoided.value, instead.router_g)
-    if not instead.retried and not close:
+    formula = _formula_of(found, profile[0], there, instead.profile)
+    if (not instead.retried and not close) or not formula:
         return bare
     extra_g = instead.router_g if close else footprint.carbon_g - facts.carbon_g.value - avoided.value
-    formula = Sheet()
-    FORMULAS[footprint.method](formula, profile, _work(there))
     lines = _avoided_lines(facts, instead, (footprint.energy_j, facts.energy_j.value), extra_g)
-    return msgspec.structs.replace(bare, formula=formula.lines(), lines=lines)
+    return msgspec.structs.replace(bare, formula=formula, lines=lines)
+
+
+def _otherwise(there: Facts, estimators: tuple[Estimator | None, Estimator], instead: Instead) -> Otherwise:
+    """By the same function as the saving. Raises msgspec.ValidationError."""
+    actual = Footprint(method=there.method)
+    if there.energy_j is not None:
+        joules = there.energy_j
+        actual = Footprint(method=there.method, energy_low_j=joules.low, energy_j=joules.value, energy_high_j=joules.high)
+    return otherwise(workload(there), actual, estimators, instead.intensity, alike=instead.alike)
+
+
+def _formula_of(found: Otherwise, profile: EnergyProfile, there: Facts, record: Record) -> tuple[Line, ...]:
+    """To the joules of the counterfactual; none where there is no formula for its method."""
+    method = found.footprint.method if found.ratio is None else found.ratio.method
+    fitted = recorded(record) if method == "calibrated" else None
+    if fitted is None and method not in FORMULAS:
+        return ()
+    sheet = Sheet()
+    joules = FORMULAS[method](sheet, profile, _work(there)) if fitted is None else calibrated(sheet, fitted, _work(there))
+    if found.ratio is not None and there.energy_j is not None:
+        actual, here = number(there.energy_j.value), number(found.ratio.here_j)
+        sheet.line("as far from the estimate as it was", f"{actual} * {joules} / {here}", actual * joules / here, "J")
+    return sheet.lines()
 
 
 def _close(instead: Footprint, facts: Facts, avoided_g: float, router_g: float) -> bool:

@@ -94,8 +94,8 @@ _OF_THE_BUILDING = frozenset({"pue", "pue_from", "wue_l_per_kwh", "wue_source", 
 
 
 def machine(record: dict[str, float | str | None] | None) -> dict[str, float | str | None]:
-    """Of a recorded profile, all but the building: where that is the same, one error in our figures would be the other's too."""
-    return {name: value for name, value in (record or {}).items() if name not in _OF_THE_BUILDING}
+    """Of a recorded profile, all but the building and what was measured: where that is the same, so is one error in our figures."""
+    return {name: value for name, value in (record or {}).items() if name not in _OF_THE_BUILDING and not name.startswith("calibration")}
 
 
 class _Building(msgspec.Struct, frozen=True):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 import msgspec
 
 from carbon.footprint import Footprint
+from carbon.savings import Saving
 
 MOST = 100_000
 """Events that wait for the worker, which looks every second; then the oldest are let go, and what they were of is not measured."""
@@ -33,6 +35,8 @@ class Ended(msgspec.Struct, frozen=True, gc=False):
     """As it was accounted; None of an attempt that another followed: its joules are nobody's figure."""
     profile: dict[str, float | str | None] | None = None
     """What it was accounted by: a team may have a PUE of its own."""
+    saved: Callable[[Footprint], Saving | None] | None = None
+    """What it saved by another figure of its own; None where nothing was compared."""
 
 
 class Feed:

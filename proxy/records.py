@@ -203,6 +203,11 @@ class Restatement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     carbon_high_g: float | None
     inputs: dict[str, object]
     """What it was made of: the meter, its windows, their flags."""
+    avoided_g: float | None = None
+    """What the answer saved by this figure; None, as below: as was said before."""
+    avoided_low_g: float | None = None
+    avoided_high_g: float | None = None
+    avoided_marginal_g: float | None = None
 
 
 class Taken(msgspec.Struct, frozen=True, kw_only=True, gc=False):

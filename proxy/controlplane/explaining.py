@@ -7,7 +7,7 @@ from typing import Any, cast
 import msgspec
 
 from carbon.energy import Method
-from carbon.explain import Facts, Figures, Instead, explained
+from carbon.explain import Facts, Figures, Instead, compared, explained
 from carbon.intensity import Basis, Intensity, Signal
 from carbon.meters.provider import reported_j
 from carbon.profile import machine
@@ -19,7 +19,8 @@ Profile = dict[str, float | str | None]
 
 def explanation(entry: Entry) -> dict[str, Any]:
     """How the entry's figure came about, and what was said of it since."""
-    return {**chain(facts_of(entry)), "restatements": restated(entry)}
+    facts = facts_of(entry)
+    return {**chain(facts), "restatements": restated(entry, facts)}
 
 
 def chain(facts: Facts) -> dict[str, Any]:
@@ -75,15 +76,31 @@ def figures(low: float | None, value: float | None, high: float | None) -> Figur
     return None if low is None or value is None or high is None else Figures(low=low, value=value, high=high)
 
 
-def restated(entry: Entry) -> list[dict[str, Any]]:
-    """Each later figure behind the one it replaces; `counts`: nothing replaces it."""
+def restated(entry: Entry, facts: Facts) -> list[dict[str, Any]]:
+    """Each later figure behind the one it replaces, with what was avoided by it; `counts`: nothing replaces it."""
     by_replaced = {each.replaces: each for each in entry.restatements}
     found: list[Restatement] = []
     at = entry.id
     while (later := by_replaced.pop(at, None)) is not None:
         found.append(later)
         at = later.id
-    return [{**msgspec.to_builtins(each), "counts": each is found[-1]} for each in found]
+    return [{**msgspec.to_builtins(each), "counts": each is found[-1], "counterfactual": _avoided(facts, each)} for each in found]
+
+
+def _avoided(facts: Facts, later: Restatement) -> dict[str, Any] | None:
+    """By the later figure; None where it says nothing of it."""
+    avoided = figures(later.avoided_low_g, later.avoided_g, later.avoided_high_g)
+    if facts.instead is None or avoided is None:
+        return None
+    told = msgspec.structs.replace(
+        facts,
+        method=cast("Method", later.method),
+        energy_j=figures(later.energy_low_j, later.energy_j, later.energy_high_j),
+        carbon_g=figures(later.carbon_low_g, later.carbon_g, later.carbon_high_g),
+    )
+    instead = msgspec.structs.replace(facts.instead, avoided=avoided, avoided_marginal_g=later.avoided_marginal_g)
+    plain: dict[str, Any] = msgspec.to_builtins(compared(told, instead))
+    return plain
 
 
 def aged_s(as_of: str, at_s: float) -> int | None:
@@ -104,6 +121,7 @@ def _instead(entry: Entry, told: Counterfactual) -> Instead:
         marginal=None if told.marginal is None else intensity_of(told.marginal),
         output_tokens=told.output_tokens,
         decode_s=entry.decode_s if same_machine else None,
+        alike=same_machine,
         avoided=figures(entry.avoided_low_g, entry.avoided_g, entry.avoided_high_g),
         avoided_marginal_g=entry.avoided_marginal_g,
         retried=len(entry.attempts) > 1,

@@ -23,7 +23,7 @@ from proxy.dataplane.ask import Call
 from proxy.dataplane.attempt import Tried
 from proxy.dataplane.budget import Budgets
 from proxy.dataplane.candidates import Stood
-from proxy.dataplane.compare import compared
+from proxy.dataplane.compare import Done, compared
 from proxy.dataplane.contexts import Contexts, Shared, names
 from proxy.dataplane.pace import Written
 from proxy.dataplane.peer import Peer
@@ -50,6 +50,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     saving: Saving | None = None
     paced: Written | None = None
     """Where a figure was made of it."""
+    against: tuple[Plan, float, float] | None = None
+    """What it was compared with; see `account`."""
 
 
 NOTHING = Account(tokens=NO_TOKENS, footprint=NO_WORK, cost_usd=0.0)
@@ -115,8 +117,9 @@ def account(
         footprint = Footprint.of(Workload(input_tokens=0, output_tokens=0), None, served.intensity, report)
     if paced is not None and footprint.method != "runtime_power" and footprint.cross_method != "runtime_power":
         paced = None
-    saving = None if against is None else compared(against[0], served, (tokens, footprint), *against[1:])
-    return Account(tokens=tokens, footprint=footprint, cost_usd=cost, report=report, paced=paced, saving=saving)
+    decode_s = None if paced is None else paced.decode_s
+    saving = None if against is None else compared(against[0], served, Done(tokens, footprint, decode_s), *against[1:])
+    return Account(tokens=tokens, footprint=footprint, cost_usd=cost, report=report, paced=paced, saving=saving, against=against)
 
 
 def reported(usage: Usage, input_tokens: int) -> Tokens:
@@ -351,7 +354,19 @@ def ended(row: Row, call: Call | None, tried: Tried, account: Account, arrived_s
         row.output_tokens or 0,
         account.footprint,
         None if tried.served is None else tried.served.profile,
+        None if tried.served is None or account.saving is None else _again(tried.served, account),
     )
+
+
+def _again(served: Served, account: Account) -> Callable[[Footprint], Saving | None]:
+    """What the answer saved by another figure of its own."""
+    against, decode_s = account.against, None if account.paced is None else account.paced.decode_s
+
+    def saved(figure: Footprint) -> Saving | None:
+        done = Done(account.tokens, figure, decode_s)
+        return None if against is None else compared(against[0], served, done, *against[1:])
+
+    return saved
 
 
 def detail_of(account: Account, ending: Ending, shared: Shared) -> str:

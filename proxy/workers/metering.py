@@ -30,6 +30,7 @@ from carbon.profile import HOST_FACTOR, PUE, EnergyProfile, profile_from
 from carbon.reach import OutOfReachError, Reach, client
 from carbon.replica import Attributed, Books, Effect, Replica, Settled
 from carbon.roofline import Load
+from carbon.savings import Saving
 from carbon.spread import Life
 from carbon.windows import Meterage, Reading, total
 from proxy.configuration.registries import meter_of
@@ -65,6 +66,7 @@ class Peer(Protocol):
 
 
 Restate = Callable[[Sequence[Restatement]], Awaitable[None]]
+Saved = Callable[[Footprint], Saving | None]
 
 
 class MeterStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,7 +109,7 @@ class Metered:
         self.fitted_s = perf_counter()
         self._meterage = Meterage()
         self._history: deque[Settled] = deque(maxlen=HISTORY)
-        self._accounts: dict[str, tuple[Footprint, EnergyProfile | None]] = {}
+        self._accounts: dict[str, tuple[Footprint, EnergyProfile | None, Saved | None]] = {}
         self._lock = threading.Lock()
 
     def matches(self, served: Served) -> bool:
@@ -177,7 +179,8 @@ class Metered:
             while len(self._accounts) >= HELD:
                 del self._accounts[next(iter(self._accounts))]
             own = event.profile is None or event.profile is self.served.profile
-            self._accounts[event.id] = (event.footprint, self.profile if own or event.profile is None else profile_from(event.profile))
+            profile = self.profile if own or event.profile is None else profile_from(event.profile)
+            self._accounts[event.id] = (event.footprint, profile, event.saved)
         return self.replica.finished(
             Life(
                 id=event.id,
@@ -192,12 +195,13 @@ class Metered:
 
     def _restated(self, told: Attributed) -> Restatement | None:
         """None where the figure is not all of this request's and only its own, or the provider's own report ranks above it."""
-        before, profile = self._accounts.pop(told.id, (None, None))
+        before, profile, saved = self._accounts.pop(told.id, (None, None, None))
         host_factor, pue = (HOST_FACTOR, PUE) if profile is None else (profile.host_factor, profile.pue)
         joules = told.at_facility(host_factor * pue)
         if before is None or joules is None or not told.measured or before.method == "provider_reported":
             return None
         figure = measured(joules, before)
+        saving = None if saved is None else saved(figure)
         self.restated += 1
         return Restatement(
             id=f"{told.id}.measured",
@@ -225,6 +229,10 @@ class Metered:
                 "before": {"method": figure.cross_method, "energy_j": figure.cross_j},
                 "warnings": list(figure.warnings),
             },
+            avoided_g=None if saving is None else saving.g,
+            avoided_low_g=None if saving is None else saving.low_g,
+            avoided_high_g=None if saving is None else saving.high_g,
+            avoided_marginal_g=None if saving is None else saving.marginal_g,
         )
 
 

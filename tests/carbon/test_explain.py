@@ -10,14 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carbon.energy import LADDER, Serving, estimator, profile_of
-from carbon.explain import Explanation, Facts, Figures, Instead, explained
-from carbon.footprint import Footprint, ProviderReport, Workload
+from carbon.calibration import Calibration, Terms, calibrated
+from carbon.energy import LADDER, Estimator, Serving, estimator, profile_of
+from carbon.explain import Explanation, Facts, Figures, Instead, compared, explained
+from carbon.footprint import Footprint, ProviderReport, Workload, measured
 from carbon.intensity import Intensity
-from carbon.profile import EnergyProfile
-from carbon.savings import saving
+from carbon.profile import EnergyProfile, moved
+from carbon.roofline import Form
+from carbon.savings import otherwise, saving
 from carbon.shipped import DATA_VERSION
 from carbon.sources.static import Static
+from tests.carbon.test_calibration import made
 
 TABLE = Static().table()
 STOCKHOLM, WORLD, POLAND = TABLE.latest("aws:eu-north-1"), TABLE.latest(None), TABLE.latest("PL")
@@ -245,3 +248,54 @@ def test_what_was_avoided_is_redone_too(serving, other, work, output_tokens, ext
     results = [line.result for line in compared.lines if line.name.startswith("avoided")]
     scale = max(instead.carbon_g or 0, actual.carbon_g or 0)
     assert results == [pytest.approx(found.g, rel=1e-4, abs=1e-12 * scale), pytest.approx(found.marginal_g, rel=1e-4, abs=1e-10 * scale)]
+
+
+CALIBRATIONS = st.none() | st.builds(
+    lambda request_j, token, attention: made(terms=Terms(request_j=request_j, form=Form(token, token / 1e4, token / 10, attention))),
+    st.floats(0, 50),
+    st.floats(1e-3, 5),
+    st.just(0.0) | st.floats(1e-6, 1e-4),
+)
+"""What a deployment was fitted by, if it was."""
+
+
+def fitted(profile: EnergyProfile, calibration: Calibration | None) -> tuple[Estimator, dict[str, float | str | None]]:
+    """The estimator, and the profile as a record keeps it."""
+    prior = estimator(profile)
+    return (prior, profile.record()) if calibration is None else (calibrated(calibration, prior), profile.record() | calibration.record())
+
+
+@given(SERVINGS, WORKLOADS, REPORTS, CALIBRATIONS, CALIBRATIONS, st.none() | st.floats(0.1, 10))
+def test_the_same_machine_elsewhere_is_redone_whatever_its_figure_is_of(serving, work, report, here, there, ratio):
+    """Estimated, fitted on either side, reported by its provider, or measured since."""
+    profile = profile_of(serving)
+    if profile is None or STOCKHOLM is None or POLAND is None:
+        return
+    (ours, record), (theirs, other) = fitted(profile, here), fitted(moved(profile, "PL"), there)
+    actual = Footprint.of(work, ours, STOCKHOLM, report)
+    if ratio is not None and actual.energy_j is not None:
+        actual = measured((actual.energy_j * ratio * 0.8, actual.energy_j * ratio, actual.energy_j * ratio * 1.3), actual)
+    found = otherwise(work, actual, (ours, theirs), POLAND, alike=True)
+    saved = saving(found.footprint, actual, alike=found.alike, extra_g=1e-9)
+    assert saved is not None
+    told = Instead(
+        deployment="b",
+        model="m",
+        profile=other,
+        intensity=POLAND,
+        marginal=None,
+        output_tokens=None,
+        decode_s=work.decode_s,
+        alike=True,
+        avoided=Figures(low=saved.low_g, value=saved.g, high=saved.high_g),
+        avoided_marginal_g=None,
+        retried=False,
+        router_g=1e-9,
+    )
+    shown = compared(msgspec.structs.replace(facts_of(actual, work, profile, report), profile=record), told)
+    checked(shown.formula)
+    checked(shown.lines)
+    assert found.footprint.energy_j is not None
+    assert shown.formula[-1].result == pytest.approx(found.footprint.energy_j, rel=1e-4)
+    scale = max(found.footprint.carbon_g or 0, actual.carbon_g or 0)
+    assert shown.lines[-1].result == pytest.approx(saved.g, rel=1e-4, abs=1e-12 * scale)
