@@ -72,6 +72,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What a record keeps of one figure."""
 
     data_version: str
+    spec_version: str | None = None
+    """Of the formulas; None: not kept, as by earlier versions."""
     method: Method
     energy_j: Figures | None
     carbon_g: Figures | None
@@ -147,7 +149,7 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """`recomputed` false: `note` says why, and there are no figures but the record's own."""
+    """`recomputed` false: `note` says why, and there are no figures but the record's own. True: it may say what is left out."""
 
     spec_version: str
     data_version: str
@@ -165,7 +167,11 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def explained(facts: Facts) -> Explanation:
-    """The chain of the figure these facts are of."""
+    """The chain of the figure these facts are of. They are all it takes: tables that have changed since are not looked at.
+
+    Formulas are looked at, and where they have changed those of the published method count: if they still come to the record's figures,
+    they are its. What other methods would say now was not said then, and is left out.
+    """
     grid = None if facts.intensity is None else Grid(sample=facts.intensity, age_s=facts.age_s)
     bare = Explanation(
         spec_version=SPEC_VERSION,
@@ -175,9 +181,7 @@ def explained(facts: Facts) -> Explanation:
         intensity=grid,
         warnings=warned(facts.warnings),
     )
-    if facts.data_version != DATA_VERSION:
-        made = facts.data_version or "of an unknown version"
-        return msgspec.structs.replace(bare, note=f"Made with methods and data {made}; this version has {DATA_VERSION} and would err.")
+    changed = _changed(facts)
     if facts.energy_j is None:
         return msgspec.structs.replace(bare, note="The energy is not known: nothing was told of the model, or of its tokens.")
     if facts.method == "none":
@@ -187,13 +191,17 @@ def explained(facts: Facts) -> Explanation:
     except msgspec.ValidationError:
         return msgspec.structs.replace(bare, note="The energy profile on record is not one this version reads.")
     if not _agrees(facts, own):
-        return msgspec.structs.replace(bare, note="This version does not come to the figures on record: they were made by another.")
+        why = "they were made by another" if changed is None else changed
+        return msgspec.structs.replace(bare, note=f"This version does not come to the figures on record: {why}.")
     found = qualified(facts, profile, own)
+    left_out = changed is not None and len(found) > 1
+    found = found[:1] if left_out else found
     if not found or not _prints(found[0]):
         return msgspec.structs.replace(bare, note="This version has no formula for the method on record.")
     return msgspec.structs.replace(
         bare,
         recomputed=True,
+        note=f"Other methods are left out: {changed}." if left_out else None,
         methods=found,
         carbon=_carbon_lines(facts, found[0]),
         components=_parts(facts, profile),
@@ -203,6 +211,15 @@ def explained(facts: Facts) -> Explanation:
         ),
         counterfactual=None if facts.instead is None else compared(facts, facts.instead),
     )
+
+
+def _changed(facts: Facts) -> str | None:
+    """Which formulas have changed since, or may have; None where they are this version's."""
+    if facts.spec_version == SPEC_VERSION or (facts.spec_version is None and facts.data_version == DATA_VERSION):
+        return None
+    if facts.spec_version is not None:
+        return f"it was made by version {facts.spec_version} of the formulas, this is {SPEC_VERSION}"
+    return f"it was made with methods and data {facts.data_version or 'of an unknown version'}, this version has {DATA_VERSION}"
 
 
 def _known(record: Record) -> tuple[EnergyProfile, Estimator]:

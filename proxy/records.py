@@ -156,6 +156,8 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=
     router_j: float | None = None
     """What the proxy itself took for an exchange, as last measured; charged to savings."""
     router_g: float | None = None
+    spec_version: str | None = None
+    """Of the formulas; None: of an earlier version, which did not say."""
 
 
 class CrossCheck(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -225,6 +227,7 @@ class EstimateInputs(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_d
     intensity: IntensitySample | None = None
     decode_s: float | None = None
     paced_by: str | None = None
+    spec_version: str | None = None
     provider_report: dict[str, float | str | None] | None = None
     warnings: tuple[str, ...] = ()
     taken: tuple[Taken, ...] = ()
@@ -323,5 +326,6 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     decode_s: float | None = None
     """From the first token to the last, where a figure was made of it."""
     paced_by: str | None = None
+    spec_version: str | None = None
     restatements: tuple[Restatement, ...] = ()
     """Oldest first."""

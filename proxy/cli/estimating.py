@@ -16,7 +16,7 @@ from carbon.footprint import Footprint, Workload
 from carbon.hf_config import HfConfigError
 from carbon.intensity import Intensity
 from carbon.profile import EnergyProfile, Serving, profile_of
-from carbon.shipped import DATA_VERSION
+from carbon.shipped import DATA_VERSION, SPEC_VERSION
 from carbon.sources._base import instant_s
 from carbon.sources.static import Static
 from carbon.zones import UnknownZoneError, resolve_zone
@@ -77,6 +77,7 @@ def _answer(options: argparse.Namespace, profile: EnergyProfile, work: Workload,
     sample = found.intensity
     facts = Facts(
         data_version=DATA_VERSION,
+        spec_version=SPEC_VERSION,
         method=found.method,
         energy_j=figures(found.energy_low_j, found.energy_j, found.energy_high_j),
         carbon_g=figures(found.carbon_low_g, found.carbon_g, found.carbon_high_g),

@@ -17,7 +17,7 @@ from carbon.energy import Method
 from carbon.explain import Facts
 from carbon.intensity import Intensity
 from carbon.meters.provider import reported_j
-from carbon.shipped import DATA_VERSION
+from carbon.shipped import DATA_VERSION, SPEC_VERSION
 from proxy import __version__
 from proxy.access import Grant
 from proxy.controlplane.access import grant_of, needs_key
@@ -141,6 +141,7 @@ def _simulated(plane: Plane, found: Asked, grant: Grant) -> Estimate:
             profile=made.basis.profile,
             intensity=None if intensity is None else _sample(intensity),
             decode_s=made.work.decode_s,
+            spec_version=SPEC_VERSION,
             warnings=footprint.warnings,
             taken=made.taken,
         ),
@@ -187,6 +188,7 @@ def _of_run(found: Asked, grant: Grant, entry: Entry) -> Estimate:
             intensity=sample,
             decode_s=entry.decode_s,
             paced_by=entry.paced_by,
+            spec_version=entry.spec_version,
             provider_report=entry.provider_report,
             warnings=entry.warnings,
         ),
@@ -213,6 +215,7 @@ def _facts(made: Estimate) -> Facts:
     inputs, sample = made.inputs, made.inputs.intensity
     return Facts(
         data_version=made.data_version,
+        spec_version=inputs.spec_version,
         method=cast("Method", made.method),
         energy_j=figures(made.energy_low_j, made.energy_j, made.energy_high_j),
         carbon_g=figures(made.carbon_low_g, made.carbon_g, made.carbon_high_g),

@@ -35,6 +35,7 @@ def facts_of(entry: Entry) -> Facts:
     sample = carbon.intensity
     return Facts(
         data_version=entry.data_version,
+        spec_version=entry.spec_version,
         method=cast("Method", carbon.method),
         energy_j=figures(carbon.energy_low_j, carbon.energy_j, carbon.energy_high_j),
         carbon_g=figures(carbon.carbon_low_g, carbon.carbon_g, carbon.carbon_high_g),

@@ -6,7 +6,7 @@ from typing import Any
 
 from carbon.footprint import Footprint
 from carbon.intensity import Intensity
-from carbon.shipped import DATA_VERSION
+from carbon.shipped import DATA_VERSION, SPEC_VERSION
 from policies._base import Decision
 from proxy import __version__
 from proxy.dataplane.ask import Call
@@ -106,6 +106,7 @@ def _context(
         counterfactual=None if baseline is None else _counterfactual(snapshot, served, baseline),
         router_j=None if served is None else router_j,
         router_g=None if served is None else router_j * snapshot.router_g_per_j,
+        spec_version=SPEC_VERSION,
     )
     return identified(
         Context(

@@ -119,6 +119,7 @@ def joined(row: Row, context: Context | None) -> Entry:
         counterfactual=inputs.counterfactual,
         router_j=inputs.router_j,
         router_g=inputs.router_g,
+        spec_version=inputs.spec_version,
         marginal=inputs.marginal,
         decode_s=detail.decode_s,
         paced_by=detail.paced_by,

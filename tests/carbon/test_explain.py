@@ -18,7 +18,7 @@ from carbon.intensity import Intensity
 from carbon.profile import EnergyProfile, moved
 from carbon.roofline import Form
 from carbon.savings import otherwise, saving
-from carbon.shipped import DATA_VERSION
+from carbon.shipped import DATA_VERSION, SPEC_VERSION
 from carbon.sources.static import Static
 from tests.carbon.test_calibration import made
 
@@ -129,15 +129,35 @@ def test_what_was_assumed_is_told():
     assert [each.name for each in stated.assumptions] == ["kv_bytes", "d_model", "host_factor", "idle_factor", "intensity"]
 
 
-def test_a_figure_of_another_version_is_not_worked_out_again():
+def test_a_figure_is_explained_by_what_it_carries_whatever_tables_changed_since():
     work = Workload(input_tokens=100, output_tokens=400)
-    profile = profile_of(LLAMA)
+    profile = profile_of(msgspec.structs.replace(LLAMA, upstream_model="llama-8b"))
     assert profile
     facts = facts_of(Footprint.of(work, estimator(profile), STOCKHOLM), work, profile)
-    other = explained(msgspec.structs.replace(facts, data_version="000000000000"))
-    assert (other.recomputed, other.methods, other.carbon, other.components) == (False, (), (), None)
-    assert other.note is not None
-    assert "000000000000" in other.note
+    own = explained(facts)
+    other = explained(msgspec.structs.replace(facts, data_version="000000000000", spec_version=SPEC_VERSION))
+    assert other == own
+    assert own.note is None
+    assert len(own.methods) == 2
+
+
+def test_formulas_that_changed_are_said_to_and_explain_what_they_still_come_to():
+    work = Workload(input_tokens=100, output_tokens=400)
+    profile = profile_of(msgspec.structs.replace(LLAMA, upstream_model="llama-8b"))
+    assert profile
+    facts = facts_of(Footprint.of(work, estimator(profile), STOCKHOLM), work, profile)
+    older = msgspec.structs.replace(facts, data_version="000000000000", spec_version="1")
+    same, told = explained(older), f"it was made by version 1 of the formulas, this is {SPEC_VERSION}."
+    assert (same.recomputed, [each.method for each in same.methods]) == (True, ["flops_roofline"])
+    assert same.note == f"Other methods are left out: {told}"
+    assert facts.energy_j is not None
+    another = msgspec.structs.replace(facts.energy_j, value=facts.energy_j.value * 1.01)
+    found = explained(msgspec.structs.replace(older, energy_j=another))
+    assert (found.recomputed, found.methods, found.carbon, found.components) == (False, (), (), None)
+    assert found.note == f"This version does not come to the figures on record: {told}"
+    unsaid = explained(msgspec.structs.replace(older, energy_j=another, spec_version=None))
+    assert unsaid.note is not None
+    assert "000000000000" in unsaid.note
 
 
 def test_a_figure_this_version_does_not_come_to_is_not_explained_by_another():
