@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import msgspec
 
+from carbon.intensity import Intensity
+
 
 class Tokens(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     input: int | None = None
@@ -43,6 +45,24 @@ class IntensitySample(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     estimated: bool = False
     forecast: bool = False
     licence: str | None = None
+
+
+def sample_of(intensity: Intensity) -> IntensitySample:
+    """As it is kept."""
+    return IntensitySample(
+        zone=intensity.zone,
+        g_per_kwh=intensity.g_per_kwh,
+        low_g_per_kwh=intensity.low,
+        high_g_per_kwh=intensity.high,
+        basis=intensity.basis,
+        source=intensity.source,
+        as_of=intensity.as_of,
+        assumed=intensity.assumed,
+        signal=intensity.signal,
+        estimated=intensity.estimated,
+        forecast=intensity.forecast,
+        licence=intensity.licence,
+    )
 
 
 class Carbon(msgspec.Struct, frozen=True, kw_only=True, gc=False):

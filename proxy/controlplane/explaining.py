@@ -11,7 +11,7 @@ from carbon.explain import Facts, Figures, Instead, compared, explained
 from carbon.intensity import Basis, Intensity, Signal
 from carbon.meters.provider import reported_j
 from carbon.profile import machine
-from proxy.records import Counterfactual, Entry, IntensitySample, Restatement
+from proxy.records import Carbon, Counterfactual, Entry, EstimateInputs, IntensitySample, Restatement, Tokens
 from proxy.telemetry.ages import age_s
 
 Profile = dict[str, float | str | None]
@@ -31,28 +31,49 @@ def chain(facts: Facts) -> dict[str, Any]:
 
 
 def facts_of(entry: Entry) -> Facts:
-    carbon, tokens = entry.carbon, entry.tokens
-    sample = carbon.intensity
-    return Facts(
-        data_version=entry.data_version,
+    """Of what an entry keeps."""
+    made = facts(entry.carbon, entry.tokens, inputs_of(entry), entry.data_version, entry.at_s)
+    return msgspec.structs.replace(
+        made,
+        router_j=entry.router_j,
+        marginal=None if entry.marginal is None else intensity_of(entry.marginal),
+        instead=None if entry.counterfactual is None else _instead(entry, entry.counterfactual),
+    )
+
+
+def inputs_of(entry: Entry) -> EstimateInputs:
+    """What an entry's figures were made of, as an estimate keeps it."""
+    return EstimateInputs(
+        profile=entry.profile,
+        intensity=entry.carbon.intensity,
+        decode_s=entry.decode_s,
+        paced_by=entry.paced_by,
         spec_version=entry.spec_version,
-        method=cast("Method", carbon.method),
-        energy_j=figures(carbon.energy_low_j, carbon.energy_j, carbon.energy_high_j),
-        carbon_g=figures(carbon.carbon_low_g, carbon.carbon_g, carbon.carbon_high_g),
+        provider_report=entry.provider_report,
+        warnings=entry.warnings,
+    )
+
+
+def facts(account: Carbon, tokens: Tokens, inputs: EstimateInputs, data_version: str, at_s: float) -> Facts:
+    """Of one figure, made at that time: an entry's, or an estimate's."""
+    sample = inputs.intensity
+    return Facts(
+        data_version=data_version,
+        spec_version=inputs.spec_version,
+        method=cast("Method", account.method),
+        energy_j=figures(account.energy_low_j, account.energy_j, account.energy_high_j),
+        carbon_g=figures(account.carbon_low_g, account.carbon_g, account.carbon_high_g),
         input_tokens=tokens.input,
         output_tokens=tokens.output,
         cached_tokens=tokens.cached or 0,
         estimated=tokens.estimated,
-        decode_s=entry.decode_s,
-        paced_by=entry.paced_by,
-        profile=entry.profile,
-        reported_j=None if entry.provider_report is None else reported_j(entry.provider_report),
-        router_j=entry.router_j,
+        decode_s=inputs.decode_s,
+        paced_by=inputs.paced_by,
+        profile=inputs.profile,
+        reported_j=None if inputs.provider_report is None else reported_j(inputs.provider_report),
         intensity=None if sample is None else intensity_of(sample),
-        marginal=None if entry.marginal is None else intensity_of(entry.marginal),
-        age_s=None if sample is None else aged_s(sample.as_of, entry.at_s),
-        warnings=entry.warnings,
-        instead=None if entry.counterfactual is None else _instead(entry, entry.counterfactual),
+        age_s=None if sample is None else aged_s(sample.as_of, at_s),
+        warnings=inputs.warnings,
     )
 
 
