@@ -195,8 +195,9 @@ def _parametric(serving: Serving, row: shipped.OpenModel | None) -> EnergyProfil
         gpu_from="stated" if gpu else "assumed",
         tdp_w=None if serving.gpu is None else tdp_w(serving.gpu),
         gpu_count=serving.gpu_count or gpus_for(size.total_b, precision),
-        batch=serving.batch or (BATCH_OWN if own else BATCH_VENDOR),
-        batch_from="assumed" if serving.batch is None else "stated",
+        # a mean below 1 counts hours in which nobody was served; a request that runs, runs with itself at least
+        batch=max(1.0, serving.batch) if serving.batch else BATCH_OWN if own else BATCH_VENDOR,
+        batch_from="stated" if serving.batch else "assumed",
         kv_bytes=shape.kv_bytes if shape is not None else None if row is None else row.kv_bytes,
         d_model=shape.hidden_size if shape is not None else None if row is None else row.d_model,
         pue=building.pue,
