@@ -206,7 +206,7 @@ def explained(facts: Facts) -> Explanation:
         carbon=_carbon_lines(facts, found[0]),
         components=_parts(facts, profile),
         assumptions=(
-            *paced(facts.decode_s, facts.paced_by),
+            *paced(facts.method, facts.decode_s, facts.paced_by),
             *assumptions(facts.method, profile, facts.intensity, estimated=facts.estimated),
         ),
         counterfactual=None if facts.instead is None else compared(facts, facts.instead),
