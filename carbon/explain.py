@@ -27,6 +27,7 @@ from carbon.footprint import (
 from carbon.formulas import FORMULAS, Factor, Work, band_end, calibrated, factors, vendor_end
 from carbon.intensity import Intensity
 from carbon.profile import EnergyProfile, profile_from
+from carbon.savings import Otherwise, otherwise
 from carbon.shipped import DATA_VERSION, SPEC_VERSION
 from carbon.stated import Assumption, Warned, assumptions, paced, warned
 
@@ -60,6 +61,8 @@ class Instead(msgspec.Struct, frozen=True, kw_only=True):
     """The pace of the stream, which the same machine elsewhere would have had too."""
     avoided: Figures | None
     avoided_marginal_g: float | None
+    alike: bool = False
+    """The same model on the same machine: what is unknown of one is unknown of the other."""
     retried: bool
     """Attempts failed before the answer, and what they took is in the difference."""
     router_g: float = 0.0
@@ -70,6 +73,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What a record keeps of one figure."""
 
     data_version: str
+    spec_version: str | None = None
+    """Of the formulas; None: not kept, as by earlier versions."""
     method: Method
     energy_j: Figures | None
     carbon_g: Figures | None
@@ -147,7 +152,7 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """`recomputed` false: `note` says why, and there are no figures but the record's own."""
+    """`recomputed` false: `note` says why, and there are no figures but the record's own. True: it may say what is left out."""
 
     spec_version: str
     data_version: str
@@ -165,7 +170,11 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def explained(facts: Facts) -> Explanation:
-    """The chain of the figure these facts are of."""
+    """The chain of the figure these facts are of. They are all it takes: tables that have changed since are not looked at.
+
+    Formulas are looked at, and where they have changed those of the published method count: if they still come to the record's figures,
+    they are its. What other methods would say now was not said then, and is left out.
+    """
     grid = None if facts.intensity is None else Grid(sample=facts.intensity, age_s=facts.age_s)
     bare = Explanation(
         spec_version=SPEC_VERSION,
@@ -175,9 +184,7 @@ def explained(facts: Facts) -> Explanation:
         intensity=grid,
         warnings=warned(facts.warnings),
     )
-    if facts.data_version != DATA_VERSION:
-        made = facts.data_version or "of an unknown version"
-        return msgspec.structs.replace(bare, note=f"Made with methods and data {made}; this version has {DATA_VERSION} and would err.")
+    changed = _changed(facts)
     if facts.energy_j is None:
         return msgspec.structs.replace(bare, note="The energy is not known: nothing was told of the model, or of its tokens.")
     if facts.method == "none":
@@ -187,22 +194,35 @@ def explained(facts: Facts) -> Explanation:
     except msgspec.ValidationError:
         return msgspec.structs.replace(bare, note="The energy profile on record is not one this version reads.")
     if not _agrees(facts, own):
-        return msgspec.structs.replace(bare, note="This version does not come to the figures on record: they were made by another.")
+        why = "they were made by another" if changed is None else changed
+        return msgspec.structs.replace(bare, note=f"This version does not come to the figures on record: {why}.")
     found = qualified(facts, profile, own)
+    left_out = changed is not None and len(found) > 1
+    found = found[:1] if left_out else found
     if not found or not _prints(found[0]):
         return msgspec.structs.replace(bare, note="This version has no formula for the method on record.")
     return msgspec.structs.replace(
         bare,
         recomputed=True,
+        note=f"Other methods are left out: {changed}." if left_out else None,
         methods=found,
         carbon=_carbon_lines(facts, found[0]),
         components=_parts(facts, profile),
         assumptions=(
-            *paced(facts.decode_s, facts.paced_by),
+            *paced(facts.method, facts.decode_s, facts.paced_by),
             *assumptions(facts.method, profile, facts.intensity, estimated=facts.estimated, boundary=_boundary(facts.profile)),
         ),
-        counterfactual=None if facts.instead is None else _compared(facts, facts.instead),
+        counterfactual=None if facts.instead is None else compared(facts, facts.instead),
     )
+
+
+def _changed(facts: Facts) -> str | None:
+    """Which formulas have changed since, or may have; None where they are this version's."""
+    if facts.spec_version == SPEC_VERSION or (facts.spec_version is None and facts.data_version == DATA_VERSION):
+        return None
+    if facts.spec_version is not None:
+        return f"it was made by version {facts.spec_version} of the formulas, this is {SPEC_VERSION}"
+    return f"it was made with methods and data {facts.data_version or 'of an unknown version'}, this version has {DATA_VERSION}"
 
 
 def _known(record: Record, batch: float | None = None) -> tuple[EnergyProfile, Estimator]:
@@ -385,7 +405,7 @@ def _grams(sheet: Sheet, name: str, joules: Number, rate: Number, digits: int = 
     return sheet.line(name, f"{joules} / {number(J_PER_KWH)} * {rate}", joules / J_PER_KWH * rate, "g", digits)
 
 
-def _compared(facts: Facts, instead: Instead) -> Compared:
+def compared(facts: Facts, instead: Instead) -> Compared:
     """The counterfactual reads the same prompt; empty lines where it cannot be worked out again."""
     avoided = instead.avoided
     bare = Compared(
@@ -400,28 +420,45 @@ def _compared(facts: Facts, instead: Instead) -> Compared:
     )
     if instead.profile is None or avoided is None or facts.energy_j is None or facts.carbon_g is None:
         return bare
+    there = msgspec.structs.replace(facts, decode_s=instead.decode_s, output_tokens=instead.output_tokens or facts.output_tokens)
     try:
-        profile, own = _known(instead.profile)
+        profile, estimators = _known(instead.profile), (None if facts.profile is None else _known(facts.profile)[1])
+        found = _otherwise(there, (estimators, profile[1]), instead)
     except msgspec.ValidationError:
         return bare
-    there = msgspec.structs.replace(facts, decode_s=instead.decode_s, output_tokens=instead.output_tokens or facts.output_tokens)
-    footprint = Footprint.of(workload(there), own, instead.intensity)
-    if instead.decode_s is not None and not _close(footprint, facts, avoided.value, instead.router_g):
-        # with failed attempts, or tokens counted here, the pace is not carried over
-        there = msgspec.structs.replace(there, decode_s=None)
-        footprint = Footprint.of(workload(there), own, instead.intensity)
-    if footprint.method not in FORMULAS or footprint.energy_j is None or footprint.carbon_g is None:
-        return bare
-    if instead.intensity is None or facts.intensity is None:
+    footprint = found.footprint
+    if footprint.energy_j is None or footprint.carbon_g is None or facts.intensity is None:
         return bare
     close = _close(footprint, facts, avoided.value, instead.router_g)
-    if not instead.retried and not close:
+    formula = _formula_of(found, profile[0], there, instead.profile)
+    if (not instead.retried and not close) or not formula:
         return bare
     extra_g = instead.router_g if close else footprint.carbon_g - facts.carbon_g.value - avoided.value
-    formula = Sheet()
-    FORMULAS[footprint.method](formula, profile, _work(there))
     lines = _avoided_lines(facts, instead, (footprint.energy_j, facts.energy_j.value), extra_g)
-    return msgspec.structs.replace(bare, formula=formula.lines(), lines=lines)
+    return msgspec.structs.replace(bare, formula=formula, lines=lines)
+
+
+def _otherwise(there: Facts, estimators: tuple[Estimator | None, Estimator], instead: Instead) -> Otherwise:
+    """By the same function as the saving. Raises msgspec.ValidationError."""
+    actual = Footprint(method=there.method)
+    if there.energy_j is not None:
+        joules = there.energy_j
+        actual = Footprint(method=there.method, energy_low_j=joules.low, energy_j=joules.value, energy_high_j=joules.high)
+    return otherwise(workload(there), actual, estimators, instead.intensity, alike=instead.alike)
+
+
+def _formula_of(found: Otherwise, profile: EnergyProfile, there: Facts, record: Record) -> tuple[Line, ...]:
+    """To the joules of the counterfactual; none where there is no formula for its method."""
+    method = found.footprint.method if found.ratio is None else found.ratio.method
+    fitted = recorded(record) if method == "calibrated" else None
+    if fitted is None and method not in FORMULAS:
+        return ()
+    sheet = Sheet()
+    joules = FORMULAS[method](sheet, profile, _work(there)) if fitted is None else calibrated(sheet, fitted, _work(there))
+    if found.ratio is not None and there.energy_j is not None:
+        actual, here = number(there.energy_j.value), number(found.ratio.here_j)
+        sheet.line("as far from the estimate as it was", f"{actual} * {joules} / {here}", actual * joules / here, "J")
+    return sheet.lines()
 
 
 def _close(instead: Footprint, facts: Facts, avoided_g: float, router_g: float) -> bool:

@@ -110,6 +110,14 @@ def measured(joules: tuple[float, float, float], before: Footprint) -> Footprint
     return _footprint("measured_attributed", joules, before.intensity, cross, warnings)
 
 
+def elsewhere(here: Footprint, factor: float, intensity: Intensity | None) -> Footprint:
+    """What took so many joules here, as so many times as many on another grid; of the same method, with the same band."""
+    low, value, high = here.energy_low_j, here.energy_j, here.energy_high_j
+    if low is None or value is None or high is None:
+        return Footprint(intensity=intensity)
+    return _footprint(here.method, (low * factor, value * factor, high * factor), intensity, None, ())
+
+
 NO_WORK = Footprint(energy_j=0.0, energy_low_j=0.0, energy_high_j=0.0, carbon_g=0.0, carbon_low_g=0.0, carbon_high_g=0.0)
 """Of an answer for which nothing was computed: a refusal, a cached reply, OPTIONS."""
 

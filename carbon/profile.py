@@ -101,8 +101,9 @@ _OF_THE_SETTINGS = frozenset({"bytes_from", "gpu_count_from"})
 
 
 def machine(record: dict[str, float | str | None] | None) -> dict[str, float | str | None]:
-    """Of a recorded profile, all but the building: where that is the same, one error in our figures would be the other's too."""
-    return {name: value for name, value in (record or {}).items() if name not in _OF_THE_BUILDING | _OF_THE_SETTINGS}
+    """Of a recorded profile, all but the building and what was measured: where that is the same, so is one error in our figures."""
+    apart = _OF_THE_BUILDING | _OF_THE_SETTINGS
+    return {name: value for name, value in (record or {}).items() if name not in apart and not name.startswith("calibration")}
 
 
 class _Building(msgspec.Struct, frozen=True):
@@ -205,8 +206,9 @@ def _parametric(serving: Serving, row: shipped.OpenModel | None) -> EnergyProfil
         tdp_w=None if serving.gpu is None else tdp_w(serving.gpu),
         gpu_count=serving.gpu_count or gpus_for(size.total_b, precision),
         gpu_count_from="assumed" if serving.gpu_count is None else "stated",
-        batch=serving.batch or (BATCH_OWN if own else BATCH_VENDOR),
-        batch_from="assumed" if serving.batch is None else "stated",
+        # a mean below 1 counts hours in which nobody was served; a request that runs, runs with itself at least
+        batch=max(1.0, serving.batch) if serving.batch else BATCH_OWN if own else BATCH_VENDOR,
+        batch_from="stated" if serving.batch else "assumed",
         kv_bytes=shape.kv_bytes if shape is not None else None if row is None else row.kv_bytes,
         d_model=shape.hidden_size if shape is not None else None if row is None else row.d_model,
         pue=building.pue,

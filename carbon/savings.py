@@ -12,7 +12,8 @@ from typing import Literal
 import msgspec
 
 from carbon.bands import SIGMAS_80
-from carbon.footprint import Footprint, grams
+from carbon.energy import Estimator, Method
+from carbon.footprint import Footprint, Workload, elsewhere, grams
 from carbon.intensity import Intensity
 
 Verdict = Literal["avoided", "caused", "no robust saving", "unknown"]
@@ -29,6 +30,71 @@ class Saving(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     high_g: float
     marginal_g: float | None = None
     """By the marginal rates of both grids; None unless both are known."""
+
+
+class Ratio(msgspec.Struct, frozen=True, kw_only=True):
+    """Joules of the same workload on both sides by one method."""
+
+    method: Method
+    there_j: float
+    here_j: float
+
+
+class Otherwise(msgspec.Struct, frozen=True, kw_only=True):
+    """What would have happened instead."""
+
+    footprint: Footprint
+    alike: bool
+    """Its joules share their band with those of what happened."""
+    ratio: Ratio | None = None
+    """By which the joules of what happened were taken over; None: it has its own."""
+
+
+def otherwise(
+    work: Workload, actual: Footprint, estimators: tuple[Estimator | None, Estimator | None], intensity: Intensity | None, *, alike: bool
+) -> Otherwise:
+    """The workload's counterfactual. `estimators`: of where it ran, of where it would have; `alike`: the same model on the same machine.
+
+    Where what happened is known better than by the estimate both sides have (measured, reported, calibrated), a machine that is alike
+    would have differed from the estimate as much: its joules are those that happened, times the ratio of the two estimates. Otherwise the
+    error of the estimate would be booked as a saving, or as a loss. Machines that are not alike have their own estimate and band.
+    """
+    here, there = estimators
+    own = Footprint.of(work, there, intensity)
+    if not alike or here is None or there is None:
+        return Otherwise(footprint=own, alike=False)
+    if own.method == actual.method:
+        # two fits to two sets of measurements have each their own error
+        return Otherwise(footprint=own, alike=actual.method != "calibrated")
+    ratio = _ratio(work, here, there, actual.method)
+    if ratio is None or actual.energy_j is None:
+        return Otherwise(footprint=own, alike=False)
+    return Otherwise(footprint=elsewhere(actual, ratio.there_j / ratio.here_j, intensity), alike=True, ratio=ratio)
+
+
+def _ratio(work: Workload, here: Estimator, there: Estimator, method: Method) -> Ratio | None:
+    """By the method of what happened, if the other side has it too, else by the best that both have."""
+    ours, theirs = _by_method(work, here), _by_method(work, there)
+    both = [each for each in (method, *theirs) if each in ours and each in theirs]
+    if not both or ours[both[0]] <= 0:
+        return None
+    return Ratio(method=both[0], there_j=theirs[both[0]], here_j=ours[both[0]])
+
+
+def _by_method(work: Workload, estimator: Estimator) -> dict[Method, float]:
+    """What each method of the estimator makes of it, best first; no fit, which the other side has another of."""
+    tokens = (work.input_tokens, work.cached_tokens, work.output_tokens)
+    found: dict[Method, float] = {}
+    if estimator.runtime is not None and work.decode_s is not None:
+        paced = estimator.runtime.figures(*tokens, work.decode_s)
+        if paced is not None:
+            found["runtime_power"] = paced[1]
+    each: Estimator | None = estimator
+    while each is not None:
+        if each.method != "calibrated":
+            found[each.method] = each.energy_j(*tokens)
+        each = each.cross
+    return found
 
 
 def saving(

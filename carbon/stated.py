@@ -55,9 +55,13 @@ PACED = {
 }
 
 
-def paced(decode_s: float | None, by: str | None) -> tuple[Assumption, ...]:
-    """How long an answer was written, where its own stream does not tell."""
-    return () if decode_s is None or by is None else (Assumption(name="decode_s", value=decode_s, why=PACED.get(by, by)),)
+def paced(method: Method, decode_s: float | None, by: str | None) -> tuple[Assumption, ...]:
+    """How long an answer was written, where that counts and its own stream does not tell."""
+    return (
+        ()
+        if method != "runtime_power" or decode_s is None or by is None
+        else (Assumption(name="decode_s", value=decode_s, why=PACED.get(by, by)),)
+    )
 
 
 def _of_model(method: Method, profile: EnergyProfile) -> list[Assumption]:

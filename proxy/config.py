@@ -177,7 +177,7 @@ class Deployment(Section, frozen=True):
     embodied: Embodied | None = None
     """The making of the machines; left out: not told."""
     batch: Positive | None = None
-    """Requests that usually run together on one replica."""
+    """Requests that usually run together on one replica; a request runs with itself at least, so less than 1 counts as 1."""
     meter: str | DeploymentMeter | None = None
     """Measures the energy of its one replica: `nvml`, `host`, or a name with its settings (`{dcgm: {url: ...}}`); `{nvml: {}, host: {}}`
     measures the machine around the accelerators too."""

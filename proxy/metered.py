@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 import msgspec
 
 from carbon.batch import Company
 from carbon.footprint import Footprint
+from carbon.savings import Saving
 
 MOST = 100_000
 """Events that wait for the worker, which looks every second; then the oldest are let go, and what they were of is not measured."""
@@ -36,6 +38,8 @@ class Ended(msgspec.Struct, frozen=True, gc=False):
     """What it was accounted by: a team may have a PUE of its own."""
     batch: float | None = None
     """Requests the deployment had while it ran: one over the mean of 1/batch."""
+    saved: Callable[[Footprint], Saving | None] | None = None
+    """What it saved by another figure of its own; None where nothing was compared."""
 
 
 class Feed:

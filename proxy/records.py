@@ -9,6 +9,8 @@ from typing import Literal
 
 import msgspec
 
+from carbon.intensity import Intensity
+
 
 class Tokens(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     input: int | None = None
@@ -45,6 +47,24 @@ class IntensitySample(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     estimated: bool = False
     forecast: bool = False
     licence: str | None = None
+
+
+def sample_of(intensity: Intensity) -> IntensitySample:
+    """As it is kept."""
+    return IntensitySample(
+        zone=intensity.zone,
+        g_per_kwh=intensity.g_per_kwh,
+        low_g_per_kwh=intensity.low,
+        high_g_per_kwh=intensity.high,
+        basis=intensity.basis,
+        source=intensity.source,
+        as_of=intensity.as_of,
+        assumed=intensity.assumed,
+        signal=intensity.signal,
+        estimated=intensity.estimated,
+        forecast=intensity.forecast,
+        licence=intensity.licence,
+    )
 
 
 class Carbon(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -160,6 +180,8 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=
     router_g: float | None = None
     holdout: Literal["held", "free"] | None = None
     """Drawn for the model's default, or not drawn though the default might have served it; None: there was no draw."""
+    spec_version: str | None = None
+    """Of the formulas; None: of an earlier version, which did not say."""
 
 
 class CrossCheck(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -209,6 +231,11 @@ class Restatement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     carbon_high_g: float | None
     inputs: dict[str, object]
     """What it was made of: the meter, its windows, their flags."""
+    avoided_g: float | None = None
+    """What the answer saved by this figure; None, as below: as was said before."""
+    avoided_low_g: float | None = None
+    avoided_high_g: float | None = None
+    avoided_marginal_g: float | None = None
 
 
 class Taken(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -227,6 +254,7 @@ class EstimateInputs(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_d
     decode_s: float | None = None
     paced_by: str | None = None
     batch: float | None = None
+    spec_version: str | None = None
     provider_report: dict[str, float | str | None] | None = None
     warnings: tuple[str, ...] = ()
     taken: tuple[Taken, ...] = ()
@@ -328,5 +356,6 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     paced_by: str | None = None
     batch: float | None = None
     """Requests its deployment had meanwhile (one over the mean of 1/batch), where a figure was made of it."""
+    spec_version: str | None = None
     restatements: tuple[Restatement, ...] = ()
     """Oldest first."""

@@ -11,18 +11,17 @@ from typing import Any
 import msgspec
 
 from carbon.energy import estimator
-from carbon.explain import Facts
 from carbon.footprint import Footprint, Workload
 from carbon.hf_config import HfConfigError
 from carbon.intensity import Intensity
 from carbon.profile import EnergyProfile, Serving, profile_of
-from carbon.shipped import DATA_VERSION
-from carbon.sources._base import instant_s
+from carbon.shipped import DATA_VERSION, SPEC_VERSION
 from carbon.sources.static import Static
 from carbon.zones import UnknownZoneError, resolve_zone
 from proxy.cli.explaining import told, width
 from proxy.configuration.model_files import shape_in
-from proxy.controlplane.explaining import chain, figures
+from proxy.controlplane.explaining import chain, facts
+from proxy.records import Carbon, EstimateInputs, Tokens, sample_of
 
 _ACCOUNT = ("energy_j", "energy_low_j", "energy_high_j", "carbon_g", "carbon_low_g", "carbon_high_g", "method", "confidence")
 
@@ -77,19 +76,14 @@ def _intensity(zone: str | None) -> Intensity | None:
 
 def _answer(options: argparse.Namespace, profile: EnergyProfile, work: Workload, found: Footprint) -> dict[str, Any]:
     """As the proxy shows an estimate that it keeps."""
-    sample = found.intensity
-    facts = Facts(
-        data_version=DATA_VERSION,
-        method=found.method,
-        energy_j=figures(found.energy_low_j, found.energy_j, found.energy_high_j),
-        carbon_g=figures(found.carbon_low_g, found.carbon_g, found.carbon_high_g),
-        input_tokens=work.input_tokens,
-        output_tokens=work.output_tokens,
-        cached_tokens=work.cached_tokens,
-        decode_s=work.decode_s,
+    intensity = found.intensity
+    account = {name: getattr(found, name) for name in _ACCOUNT}
+    tokens = Tokens(input=work.input_tokens, cached=work.cached_tokens, output=work.output_tokens)
+    inputs = EstimateInputs(
         profile=profile.record(),
-        intensity=sample,
-        age_s=None if sample is None else int(time.time() - instant_s(sample.as_of)),
+        intensity=None if intensity is None else sample_of(intensity),
+        decode_s=work.decode_s,
+        spec_version=SPEC_VERSION,
         warnings=found.warnings,
     )
     return {
@@ -100,8 +94,8 @@ def _answer(options: argparse.Namespace, profile: EnergyProfile, work: Workload,
         "at": None,
         "tokens": {"input": work.input_tokens, "cached": work.cached_tokens, "output": work.output_tokens},
         "account": {
-            **{name: getattr(found, name) for name in _ACCOUNT},
-            "intensity": None if sample is None else msgspec.to_builtins(sample),
+            **account,
+            "intensity": None if intensity is None else msgspec.to_builtins(intensity),
         },
-        "explanation": chain(facts),
+        "explanation": chain(facts(Carbon(**account), tokens, inputs, DATA_VERSION, time.time())),
     }

@@ -131,6 +131,8 @@ def _restated(later: Sequence[Any], columns: int) -> Iterator[str]:
         if parts is not None:
             known = [f"{name.removesuffix('_j')} {shown(joules)} J" for name, joules in parts.items() if joules is not None]
             yield f"    {', '.join(known)}; the host is {each['host']}"
+        if each["counts"]:
+            yield from _compared(each.get("counterfactual"), columns)
 
 
 def _section(title: str, lines: Sequence[Any], columns: int) -> Iterator[str]:

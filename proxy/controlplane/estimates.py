@@ -7,25 +7,21 @@ import os
 import time
 from collections.abc import Coroutine
 from datetime import UTC, datetime
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import msgspec
 from litestar import Controller, Request, Response, post, route
 from litestar.params import FromPath
 
-from carbon.energy import Method
-from carbon.explain import Facts
-from carbon.intensity import Intensity
-from carbon.meters.provider import reported_j
-from carbon.shipped import DATA_VERSION
+from carbon.shipped import DATA_VERSION, SPEC_VERSION
 from proxy import __version__
 from proxy.access import Grant
 from proxy.controlplane.access import grant_of, needs_key
 from proxy.controlplane.estimating import Asked, asked, messages, simulated
-from proxy.controlplane.explaining import aged_s, chain, figures, intensity_of
+from proxy.controlplane.explaining import chain, facts, inputs_of
 from proxy.controlplane.state import Plane
 from proxy.errors import Refusal
-from proxy.records import Entry, Estimate, EstimateInputs, IntensitySample
+from proxy.records import Carbon, Entry, Estimate, EstimateInputs, Tokens, sample_of
 from proxy.store.ledger import StoreUnavailableError
 
 DEADLINE_S = 8.0
@@ -82,7 +78,9 @@ class Estimates(Controller):
 
 def shown(made: Estimate) -> dict[str, Any]:
     """An estimate as JSON, with how it came about."""
-    explanation = chain(_facts(made))
+    tokens = Tokens(input=made.input_tokens, cached=made.cached_tokens, output=made.output_tokens, estimated=made.tokens_estimated)
+    account = Carbon(**{name: getattr(made, name) for name in _ACCOUNT})
+    explanation = chain(facts(account, tokens, made.inputs, made.data_version, made.at_s))
     explanation["assumptions"] = [*(msgspec.to_builtins(each) for each in made.inputs.taken), *explanation["assumptions"]]
     return {**_figures(made), "explanation": explanation}
 
@@ -139,8 +137,9 @@ def _simulated(plane: Plane, found: Asked, grant: Grant) -> Estimate:
         software_version=__version__,
         inputs=EstimateInputs(
             profile=made.basis.profile,
-            intensity=None if intensity is None else _sample(intensity),
+            intensity=None if intensity is None else sample_of(intensity),
             decode_s=made.work.decode_s,
+            spec_version=SPEC_VERSION,
             warnings=footprint.warnings,
             taken=made.taken,
         ),
@@ -182,15 +181,7 @@ def _of_run(found: Asked, grant: Grant, entry: Entry) -> Estimate:
         config_version=entry.config_version,
         data_version=entry.data_version,
         software_version=entry.software_version,
-        inputs=EstimateInputs(
-            profile=entry.profile,
-            intensity=sample,
-            decode_s=entry.decode_s,
-            paced_by=entry.paced_by,
-            batch=entry.batch,
-            provider_report=entry.provider_report,
-            warnings=entry.warnings,
-        ),
+        inputs=inputs_of(entry),
     )
 
 
@@ -208,34 +199,6 @@ def _named(found: Asked, grant: Grant) -> dict[str, Any]:
         "note": found.note,
         "inference_ms": found.inference_ms,
     }
-
-
-def _facts(made: Estimate) -> Facts:
-    inputs, sample = made.inputs, made.inputs.intensity
-    return Facts(
-        data_version=made.data_version,
-        method=cast("Method", made.method),
-        energy_j=figures(made.energy_low_j, made.energy_j, made.energy_high_j),
-        carbon_g=figures(made.carbon_low_g, made.carbon_g, made.carbon_high_g),
-        input_tokens=made.input_tokens,
-        output_tokens=made.output_tokens,
-        cached_tokens=made.cached_tokens or 0,
-        estimated=made.tokens_estimated,
-        decode_s=inputs.decode_s,
-        paced_by=inputs.paced_by,
-        batch=inputs.batch,
-        profile=inputs.profile,
-        reported_j=None if inputs.provider_report is None else reported_j(inputs.provider_report),
-        intensity=None if sample is None else intensity_of(sample),
-        age_s=None if sample is None else aged_s(sample.as_of, made.at_s),
-        warnings=inputs.warnings,
-    )
-
-
-def _sample(intensity: Intensity) -> IntensitySample:
-    same = ("zone", "g_per_kwh", "basis", "source", "as_of", "licence", "signal", "assumed", "estimated", "forecast")
-    values = {name: getattr(intensity, name) for name in same}
-    return IntensitySample(**values, low_g_per_kwh=intensity.low, high_g_per_kwh=intensity.high)
 
 
 def _created(body: dict[str, Any]) -> Response[Any]:

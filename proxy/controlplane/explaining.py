@@ -8,13 +8,13 @@ import msgspec
 
 from carbon.components import Components
 from carbon.energy import Method
-from carbon.explain import Facts, Figures, Instead, explained
+from carbon.explain import Facts, Figures, Instead, compared, explained
 from carbon.intensity import Basis, Intensity, Signal
 from carbon.meters.provider import reported_j
 from carbon.profile import EnergyProfile, machine, profile_from
 from carbon.remeasured import remeasured
 from carbon.stated import assumed_of_measured
-from proxy.records import Counterfactual, Entry, IntensitySample, Restatement
+from proxy.records import Carbon, Counterfactual, Entry, EstimateInputs, IntensitySample, Restatement, Tokens
 from proxy.telemetry.ages import age_s
 
 Profile = dict[str, float | str | None]
@@ -22,7 +22,8 @@ Profile = dict[str, float | str | None]
 
 def explanation(entry: Entry) -> dict[str, Any]:
     """How the entry's figure came about, and what was said of it since."""
-    return {**chain(facts_of(entry)), "restatements": restated(entry)}
+    facts = facts_of(entry)
+    return {**chain(facts), "restatements": restated(entry, facts)}
 
 
 def chain(facts: Facts) -> dict[str, Any]:
@@ -33,28 +34,51 @@ def chain(facts: Facts) -> dict[str, Any]:
 
 
 def facts_of(entry: Entry) -> Facts:
-    carbon, tokens = entry.carbon, entry.tokens
-    sample = carbon.intensity
+    """Of what an entry keeps."""
+    made = facts(entry.carbon, entry.tokens, inputs_of(entry), entry.data_version, entry.at_s)
+    return msgspec.structs.replace(
+        made,
+        router_j=entry.router_j,
+        marginal=None if entry.marginal is None else intensity_of(entry.marginal),
+        instead=None if entry.counterfactual is None else _instead(entry, entry.counterfactual),
+    )
+
+
+def inputs_of(entry: Entry) -> EstimateInputs:
+    """What an entry's figures were made of, as an estimate keeps it."""
+    return EstimateInputs(
+        profile=entry.profile,
+        intensity=entry.carbon.intensity,
+        decode_s=entry.decode_s,
+        paced_by=entry.paced_by,
+        batch=entry.batch,
+        spec_version=entry.spec_version,
+        provider_report=entry.provider_report,
+        warnings=entry.warnings,
+    )
+
+
+def facts(account: Carbon, tokens: Tokens, inputs: EstimateInputs, data_version: str, at_s: float) -> Facts:
+    """Of one figure, made at that time: an entry's, or an estimate's."""
+    sample = inputs.intensity
     return Facts(
-        data_version=entry.data_version,
-        method=cast("Method", carbon.method),
-        energy_j=figures(carbon.energy_low_j, carbon.energy_j, carbon.energy_high_j),
-        carbon_g=figures(carbon.carbon_low_g, carbon.carbon_g, carbon.carbon_high_g),
+        data_version=data_version,
+        spec_version=inputs.spec_version,
+        method=cast("Method", account.method),
+        energy_j=figures(account.energy_low_j, account.energy_j, account.energy_high_j),
+        carbon_g=figures(account.carbon_low_g, account.carbon_g, account.carbon_high_g),
         input_tokens=tokens.input,
         output_tokens=tokens.output,
         cached_tokens=tokens.cached or 0,
         estimated=tokens.estimated,
-        decode_s=entry.decode_s,
-        paced_by=entry.paced_by,
-        batch=entry.batch,
-        profile=entry.profile,
-        reported_j=None if entry.provider_report is None else reported_j(entry.provider_report),
-        router_j=entry.router_j,
+        decode_s=inputs.decode_s,
+        paced_by=inputs.paced_by,
+        batch=inputs.batch,
+        profile=inputs.profile,
+        reported_j=None if inputs.provider_report is None else reported_j(inputs.provider_report),
         intensity=None if sample is None else intensity_of(sample),
-        marginal=None if entry.marginal is None else intensity_of(entry.marginal),
-        age_s=None if sample is None else aged_s(sample.as_of, entry.at_s),
-        warnings=entry.warnings,
-        instead=None if entry.counterfactual is None else _instead(entry, entry.counterfactual),
+        age_s=None if sample is None else aged_s(sample.as_of, at_s),
+        warnings=inputs.warnings,
     )
 
 
@@ -79,8 +103,8 @@ def figures(low: float | None, value: float | None, high: float | None) -> Figur
     return None if low is None or value is None or high is None else Figures(low=low, value=value, high=high)
 
 
-def restated(entry: Entry) -> list[dict[str, Any]]:
-    """Each later figure behind the one it replaces; `counts`: nothing replaces it."""
+def restated(entry: Entry, facts: Facts) -> list[dict[str, Any]]:
+    """Each later figure behind the one it replaces, with what was avoided by it; `counts`: nothing replaces it."""
     by_replaced = {each.replaces: each for each in entry.restatements}
     found: list[Restatement] = []
     at = entry.id
@@ -88,7 +112,13 @@ def restated(entry: Entry) -> list[dict[str, Any]]:
         found.append(later)
         at = later.id
     return [
-        {**msgspec.to_builtins(each), "counts": each is found[-1], **_measured(each, entry), "explanation": _worked_out(each, entry)}
+        {
+            **msgspec.to_builtins(each),
+            "counts": each is found[-1],
+            **_measured(each, entry),
+            "explanation": _worked_out(each, entry),
+            "counterfactual": _avoided(facts, each),
+        }
         for each in found
     ]
 
@@ -117,6 +147,22 @@ def _worked_out(later: Restatement, entry: Entry) -> Any:
     return msgspec.to_builtins(remeasured(later.inputs, joules, grid))
 
 
+def _avoided(facts: Facts, later: Restatement) -> dict[str, Any] | None:
+    """By the later figure; None where it says nothing of it."""
+    avoided = figures(later.avoided_low_g, later.avoided_g, later.avoided_high_g)
+    if facts.instead is None or avoided is None:
+        return None
+    told = msgspec.structs.replace(
+        facts,
+        method=cast("Method", later.method),
+        energy_j=figures(later.energy_low_j, later.energy_j, later.energy_high_j),
+        carbon_g=figures(later.carbon_low_g, later.carbon_g, later.carbon_high_g),
+    )
+    instead = msgspec.structs.replace(facts.instead, avoided=avoided, avoided_marginal_g=later.avoided_marginal_g)
+    plain: dict[str, Any] = msgspec.to_builtins(compared(told, instead))
+    return plain
+
+
 def _profile(record: Profile | None) -> EnergyProfile | None:
     """None where it is of another version."""
     try:
@@ -143,6 +189,7 @@ def _instead(entry: Entry, told: Counterfactual) -> Instead:
         marginal=None if told.marginal is None else intensity_of(told.marginal),
         output_tokens=told.output_tokens,
         decode_s=entry.decode_s if same_machine else None,
+        alike=same_machine,
         avoided=figures(entry.avoided_low_g, entry.avoided_g, entry.avoided_high_g),
         avoided_marginal_g=entry.avoided_marginal_g,
         retried=len(entry.attempts) > 1,

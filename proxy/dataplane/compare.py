@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping
 from math import hypot
 from typing import NamedTuple
 
+import msgspec
+
 from carbon.footprint import Footprint, Workload, grams
 from carbon.intensity import Intensity
-from carbon.savings import Saving, saving
+from carbon.savings import Saving, otherwise, saving
 from proxy.records import Attempt, Tokens
 from proxy.snapshot import Plan, Proportion, Served
 
@@ -50,16 +52,23 @@ class Burnt(NamedTuple):
 NOTHING_BURNT = Burnt()
 
 
-def compared(
-    plan: Plan, served: Served, account: tuple[Tokens, Footprint], charges: Burnt = NOTHING_BURNT, router_g: float = 0.0
-) -> Saving | None:
+class Done(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """What happened: the tokens, how long they were written, what that took."""
+
+    tokens: Tokens
+    footprint: Footprint
+    decode_s: float | None = None
+
+
+def compared(plan: Plan, served: Served, done: Done, charges: Burnt = NOTHING_BURNT, router_g: float = 0.0) -> Saving | None:
     """None where either side's grams are not known. Failed attempts and the proxy itself are taken off, also where the counterfactual
     served: it would have done so without either.
 
-    The counterfactual reads the same prompt. It writes what was written, or, being another model whose usual length the configuration
-    states, that many tokens: a small model that talks much may save nothing.
+    The counterfactual reads the same prompt, and the same machine at the same pace. It writes what was written, or, being another model
+    whose usual length the configuration states, that many tokens: a small model that talks much may save nothing. Asked once more when
+    the energy has been measured: see `carbon.savings.otherwise`.
     """
-    tokens, actual = account
+    tokens, actual = done.tokens, done.footprint
     instead, g = plan.baseline, actual.carbon_g
     if instead is None or g is None or tokens.input is None or tokens.output is None:
         return None
@@ -79,16 +88,16 @@ def compared(
                 high_g=g * times.high - router_g,
                 marginal_g=None if times.marginal is None else g * times.marginal - router_g,
             )
-    alone = served.model == instead.model
+    alone, alike = served.model == instead.model, served in plan.alike
     workload = Workload(
         input_tokens=tokens.input,
         output_tokens=tokens.output if alone or plan.baseline_output_tokens is None else plan.baseline_output_tokens,
         cached_tokens=tokens.cached or 0,
         estimated=tokens.estimated,
+        decode_s=done.decode_s if alike else None,
     )
-    footprint = Footprint.of(workload, instead.estimator, instead.intensity)
-    alike = served in plan.alike and footprint.method == actual.method
-    found = saving(footprint, actual, _margins(instead, served), alike=alike, extra_g=router_g)
+    other = otherwise(workload, actual, (served.estimator, instead.estimator), instead.intensity, alike=alike)
+    found = saving(other.footprint, actual, _margins(instead, served), alike=other.alike, extra_g=router_g)
     return found if found is None or charges is NOTHING_BURNT else charges.off(found)
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from carbon.footprint import Footprint
-from carbon.intensity import Intensity
-from carbon.shipped import DATA_VERSION
+from carbon.shipped import DATA_VERSION, SPEC_VERSION
 from policies._base import Decision
 from proxy import __version__
 from proxy.dataplane.ask import Call
 from proxy.dataplane.candidates import Arm, Stood
-from proxy.records import Context, Counterfactual, Inputs, IntensitySample
+from proxy.records import Context, Counterfactual, Inputs, sample_of
 from proxy.snapshot import Served, Snapshot
 from proxy.store.codec import encode, identified, text
 from proxy.store.spool import Preface
@@ -96,8 +95,8 @@ def _context(
     api, stream, model, _, policy, reason, unmet, *_, baseline, router_j, holdout = about
     intensity = footprint.intensity
     inputs = Inputs(
-        intensity=None if intensity is None else _sample(intensity),
-        marginal=None if served is None or served.marginal is None else _sample(served.marginal),
+        intensity=None if intensity is None else sample_of(intensity),
+        marginal=None if served is None or served.marginal is None else sample_of(served.marginal),
         profile=None if served is None else served.profile,
         order=decided[0],
         rejected=decided[1],
@@ -107,6 +106,7 @@ def _context(
         router_j=None if served is None else router_j,
         router_g=None if served is None else router_j * snapshot.router_g_per_j,
         holdout=holdout,
+        spec_version=SPEC_VERSION,
     )
     return identified(
         Context(
@@ -144,24 +144,7 @@ def _counterfactual(snapshot: Snapshot, served: Served | None, baseline: Served)
         deployment=baseline.name,
         model=baseline.model,
         profile=baseline.profile,
-        intensity=None if baseline.intensity is None else _sample(baseline.intensity),
-        marginal=None if baseline.marginal is None else _sample(baseline.marginal),
+        intensity=None if baseline.intensity is None else sample_of(baseline.intensity),
+        marginal=None if baseline.marginal is None else sample_of(baseline.marginal),
         output_tokens=stated.expected_output_tokens if another and stated is not None else None,
-    )
-
-
-def _sample(intensity: Intensity) -> IntensitySample:
-    return IntensitySample(
-        zone=intensity.zone,
-        g_per_kwh=intensity.g_per_kwh,
-        low_g_per_kwh=intensity.low,
-        high_g_per_kwh=intensity.high,
-        basis=intensity.basis,
-        source=intensity.source,
-        as_of=intensity.as_of,
-        assumed=intensity.assumed,
-        signal=intensity.signal,
-        estimated=intensity.estimated,
-        forecast=intensity.forecast,
-        licence=intensity.licence,
     )

@@ -164,7 +164,7 @@ class Finish:
         if tried.served is not None:
             router_g = self._settler.router_j * journey.admission.snapshot.router_g_per_j
             lost = forfeited(journey.plan, tried.served, worked.footprint, self._burnt(journey, tried), router_g)
-            worked = msgspec.structs.replace(worked, saving=lost)
+            worked = msgspec.structs.replace(worked, saving=lost, against=None)
         self._settle(journey, tried, worked, Outcome(200, "truncated", fault.code or "upstream_error"))
         if stream is None:
             journey.exchange.abort()

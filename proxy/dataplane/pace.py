@@ -29,7 +29,7 @@ def written(call: Call, tried: Tried, runtime: RuntimePower, tokens: Tokens, now
     """
     peer, result = tried.peer, tried.result
     gaps = 0 if tokens.output is None else tokens.output - 1
-    if peer is None or tokens.input is None or gaps < LEAST_TOKENS - 1 or call.ask.choices != 1:
+    if peer is None or tokens.input is None or gaps < LEAST_TOKENS - 1 or _side_by_side(call):
         return None
     if result.ending == "streamed" and result.first_s is not None:
         most_s = now_s - result.first_s
@@ -45,3 +45,9 @@ def written(call: Call, tried: Tried, runtime: RuntimePower, tokens: Tokens, now
     if itl_s is not None and itl_s * gaps < most_s:
         return Written(itl_s * gaps, "streams")
     return Written(most_s, "answer") if result.ending == "whole" else None
+
+
+def _side_by_side(call: Call) -> bool:
+    """Whether several answers are written at a time: their tokens do not follow each other."""
+    members = call.members
+    return call.ask.choices != 1 or "best_of" in members or ("prompt" in members and bytes(members["prompt"]).startswith(b"["))

@@ -25,7 +25,7 @@ from proxy.dataplane.ask import Call
 from proxy.dataplane.attempt import Tried
 from proxy.dataplane.budget import Budgets
 from proxy.dataplane.candidates import Arm, Stood
-from proxy.dataplane.compare import Burnt, compared
+from proxy.dataplane.compare import Burnt, Done, compared
 from proxy.dataplane.contexts import Contexts, Shared, names
 from proxy.dataplane.pace import Written
 from proxy.dataplane.peer import Peer
@@ -53,6 +53,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     paced: Written | None = None
     batch: float | None = None
     """Where a figure was made of it."""
+    against: tuple[Plan, Burnt, float] | None = None
+    """What it was compared with; see `account`."""
 
 
 NOTHING = Account(tokens=NO_TOKENS, footprint=NO_WORK, cost_usd=0.0)
@@ -123,8 +125,11 @@ def account(
         footprint = Footprint.of(Workload(input_tokens=0, output_tokens=0), None, served.intensity, report)
     if paced is not None and footprint.method != "runtime_power" and footprint.cross_method != "runtime_power":
         paced = None
-    saving = None if against is None else compared(against[0], served, (tokens, footprint), *against[1:])
-    return Account(tokens=tokens, footprint=footprint, cost_usd=cost, report=report, paced=paced, batch=batch, saving=saving)
+    decode_s = None if paced is None else paced.decode_s
+    saving = None if against is None else compared(against[0], served, Done(tokens, footprint, decode_s), *against[1:])
+    return Account(
+        tokens=tokens, footprint=footprint, cost_usd=cost, report=report, saving=saving, paced=paced, batch=batch, against=against
+    )
 
 
 def _in_company(estimator: Estimator | None, batch: float) -> tuple[Estimator | None, float | None]:
@@ -368,7 +373,20 @@ def ended(row: Row, call: Call | None, tried: Tried, account: Account, arrived_s
         account.footprint,
         None if tried.served is None else tried.served.profile,
         tried.batch,
+        None
+        if tried.served is None or account.saving is None or account.against is None
+        else _again(tried.served, account, account.against),
     )
+
+
+def _again(served: Served, account: Account, against: tuple[Plan, Burnt, float]) -> Callable[[Footprint], Saving | None]:
+    """What the answer saved by another figure of its own."""
+    decode_s = None if account.paced is None else account.paced.decode_s
+
+    def saved(figure: Footprint) -> Saving | None:
+        return compared(against[0], served, Done(account.tokens, figure, decode_s), *against[1:])
+
+    return saved
 
 
 def detail_of(account: Account, ending: Ending, shared: Shared) -> str:

@@ -121,6 +121,7 @@ def joined(row: Row, context: Context | None) -> Entry:
         router_j=inputs.router_j,
         router_g=inputs.router_g,
         holdout=inputs.holdout,
+        spec_version=inputs.spec_version,
         marginal=inputs.marginal,
         decode_s=detail.decode_s,
         paced_by=detail.paced_by,

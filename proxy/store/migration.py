@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 from proxy.store.engine import kind_of, store_url
 from proxy.store.sqlite import sqlite_engine
 
-HEAD = "0006"
+HEAD = "0007"
 """The newest revision under migrations/versions."""
 _SCRIPTS = Path(__file__).parent / "migrations"
 _LOCK_NUMBER = 0x677265656E6C  # "greenl": the advisory lock's number in PostgreSQL

@@ -82,6 +82,7 @@ restatements = Table(
     *(Column(name, Double) for name in ("energy_j", "energy_low_j", "energy_high_j")),
     *(Column(name, Double) for name in ("carbon_g", "carbon_low_g", "carbon_high_g")),
     Column("inputs", Text, nullable=False),
+    *(Column(name, Double) for name in ("avoided_g", "avoided_low_g", "avoided_high_g", "avoided_marginal_g")),
     Index("restatements_entry", "entry"),
     Index("restatements_replaces", "replaces", unique=True),
 )

@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter, time
+from typing import NamedTuple
 
 import msgspec
 
@@ -23,6 +24,7 @@ from carbon.footprint import Footprint, measured
 from carbon.profile import HOST_FACTOR, PUE, EnergyProfile, profile_from
 from carbon.replica import Attributed, Books, Effect, Replica, Settled
 from carbon.roofline import Load
+from carbon.savings import Saving
 from carbon.spread import Life
 from carbon.windows import MOST_W, Flag, Meterage, Reading, Window, total
 from proxy.configuration.registries import HOST, meter_of
@@ -90,6 +92,15 @@ class MeterStatus(msgspec.Struct, frozen=True, kw_only=True):
     """None where the machine around the accelerators has no meter."""
 
 
+class _Kept(NamedTuple):
+    """Of a request that waits for its measurement."""
+
+    footprint: Footprint
+    profile: EnergyProfile | None
+    batch: float | None
+    saved: Callable[[Footprint], Saving | None] | None
+
+
 class Metered:
     """One deployment: its meter, its replica's ledger, its requests' accounts until they are measured."""
 
@@ -120,7 +131,7 @@ class Metered:
         self.fitted_s = perf_counter()
         self._meterage = Meterage()
         self._history: deque[Settled] = deque(maxlen=HISTORY)
-        self._accounts: dict[str, tuple[Footprint, EnergyProfile | None, float | None]] = {}
+        self._accounts: dict[str, _Kept] = {}
         self._lock = threading.Lock()
 
     def matches(self, served: Served) -> bool:
@@ -255,7 +266,7 @@ class Metered:
                 del self._accounts[next(iter(self._accounts))]
             own = event.profile is None or event.profile is self.served.profile
             profile = self.profile if own or event.profile is None else profile_from(event.profile)
-            self._accounts[event.id] = (event.footprint, profile, event.batch)
+            self._accounts[event.id] = _Kept(event.footprint, profile, event.batch, event.saved)
         return self.replica.finished(
             Life(
                 id=event.id,
@@ -270,12 +281,16 @@ class Metered:
 
     def _restated(self, told: Attributed) -> Restatement | None:
         """None where the figure is not all of this request's and only its own, or the provider's own report ranks above it."""
-        before, profile, batch = self._accounts.pop(told.id, (None, None, None))
+        kept = self._accounts.pop(told.id, None)
+        if kept is None:
+            return None
+        before, profile = kept.footprint, kept.profile
         host_factor, pue = (HOST_FACTOR, PUE) if profile is None else (profile.host_factor, profile.pue)
         joules = told.at_facility(host_factor, pue)
-        if before is None or joules is None or not told.measured or before.method == "provider_reported":
+        if joules is None or not told.measured or before.method == "provider_reported":
             return None
         figure = measured(joules, before)
+        saving = None if kept.saved is None else kept.saved(figure)
         self.restated += 1
         return Restatement(
             id=f"{told.id}.measured",
@@ -296,7 +311,7 @@ class Metered:
                 "gpu_j": told.energy_j,
                 "active_j": told.active_j,
                 "idle_j": told.idle_j,
-                "batch": batch,
+                "batch": kept.batch,
                 **self._host_inputs(told, host_factor),
                 "pue": pue,
                 "components": _components(told, host_factor, pue),
@@ -305,6 +320,10 @@ class Metered:
                 "before": {"method": figure.cross_method, "energy_j": figure.cross_j},
                 "warnings": list(figure.warnings),
             },
+            avoided_g=None if saving is None else saving.g,
+            avoided_low_g=None if saving is None else saving.low_g,
+            avoided_high_g=None if saving is None else saving.high_g,
+            avoided_marginal_g=None if saving is None else saving.marginal_g,
         )
 
     def _host_inputs(self, told: Attributed, host_factor: float) -> dict[str, object]:

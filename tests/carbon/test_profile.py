@@ -189,3 +189,13 @@ def test_a_profile_comes_back_from_the_ledger_as_it_went(model):
 def test_what_is_no_profile_is_refused():
     with pytest.raises(msgspec.ValidationError):
         profile_from({"kind": "guess"})
+
+
+@pytest.mark.parametrize(
+    ("stated", "counts", "whence"), [(0.02, 1.0, "stated"), (1.5, 1.5, "stated"), (0.0, 64.0, "assumed"), (None, 64.0, "assumed")]
+)
+def test_a_request_runs_with_itself_at_least(stated, counts, whence):
+    """A mean over hours in which nobody was served is no batch: a fiftieth of a request would cost fifty times one alone."""
+    profile = profile_of(Serving(upstream_model="llama", total_b=8, gpu="H100", batch=stated))
+    assert profile is not None
+    assert (profile.batch, profile.batch_from) == (counts, whence)

@@ -191,18 +191,26 @@ def test_where_nothing_is_known_or_nothing_was_done_it_says_so(served):
     assert (nothing["recomputed"], nothing["note"]) == (True, "Nothing was computed for this answer.")
 
 
-def test_an_entry_of_another_version_shows_no_figures_of_this_one(served):
+def test_an_entry_is_explained_by_what_it_carries(served):
+    """Another city, model or grid figure in the tables since changes no line of it; another formula is told, where its figure differs."""
     found = entry(served, "sized")
-    with sqlite3.connect(served.folder / "ledger.db", timeout=10) as connection:
-        connection.execute(
-            "UPDATE ledger_contexts SET data_version = 'older' WHERE id = (SELECT context FROM ledger WHERE id = ?)", (found["id"],)
-        )
-    connection.close()
-    again = served.entry(found["id"])
-    assert again["account"] == found["account"]
-    told = again["explanation"]
+    assert found["spec_version"] == found["explanation"]["spec_version"]
+
+    def again(statement):
+        with sqlite3.connect(served.folder / "ledger.db", timeout=10) as connection:
+            connection.execute(f"UPDATE {statement} = (SELECT context FROM ledger WHERE id = ?)", (found["id"],))
+        connection.close()
+        return served.entry(found["id"])
+
+    older = again("ledger_contexts SET data_version = 'older' WHERE id")
+    assert (older["data_version"], older["explanation"]) == ("older", found["explanation"])
+    agreed(older)
+    made = again("ledger_contexts SET inputs = json_set(inputs, '$.spec_version', '0') WHERE id")["explanation"]
+    assert (made["recomputed"], made["note"]) == (True, None)
+    changed = again("ledger SET energy_j = 2 * energy_j, energy_high_j = 2 * energy_high_j WHERE context")
+    told = changed["explanation"]
     assert (told["recomputed"], told["methods"], told["carbon"], told["components"]) == (False, [], [], None)
-    assert "older" in told["note"]
+    assert "version 0 of the formulas" in told["note"]
 
 
 def test_later_figures_stand_in_their_order_each_with_what_it_replaces(served):

@@ -19,6 +19,7 @@ from proxy.configuration import ConfigurationError, loads
 from proxy.configuration.checking import check
 from tests.harness import said, until
 from tests.proxy.counting import WATTS, Counter, days, entry, measuring, meters, restated, slowly, stream
+from tests.proxy.test_explaining import redone
 
 FLEET = """
 carbon: {{meter_every_s: 0.5}}
@@ -50,16 +51,42 @@ def test_a_request_gets_the_joules_that_were_counted_while_it_ran(proxy, upstrea
     assert later["energy_j"] == pytest.approx(gpu_j * 1.35 * 1.2)
     assert later["energy_low_j"] < later["energy_j"] < later["energy_high_j"]
     assert later["carbon_g"] == pytest.approx(later["energy_j"] / 3.6e6 * 35.9)
-    redone = found["explanation"]["restatements"][0]["explanation"]
-    assert redone["formula"][-1]["expression"].endswith(" * 1.35 * 1.2")
-    assert redone["formula"][-1]["result"] == pytest.approx(later["energy_j"], rel=1e-4)
-    assert redone["carbon"][1]["result"] == pytest.approx(later["carbon_g"], rel=1e-4)
+    lines = found["explanation"]["restatements"][0]["explanation"]
+    assert lines["formula"][-1]["expression"].endswith(" * 1.35 * 1.2")
+    assert lines["formula"][-1]["result"] == pytest.approx(later["energy_j"], rel=1e-4)
+    assert lines["carbon"][1]["result"] == pytest.approx(later["carbon_g"], rel=1e-4)
     assert run(["explain-carbon", entry_id, "--url", served.base]) == 0
-    assert redone["formula"][-1]["expression"] in capsys.readouterr().out
+    assert lines["formula"][-1]["expression"] in capsys.readouterr().out
     # the entry itself stays as it was written
     assert found["account"]["method"] != "measured_attributed"
     usage = httpx.get(f"{served.base}/v1/greenlane/usage", timeout=10).json()["data"][0]
     assert usage["energy_wh"] == pytest.approx(later["energy_j"] / 3600)
+
+
+DEARER = """
+  there: {{model: small, base_url: "{url}", zone: PL, parameters_b: 8, hardware: {{gpu: H100}}, batch: 4, pue: 1.5}}
+models: {{small: {{default: there, policy: green}}}}
+policies: {{green: {{objective: lowest_carbon}}}}
+"""
+
+
+def test_what_was_saved_is_said_again_by_what_was_measured(proxy, upstream, counter):
+    """On the same machine in Poland, in a building of 1.5 rather than 1.2, the joules that were counted would have been a quarter more."""
+    url = upstream(slowly(0.2)).url
+    served = measuring(proxy, FLEET.format(url=url, root=counter.root, idle=100) + DEARER.format(url=url))
+    found = restated(served, stream(served))
+    later, by_estimate, router_g = found["restatements"][0], found["account"]["energy_j"], found["router_g"]
+    grams = 615 * 1.25 - 35.9
+    assert found["avoided_g"] == pytest.approx(by_estimate / 3.6e6 * grams - router_g)
+    assert later["avoided_g"] == pytest.approx(later["energy_j"] / 3.6e6 * grams - router_g)
+    assert later["avoided_low_g"] < later["avoided_g"] < later["avoided_high_g"]
+    summed = httpx.get(f"{served.base}/v1/greenlane/savings", timeout=10).json()["data"][0]
+    assert (summed["avoided_g"], summed["carbon_g"]) == (pytest.approx(later["avoided_g"]), pytest.approx(later["carbon_g"]))
+    told = found["explanation"]["restatements"][0]["counterfactual"]
+    for line in [*told["formula"], *told["lines"]]:
+        assert redone(line["expression"]) == pytest.approx(line["result"], rel=5.001e-6), line
+    assert told["formula"][-1]["result"] == pytest.approx(later["energy_j"] * 1.25, rel=1e-4)
+    assert told["lines"][-1]["result"] == pytest.approx(later["avoided_g"], rel=1e-4)
 
 
 def test_a_team_with_a_building_of_its_own_gets_its_own_figure(proxy, upstream, counter):

@@ -189,6 +189,9 @@ def test_what_keeps_a_connection_open_is_no_first_token(served):
 def test_several_answers_at_a_time_show_no_pace(served):
     """Their tokens come side by side: what is seen is not the pace of one."""
     assert entry(served, "several", n=4)["account"]["method"] == "flops_roofline"
+    listed = {"model": "several", "prompt": ["One", "Two"], "stream": True}
+    at_once = served.entry(ask(served, listed, "/completions").headers["x-greenlane-id"])
+    assert (at_once["tokens"]["output"], at_once["account"]["method"]) == (WORDS, "flops_roofline")
     assert entry(served, "several", n=1)["account"]["method"] == "runtime_power"
 
 

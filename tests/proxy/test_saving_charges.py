@@ -11,7 +11,7 @@ from carbon.intensity import Intensity
 from carbon.sources.static import Static
 from proxy.access import ANYONE
 from proxy.configuration import loads
-from proxy.dataplane.compare import NOTHING_BURNT, burnt, compared
+from proxy.dataplane.compare import NOTHING_BURNT, Done, burnt, compared
 from proxy.records import Attempt, Tokens
 from proxy.runtime import compiled
 from proxy.snapshot import plan_of
@@ -103,11 +103,11 @@ def took(served):
 
 def test_marginal_rates_of_two_bases_are_not_compared():
     plan, named = compiled_with(marginal(600), marginal(900, "lifecycle"))
-    found = compared(plan, named["big-se"], (TOKENS, took(named["big-se"])))
+    found = compared(plan, named["big-se"], Done(TOKENS, took(named["big-se"])))
     assert found.g > 0
     assert found.marginal_g is None
     plan, named = compiled_with(marginal(600), marginal(900))
-    assert compared(plan, named["big-se"], (TOKENS, took(named["big-se"]))).marginal_g < 0
+    assert compared(plan, named["big-se"], Done(TOKENS, took(named["big-se"]))).marginal_g < 0
 
 
 def test_on_the_margin_a_failed_attempt_is_charged_by_its_own_marginal_rate():
@@ -116,7 +116,7 @@ def test_on_the_margin_a_failed_attempt_is_charged_by_its_own_marginal_rate():
     se, actual = named["big-se"], took(named["big-se"])
     failed = Attempt(deployment="big-se", kind="garbled", status=200, seconds_s=1.0)
     charges = burnt([failed], frozenset({"connect"}), {"big-se": (se, actual)})
-    found = compared(plan, se, (TOKENS, actual), charges)
+    found = compared(plan, se, Done(TOKENS, actual), charges)
     assert found.g == pytest.approx(took(named["big-pl"]).carbon_g - 2 * actual.carbon_g)
     assert found.marginal_g == pytest.approx(grams(actual.energy_j, 600) - 2 * grams(actual.energy_j, 900))
 
@@ -126,7 +126,7 @@ def test_where_a_failed_attempts_margin_is_unknown_so_is_the_savings():
     failed = Attempt(deployment="gone", kind="garbled", status=200, seconds_s=1.0)
     unknown = msgspec.structs.replace(named["big-se"], marginal=None)
     charges = burnt([failed], frozenset(), {"gone": (unknown, took(unknown))})
-    found = compared(plan, named["big-se"], (TOKENS, took(named["big-se"])), charges)
+    found = compared(plan, named["big-se"], Done(TOKENS, took(named["big-se"])), charges)
     assert (found.g > 0, found.marginal_g) == (True, None)
     assert burnt([failed], frozenset({"garbled"}), {"gone": (unknown, took(unknown))}) is NOTHING_BURNT
 

@@ -103,6 +103,7 @@ def parts(entry):
         entry.attempts[-1].seconds_s if entry.attempts else None,
         *(None if entry.request_id == entry.id else entry.request_id, entry.upstream_id, entry.response_id),
         None if detail == Detail() else text(detail),
+        *(entry.avoided_g, entry.avoided_low_g, entry.avoided_high_g, entry.avoided_marginal_g),
     )
     return context, row
 

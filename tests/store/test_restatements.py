@@ -117,3 +117,26 @@ def test_one_that_is_never_taken_is_put_aside_and_holds_up_nobody(url, wrong):
     assert (len(refused), len(again), len(aside)) == (1, 1, 1)
     assert b"gl-3" in aside[0].record
     assert kept == [1, 1, 0, 1, 1]
+
+
+def test_what_was_avoided_follows_the_figure_that_counts(url):
+    """A restatement that says nothing of it, as those of earlier versions, leaves what was said before."""
+    avoided = {"avoided_g": 3.0, "avoided_low_g": 2.0, "avoided_high_g": 5.0, "avoided_marginal_g": None}
+    entry = msgspec.structs.replace(ENTRY, id="gl-1", avoided_g=1.0, avoided_low_g=0.5, avoided_high_g=2.0, avoided_marginal_g=0.25)
+
+    async def session():
+        ledger = await Ledger.open(url)
+        try:
+            await ledger.insert_records(written(entry))
+            found = []
+            for each in (None, later(1, "gl-1", 1000.0), later(2, "gl-1.1", 900.0, **avoided)):
+                await ledger.restate([] if each is None else [each])
+                rows, _ = await ledger.savings(UsageQuery())
+                found.append([rows[0][name] for name in avoided])
+            return found, await ledger.get("gl-1", None)
+        finally:
+            await ledger.close()
+
+    sums, kept = asyncio.run(session())
+    assert sums == [[1.0, 0.5, 2.0, 0.25], [1.0, 0.5, 2.0, 0.25], [3.0, 2.0, 5.0, None]]
+    assert (kept.avoided_g, kept.restatements[1].avoided_g) == (1.0, 3.0)
