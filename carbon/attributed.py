@@ -27,6 +27,7 @@ UNSEEN = Band(0.8, 1.25)
 
 Note = Literal[
     "cached_unknown",
+    "drafts_shared",
     "dropped",
     "first_token_unknown",
     "host_assumed",
@@ -35,13 +36,16 @@ Note = Literal[
     "not_measured",
     "partly_measured",
     "power_integrated",
+    "preempted",
     "weights_unfitted",
 ]
 """What a request's figure lacks; docs/measuring.md tells what each means."""
 
 NOT_WHOLE: frozenset[Note | Flag] = frozenset(("dropped", "late", "not_measured", "partly_measured", "mig_whole_gpu", "shared"))
 """With any of these a figure is not this request's whole energy, or not its energy alone."""
-WIDER: Mapping[Note, Band] = {"weights_unfitted": UNFITTED, "power_integrated": SAMPLED, "first_token_unknown": UNSEEN}
+AGAIN = Band(0.8, 1.25)
+"""Beside it where the engine computed again for whoever it had put out of its batch. A judgement: whose, and how much, is not told."""
+WIDER: Mapping[Note, Band] = {"weights_unfitted": UNFITTED, "power_integrated": SAMPLED, "first_token_unknown": UNSEEN, "preempted": AGAIN}
 
 
 def band_of(base: Band, notes: Iterable[Note]) -> Band:

@@ -256,6 +256,9 @@ class Replica:
         work = [one for _, one in found]
         said = self._progress(window)
         others = _others(work, said, window, fsum(unknown_s))
+        rejected = said.rejected_share if said is not None else None
+        if rejected:
+            work, others = [_drafted(one, rejected) for one in work], None if others is None else _drafted(others, rejected)
         everyone = work if others is None else [*work, others]
         batch = fsum(one.decode_s for one in everyone) / (window.end_s - window.start_s)
         sides = self._sides(window)
@@ -268,6 +271,8 @@ class Replica:
         notes: list[Note] = ["weights_unfitted"] if weights.source == "roofline" else []
         notes += [] if rested else ["idle_unknown"]
         notes += ["power_integrated"] if window.source in {"power", "mixed"} else []
+        notes += ["preempted"] if said is not None and said.preemptions else []
+        notes += ["drafts_shared"] if rejected else []
         for index, (held, one) in enumerate(found):
             _credit(held, one, [(shares.shares[index].active_j, shares.shares[index].idle_j, part) for shares, _, part in divided])
             if notes:
@@ -413,6 +418,13 @@ def _credit(held: _Held, one: Work, shares: Sequence[tuple[float, float, Total]]
         held.host_windows += around.whole
         held.host_s += one.running_s if around.whole else 0.0
         held.host_flags.update(around.flags)
+
+
+def _drafted(one: Work, rejected: float) -> Work:
+    """With the drafts that were computed for nothing: whose they were nobody tells, so that each has the same part of its own tokens."""
+    return msgspec.structs.replace(
+        one, decode_tokens=one.decode_tokens * (1 + rejected), decode_context=one.decode_context * (1 + rejected)
+    )
 
 
 def _others(work: list[Work], said: Progress | None, window: Total, unknown_s: float) -> Work | None:

@@ -294,11 +294,11 @@ def heard(served: Served, body: dict[str, Any], begun: threading.Event, path: st
 class Process:
     """`greenlane serve` as a process of its own. `url` ends in `/v1`; what it prints is in `out_text` and `err_text`."""
 
-    def __init__(self, text: str, folder: Path, environ: dict[str, str] | None = None) -> None:
+    def __init__(self, text: str, folder: Path, environ: dict[str, str] | None = None, server: str = "{port: 0}") -> None:
         folder.mkdir(exist_ok=True)
         self.folder = folder
         self.path = folder / "greenlane.yaml"
-        self._head = HEAD.format(folder=folder)
+        self._head = HEAD.format(folder=folder).replace("{port: 0}", server)
         self.write(text)
         self.start(environ)
 

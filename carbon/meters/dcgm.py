@@ -10,7 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from carbon.exposition import Sample
-from carbon.meters._base import NotSupportedError, Reach, Reading
+from carbon.meters._base import NotSupportedError, Reach, Reading, Timeout, Url
 from carbon.meters._http import page, samples
 from carbon.windows import Flag
 
@@ -22,7 +22,7 @@ BLANK_MJ, BLANK_W = 9223372036854775792.0, 140737488355328.0
 class Dcgm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A dcgm-exporter's page. Without `gpus`, `pod` and `namespace`, every GPU on it; with several of them, those that satisfy all."""
 
-    url: str
+    url: Url
     """With its path, http://HOST:9400/metrics as a rule."""
     gpus: tuple[str, ...] = ()
     """UUIDs."""
@@ -30,7 +30,7 @@ class Dcgm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """A name, or its beginning followed by `*`."""
     namespace: str | None = None
     """Of the pod."""
-    timeout_s: float = 5.0
+    timeout_s: Timeout = 5.0
     """For one reading."""
 
     async def read(self, reach: Reach) -> tuple[Reading, ...]:

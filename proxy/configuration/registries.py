@@ -6,7 +6,7 @@ The one module of this package that knows how those packages are laid out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, NamedTuple, get_args, get_origin
+from typing import Annotated, Any, NamedTuple, cast, get_args, get_origin
 
 import msgspec
 
@@ -115,6 +115,23 @@ def meter_findings(written: Any) -> Iterator[tuple[tuple[str | int, ...], str, s
             )
         if "psys" in getattr(written, HOST).domains:
             yield (HOST, "domains"), "psys is the whole board: the accelerators beside it may be counted in it already", None
+
+
+def counted_by(written: Any) -> Iterator[str]:
+    """What a checked setting's meters count, by names that are the same where the same joules are."""
+    chosen = meter_of(written)
+    for name, meter in ((chosen.name, chosen.meter), (HOST, chosen.host)):
+        if meter is None:
+            continue
+        settings: dict[str, Any] = msgspec.structs.asdict(cast("msgspec.Struct", meter))
+        if name == HOST:
+            yield f"the host at {settings['root']}"
+        elif devices := settings.get("devices") or settings.get("gpus") if name in ("nvml", "dcgm") else None:
+            yield from (f"GPU {device}" for device in devices)
+        elif name == "nvml":
+            yield "all GPUs of this machine"
+        else:
+            yield f"{name} {sorted((key, value) for key, value in settings.items() if key != 'timeout_s' and isinstance(value, str))}"
 
 
 class Chosen(NamedTuple):

@@ -24,7 +24,7 @@ from carbon.profile import HOST_FACTOR, PUE, EnergyProfile, profile_from
 from carbon.replica import Attributed, Books, Effect, Replica, Settled
 from carbon.roofline import Load
 from carbon.spread import Life
-from carbon.windows import Meterage, Reading, total
+from carbon.windows import MOST_W, Flag, Meterage, Reading, Window, total
 from proxy.configuration.registries import HOST, meter_of
 from proxy.metered import Began, Ended, Feed
 from proxy.records import Restatement
@@ -63,7 +63,7 @@ class MeterStatus(msgspec.Struct, frozen=True, kw_only=True):
     deployment: str
     meter: str
     state: str
-    """`measuring`, `waiting` (not read yet), or the kind of its last failure."""
+    """`measuring`, `estimating` (it models its figure), `waiting` (not read yet), or the kind of its last failure."""
     failures: int
     """In a row."""
     idle_w: float | None
@@ -78,6 +78,10 @@ class MeterStatus(msgspec.Struct, frozen=True, kw_only=True):
     idle_pool_j: float
     unattributed_j: float
     pending_j: float
+    estimated_j: float
+    """Told by a meter that models its figure (CodeCarbon): no joule of it is measured, and it is in none of the others."""
+    flags: tuple[str, ...]
+    """Of the last window that lacks something: `implausible`, `missing`, …; empty again once a window is whole."""
     restated: int
     """Entries that got a measured figure."""
     host: HostStatus | None
@@ -106,6 +110,8 @@ class Metered:
         self.engine_state = "waiting"
         self.restated = 0
         self.unfitted: str | None = NOT_TRIED
+        self._estimated_j = 0.0
+        self._flags: tuple[Flag, ...] = ()
         self.profile = None if served.profile is None else profile_from(served.profile)
         load, gpu = (NOBODYS_LOAD, "H100") if self.profile is None else (load_of(self.profile), self.profile.gpu)
         self.replica = Replica(RooflineWeights(load, gpu), served.settings.idle_w)
@@ -128,9 +134,7 @@ class Metered:
             effects = self._heard_all()
             if signals is not None:
                 effects += self.replica.engine(at_s, signals)
-            windows = self._meterage.closed(readings) if readings else ()
-            if windows:
-                effects += self.replica.window(total(windows))
+            effects += self._closed(self._meterage.closed(readings) if readings else ())
             effects += self.replica.passed(at_s)
             self._told(effects)
 
@@ -140,9 +144,7 @@ class Metered:
             effects = self._heard_all()
             if signals is not None:
                 effects += self.replica.engine(at_s, signals)
-            windows = self._meterage.last(readings)
-            if windows:
-                effects += self.replica.window(total(windows))
+            effects += self._closed(self._meterage.last(readings))
             self._told(effects)
             running = self.replica.running
             return running + self._told(self.replica.ended())
@@ -153,6 +155,23 @@ class Metered:
         for _ in range(len(events)):
             effects += self._heard(events.popleft())
         return effects
+
+    def _closed(self, windows: Sequence[Window]) -> tuple[Effect, ...]:
+        """To the replica, if any were closed. What nobody measured has no energy there."""
+        if not windows:
+            return ()
+        window = total(windows)
+        if not window.measured:
+            self._estimated_j += window.energy_j or 0.0
+            window = msgspec.structs.replace(window, energy_j=None, complete=False, source=None)
+        flags = () if window.whole else window.flags
+        if "implausible" in flags and "implausible" not in self._flags:
+            log.warning(
+                "deployment %s: its meter tells more than %g W an accelerator, which is not believed; `gpus` says how many it counts",
+                self.served.name, MOST_W,
+            )  # fmt: skip
+        self._flags = flags
+        return self.replica.window(window)
 
     def _told(self, effects: Iterable[Effect]) -> int:
         """Restates what was measured; how many accounts stay as they are."""
@@ -207,6 +226,8 @@ class Metered:
             idle_pool_j=books.pool_idle_j,
             unattributed_j=books.unattributed_j,
             pending_j=books.pending_j,
+            estimated_j=self._estimated_j,
+            flags=self._flags,
             restated=self.restated,
             host=None
             if self.host is None

@@ -239,7 +239,7 @@ class Metering:
             return ()
         if metered.failures:
             log.info("deployment %s is measured again", metered.served.name)
-        metered.state, metered.failures = "measuring", 0
+        metered.state, metered.failures = "measuring" if any(each.measured for each in readings) else "estimating", 0
         return readings
 
     async def _engine(self, metered: Metered, reach: Reach) -> EngineSignals | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -334,6 +335,29 @@ def test_unevenness_of_ours_is_not_taken_for_others():
     replica.finished(life("a", 0.0, 2.0, 3.0))
     effects = replica.window(window(0, 1)) + replica.window(window(1, 2)) + replica.window(window(2, 4)) + replica.passed(10)
     assert told(effects)["a"].energy_j == pytest.approx(300)
+
+
+def test_drafts_that_were_thrown_away_weigh_as_tokens_do():
+    """10 tokens and as many rejected drafts weigh 20, the other's prompt of 100 tokens 10: A has two thirds of 90 J."""
+    replica = Replica(FITTED, idle_w=0)
+    replica.engine(0.0, msgspec.structs.replace(signals(), drafted_tokens=0.0, accepted_tokens=0.0))
+    replica.engine(2.0, msgspec.structs.replace(signals(generated=10), drafted_tokens=30.0, accepted_tokens=20.0))
+    replica.finished(life("a", 0.0, 0.0, 1.9, input_tokens=0))
+    replica.finished(life("b", 0.0, 1.9, 1.9, output_tokens=0))
+    found = told(replica.window(window(0, 2, 90.0)) + replica.passed(10))
+    assert (found["a"].energy_j, found["b"].energy_j) == (pytest.approx(60), pytest.approx(30))
+    assert found["a"].notes == ("drafts_shared",)
+
+
+def test_who_ran_while_others_were_computed_again_is_less_sure():
+    replica = Replica(FITTED, idle_w=0)
+    for second, preempted in ((0.0, 4.0), (1.0, 4.0), (2.0, 6.0), (3.0, 6.0)):
+        replica.engine(second, msgspec.structs.replace(signals(), preemptions=preempted))
+    replica.finished(life("a", 0.0, 0.2, 0.9))
+    replica.finished(life("b", 1.0, 1.2, 1.9))
+    found = told([effect for k in range(3) for effect in replica.window(window(k, k + 1))] + list(replica.passed(10)))
+    assert (found["a"].notes, found["b"].notes) == ((), ("preempted",))
+    assert found["b"].band.low < found["a"].band.low
 
 
 def test_a_busy_engine_teaches_no_idle_power():

@@ -96,10 +96,7 @@ def test_an_idle_process_ends_at_once_although_clients_keep_connections(process)
 
 @pytest.fixture
 def hasty(tmp_path, upstream, let):
-    process = Process(FLEET.format(url=upstream(paused(let)).url), tmp_path / "process")
-    process.close()
-    process.path.write_text(process.path.read_text().replace("server: {port: 0}", "server: {port: 0, drain_s: 1}"))
-    process.start()
+    process = Process(FLEET.format(url=upstream(paused(let)).url), tmp_path / "process", server="{port: 0, drain_s: 1}")
     yield process
     process.close()
 
@@ -206,10 +203,7 @@ def test_an_answer_that_does_not_come_in_the_time_to_drain_is_a_503(tmp_path, up
 
     hosts = upstream(silent), upstream(silent)
     text = FLEET.format(url=hosts[0].url) + f'  other: {{model: small, base_url: "{hosts[1].url}", privacy: local}}\n'
-    process = Process(text, tmp_path / "process")
-    process.close()
-    process.path.write_text(process.path.read_text().replace("server: {port: 0}", "server: {port: 0, drain_s: 1}"))
-    process.start()
+    process = Process(text, tmp_path / "process", server="{port: 0, drain_s: 1}")
     try:
         body = json.dumps({**STREAM, "stream": False}).encode()
         with socket.create_connection(("127.0.0.1", process.port)) as wire:

@@ -320,10 +320,7 @@ def test_a_run_that_does_not_come_in_the_time_to_drain_is_accounted_as_failed(tm
     """Its upstream is let go and its entry says whose fault it was, as of any other exchange."""
     let = threading.Event()
     host = upstream(lambda _, handler: let.wait(60))
-    process = Process(FLEET.format(url=host.url), tmp_path / "process")
-    process.close()
-    process.path.write_text(process.path.read_text().replace("server: {port: 0}", "server: {port: 0, drain_s: 1}"))
-    process.start()
+    process = Process(FLEET.format(url=host.url), tmp_path / "process", server="{port: 0, drain_s: 1}")
     try:
         body = b'{"model": "stated", "prompt": "Hi", "mode": "run"}'
         with socket.create_connection(("127.0.0.1", process.port)) as wire:

@@ -6,12 +6,16 @@ The counter is a RAPL folder whose numbers a thread moves, so that the meter rea
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 
 import httpx
 import pytest
 
+from carbon.meters import host as host_meter
+from carbon.windows import Reading
 from proxy.configuration import ConfigurationError, loads
+from proxy.configuration.checking import check
 from tests.harness import said, until
 from tests.proxy.counting import WATTS, Counter, days, entry, measuring, meters, restated, slowly, stream
 
@@ -135,6 +139,24 @@ def test_a_providers_own_report_stays_above_what_is_measured(proxy, upstream, co
     assert (found["account"]["method"], found["restatements"]) == ("provider_reported", [])
 
 
+def test_an_estimate_is_in_no_measured_sum(proxy, upstream, tmp_path, monkeypatch):
+    """CodeCarbon stands in for a processor that does not count: its joules are told apart, and restate nothing."""
+    told = itertools.count()
+    monkeypatch.setattr(
+        host_meter, "estimate", lambda clock_s: (Reading(device="codecarbon", at_s=clock_s(), energy_j=10.0 * next(told), measured=False),)
+    )
+    meter = f'{{host: {{root: "{tmp_path / "absent"}", otherwise: codecarbon}}}}'
+    text = FLEET.partition("meter: {{host")[0] + "meter: " + meter.replace("{", "{{").replace("}", "}}") + "}}\n"
+    served = proxy(text.format(url=upstream(slowly(0.2)).url, idle=100))
+    until(lambda: meters(served)[0]["estimated_j"] > 0, 20)
+    before_j = meters(served)[0]["estimated_j"]
+    entry_id = stream(served)
+    until(lambda: meters(served)[0]["estimated_j"] > before_j + 40, 30)
+    found = meters(served)[0]
+    assert (found["state"], found["measured_j"], found["requests_j"], found["pending_j"], found["restated"]) == ("estimating", 0, 0, 0, 0)
+    assert entry(served, entry_id)["restatements"] == []
+
+
 @pytest.mark.parametrize(
     ("meter", "told"),
     [
@@ -146,6 +168,9 @@ def test_a_providers_own_report_stays_above_what_is_measured(proxy, upstream, co
         ("{nvml: {}, host: {otherwise: codecarbon}}", "is an estimate"),
         ("{nvml: {}, host: {domains: [psys]}}", "may be counted in it already"),
         ("{nvml: {device: 3}}", "is not a setting"),
+        ("{dcgm: {url: 127.0.0.1:9400/metrics}}", "https?://"),
+        ('{trtllm: {url: "http://h", gpus: 0}}', "1"),
+        ("{nvml: {timeout_s: 0}}", "0"),
     ],
 )
 def test_a_wrong_meter_is_told_with_its_place(meter, told):
@@ -153,3 +178,24 @@ def test_a_wrong_meter_is_told_with_its_place(meter, told):
         loads(f'deployments: {{a: {{model: m, base_url: "http://127.0.0.1:1/v1", meter: {meter}}}}}\n')
     assert raised.value.problems[0].path.startswith("deployments.a.meter")
     assert told in raised.value.problems[0].message
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "twice"),
+    [
+        ("nvml", "{nvml: {}}", True),
+        ("{nvml: {devices: [0]}}", "{nvml: {devices: [1]}}", False),
+        ("{nvml: {devices: [0, 1]}}", "{nvml: {devices: [1]}}", True),
+        ("{nvml: {devices: [0]}, host: {}}", "{nvml: {devices: [1]}, host: {}}", True),
+        ("host", "nvml", False),
+        ('{dcgm: {url: "http://h/metrics", pod: a}}', '{dcgm: {url: "http://h/metrics", pod: b}}', False),
+        ('{dcgm: {url: "http://h/metrics"}}', '{dcgm: {url: "http://h/metrics", timeout_s: 2}}', True),
+    ],
+)
+def test_joules_that_two_deployments_would_be_charged_with_are_told(one, other, twice):
+    text = "deployments:\n"
+    for name, meter in (("a", one), ("b", other)):
+        text += f'  {name}: {{model: m, base_url: "http://127.0.0.1:1/v1", meter: {meter}}}\n'
+    found = [each for each in check(loads(text)) if "is counted for 'a' too" in each.message]
+    assert [each.path for each in found] == ([("deployments", "b", "meter")] if twice else [])
+    assert all(each.warning for each in found)
