@@ -5,14 +5,15 @@
 Where the batch of 200 records and more is known, output tokens over the batch are tried as a fourth term, and taken only if records that
 the fit had not seen are foreseen better with it. `a + b·tokens` is fitted beside it and reported. Each is a linear programme for HiGHS,
 solved as its dual: as many variables as records,
-each with two bounds, and as many rows as terms. Needs the extra `calibration`. 8,000 records take some seconds: never on an event loop.
+each with two bounds, and as many rows as terms. Needs the extra `calibration`. 8,000 records take ten
+seconds and more: never on an event loop.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
-from math import log
+from math import inf, log
 from statistics import median
 from typing import NamedTuple, TypeVar
 
@@ -51,6 +52,8 @@ OUTLIER_MADS = 5.0
 LEAST_MAD = 0.02
 """Of logarithms: records that follow a form to the last digit have a median deviation of nothing."""
 LEAST_TRAINED = 100
+MOST_J = 1e9
+"""278 kWh: no answer costs that."""
 LEAST_J = 1e-9
 """What no figure is taken to be below, where something is divided by it."""
 NO_TERMS = Terms(request_j=0.0, form=Form(0.0, 0.0, 0.0))
@@ -129,7 +132,7 @@ def calibrate(
     `incumbent`: the calibration in force, of the same machine and boundary; None: the prior is, whose own boundary is the facility: it is
     drawn to in its proportions alone, and beaten as it is.
     """
-    evidence = drawn(evidence)
+    evidence = drawn(sound(evidence, fitted_at_s))
     if lacks := missing(evidence):
         return Verdict(missing=lacks)
     fit = _Fit(prior, solve or solver())
@@ -195,6 +198,17 @@ def _judged(made: Calibration, trial: _Trial, prior_figure: Figure, incumbent: C
         accepted=trial.error <= BETTER * incumbent_error
         and terms_error <= incumbent_error
         and BETTER * trial.batchless_error <= _error(trial.unseen, prior_figure),
+    )
+
+
+def sound(evidence: Evidence, now_s: float) -> Evidence:
+    """Without records that cannot be: no energy or too much, tokens below zero, an instant to come. A batch that cannot be is not known."""
+    records = [each for each in evidence.records if 0 < each.energy_j <= MOST_J and each.at_s <= now_s and _counts(each)]
+    return msgspec.structs.replace(
+        evidence,
+        records=tuple(
+            each if each.batch is None or 0 < each.batch < inf else msgspec.structs.replace(each, batch=None) for each in records
+        ),
     )
 
 
@@ -397,6 +411,10 @@ def _three(record: Measured) -> list[float]:
 
 def _three_and_step(record: Measured) -> list[float]:
     return [*_three(record), record.output_tokens / (record.batch or 1.0)]
+
+
+def _counts(record: Measured) -> bool:
+    return min(record.input_tokens, record.cached_tokens, record.output_tokens) >= 0
 
 
 def _with_batch(records: Sequence[Measured]) -> list[Measured]:

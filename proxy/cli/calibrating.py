@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from carbon.calibrating import Verdict
-from carbon.calibration import Calibration, Evidence
+from carbon.calibration import Batched, Calibration, Evidence
 from carbon.profile import EnergyProfile
 from proxy.catalogue import energy_profile
 from proxy.cli.table import table
@@ -28,6 +28,19 @@ from proxy.workers.calibration import Calibrator, fits_here, fitted
 
 _COLUMNS = ("deployment", "records", "hours", "tokens", "a + b·tokens", "three terms", "prior", "last day", "in force", "verdict")
 _TERMS = ("calibration", "J/request", "J/input", "J/output", "J/output·context", "band", "of the fit")
+_BATCHED = (
+    "in its batch",
+    "J/request",
+    "J/input",
+    "J/output",
+    "J/output·context",
+    "J/output, over B",
+    "B",
+    "band",
+    "records",
+    "off",
+    "without B",
+)
 
 Answer = tuple[Evidence, Verdict]
 
@@ -100,7 +113,10 @@ def _shown(answers: list[Answer]) -> str:
         return "no deployment's model is known: nothing to fit\n"
     shown = table(_COLUMNS, [_line(*each) for each in answers])
     made = [verdict.calibration for _, verdict in answers if verdict.calibration is not None]
-    return shown + ("\n" + table(_TERMS, [_terms(each) for each in made]) if made else "")
+    if made:
+        shown += "\n" + table(_TERMS, [_terms(each) for each in made])
+    batched = [_batched(each.id, each.batched) for each in made if each.batched is not None]
+    return shown + ("\n" + table(_BATCHED, batched) if batched else "")
 
 
 def _line(evidence: Evidence, verdict: Verdict) -> list[Any]:
@@ -124,6 +140,13 @@ def _terms(made: Calibration) -> list[Any]:
     form = made.terms.form
     joules = [_exactly(each) for each in (made.terms.request_j, form.prefill, form.token, form.context)]
     return [made.id, *joules, f"×{made.low:.2f}–{made.high:.2f}", f"{100 * made.weight:.0f} %"]  # noqa: RUF001
+
+
+def _batched(of: str, made: Batched) -> list[Any]:
+    terms, form = made.terms, made.terms.terms.form
+    joules = [_exactly(each) for each in (terms.terms.request_j, form.prefill, form.token, form.context, terms.step_j)]
+    errors = [f"{100 * each:.1f} %" for each in (made.cv_mdape, made.without_cv_mdape)]
+    return [of, *joules, f"{terms.least:.1f}–{terms.most:.1f}", f"×{made.low:.2f}–{made.high:.2f}", made.n, *errors]  # noqa: RUF001
 
 
 def _exactly(joules: float) -> str:

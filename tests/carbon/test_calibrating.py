@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import random
 import sys
 
@@ -152,6 +153,37 @@ def test_records_that_agree_on_nothing_are_not_fitted():
     lost = [each if k % 2 else msgspec.structs.replace(each, energy_j=10 ** chance.uniform(4, 9)) for k, each in enumerate(measured(300))]
     verdict = calibrate(evidence(lost), PRIOR, None, NOW_S)
     assert verdict.calibration is None or not verdict.calibration.accepted or verdict.calibration.high > 2
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"energy_j": -5.0},
+        {"energy_j": 0.0},
+        {"energy_j": math.nan},
+        {"energy_j": math.inf},
+        {"input_tokens": -1},
+        {"at_s": NOW_S + 1},
+    ],
+    ids=["negative", "nothing", "no number", "endless", "tokens below zero", "to come"],
+)
+def test_records_that_cannot_be_are_none(wrong):
+    """A tenth of them: what is left is fitted as if they were not there."""
+    good = measured()
+    bad = [msgspec.structs.replace(each, id=f"bad-{k}", **wrong) for k, each in enumerate(good[::10])]
+    assert msgspec.structs.replace(fitted([*good, *bad]), id="") == msgspec.structs.replace(usual(), id="")
+    assert calibrate(evidence(bad), PRIOR, None, NOW_S).missing == ("nothing was measured",)
+
+
+@pytest.mark.parametrize("batch", [math.nan, math.inf, 0.0, -3.0])
+def test_a_batch_that_cannot_be_is_not_known(batch):
+    assert fitted([msgspec.structs.replace(each, batch=batch) for each in measured()]).batched is None
+
+
+def test_one_day_is_tried_on_its_last_third():
+    made = fitted(measured(600, days=1))
+    assert (made.accepted, made.held_out) == (True, 200)
+    assert fitted(measured(600, days=0.4)) is None
 
 
 def test_a_last_day_without_a_day_before_is_not_enough():

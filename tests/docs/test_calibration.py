@@ -45,4 +45,5 @@ def test_the_least_band_is_that_of_a_meter_with_the_narrowest():
 
 
 def test_the_sum_by_hand():
-    assert pytest.approx(5.94, abs=0.005) == 4.93 + 0.0305 * 9 + 3 * (0.245 + 2.05e-5 * 10.5)
+    assert pytest.approx(5.87, abs=0.005) == 4.09 + 0.0305 * 9 + 3 * (0.503 + 2.03e-5 * 10.5)
+    assert pytest.approx(6.78, abs=0.005) == 5.2 + 0.0299 * 9 + 3 * (0.25 + 1.5 / 8 + 2.06e-5 * 10.5)

@@ -27,6 +27,7 @@ from proxy.runtime import compiled
 from proxy.store.calibrations import CalibrationStore
 from proxy.store.ledger import Ledger
 from tests.carbon.measurements import NOW_S, measured
+from tests.carbon.test_calibrating import with_batches
 from tests.carbon.test_calibration import made
 from tests.harness import ask, serving
 from tests.store.entries import ENTRY, written
@@ -40,17 +41,17 @@ deployments:
 """
 
 
-def fill(served, n: int = 600, days: float = 4.0):
+def fill(served, n: int = 600, days: float = 4.0, company=lambda records: records):
     """Requests of the last days, accounted by the roofline, restated by a meter later."""
     profile = served.runtime.snapshot().served["ours"].profile
     began_s = time.time() - 60
-    records = [msgspec.structs.replace(each, at_s=began_s + each.at_s - NOW_S) for each in measured(n, days)]
+    records = [msgspec.structs.replace(each, at_s=began_s + each.at_s - NOW_S) for each in company(measured(n, days))]
     entries, later = [], []
     for k, each in enumerate(records):
         tokens = msgspec.structs.replace(ENTRY.tokens, input=each.input_tokens, cached=each.cached_tokens, output=each.output_tokens)
         facts = {"id": f"gl-{k}", "at_s": each.at_s, "deployment": "ours", "model": "small", "profile": profile, "tokens": tokens}
         entries.append(msgspec.structs.replace(ENTRY, **facts))
-        later.append(restated(k, each.energy_j))
+        later.append(restated(k, each.energy_j, **({} if each.batch is None else {"batch": each.batch})))
 
     async def filled():
         ledger = await Ledger.open(url(served))
@@ -197,6 +198,16 @@ def test_the_proxy_fits_by_itself_when_it_has_been_up_for_an_hour(tmp_path_facto
         fitting.result(timeout=240)
         assert ask(one).headers["x-carbon-method"] == "calibrated"
         assert [each.accepted for each in kept(one)] == [True]
+
+
+def test_what_the_batch_is_worth_is_shown(tmp_path_factory, capsys):
+    with serving(lambda host: FLEET.format(url=host), tmp_path_factory.mktemp("batches")) as one:
+        fill(one, company=with_batches)
+        assert run(["calibrate", "--config", str(one.path), "--deployment", "ours"]) == 0
+        (calibration,) = kept(one)
+        last = capsys.readouterr().out.splitlines()[-1]
+        assert last.split()[0] == calibration.id
+        assert last.endswith(f"{100 * calibration.batched.cv_mdape:.1f} %  {100 * calibration.batched.without_cv_mdape:.1f} %")
 
 
 def test_two_that_calibrate_at_once_bring_one_into_force(tmp_path_factory):

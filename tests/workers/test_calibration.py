@@ -157,6 +157,20 @@ def test_drift_is_a_number_and_one_line_when_it_begins_and_ends(caplog):
     assert ["has drifted: measured energy is 1.5" in told[0], "no longer drifts" in told[1], len(told)] == [True, True, 2]
 
 
+def test_a_calibration_of_a_clock_that_went_ahead_is_replaced_by_a_better_one():
+    """It was fitted two days from now: the next is fitted all the same, comes after it, and is in force."""
+    store, clock = Store(measured(1000, days=1)), Clock()
+    one, done = calibrator(store, clock)
+    ahead = made(fitted_at_s=NOW_S + 2 * DAY_S)
+    store.kept.append(ahead)
+    clock.now_s = NOW_S + FIRST_S
+    asyncio.run(turn(one))
+    newest = store.kept[-1]
+    assert done == [("in force", ahead.id), ("fit", "ours", ahead.id), ("in force", newest.id)]
+    assert newest.fitted_at_s > ahead.fitted_at_s
+    assert dict(one.ages_s()) == {"ours": 0.0}
+
+
 def test_a_drift_widens_the_band_in_force_until_it_is_over():
     """Measured at 1.5 times what is foreseen: the upper end by 1.5, the figures as they were, and no other in the store."""
     store, clock = Store(), Clock()
