@@ -69,7 +69,7 @@ class Metering:
                 continue
             held = before.get(name)
             if held is None or not held.matches(peer.served):
-                held = Metered(peer.served, self._restater.put, held)
+                held = Metered(peer.served, self._restater.put, held or self._last_of(name))
             held.served = peer.served
             self._metered[name] = held
             peer.meter = held.feed
@@ -78,6 +78,10 @@ class Metering:
                 old.over.set()
                 self._leaving.append(old)
         self._changed.set()
+
+    def _last_of(self, name: str) -> Metered | None:
+        """Who measured a deployment of that name before, and is still to be read for the last time."""
+        return next((each for each in reversed(self._leaving) if each.served.name == name and not each.done.is_set()), None)
 
     def status(self) -> tuple[MeterStatus, ...]:
         return tuple(each.status() for each in self._metered.values())
