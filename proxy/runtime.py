@@ -242,13 +242,13 @@ class Runtime:
     async def _recall_grids(self) -> None:
         """Takes in what the store knows of each source that comes into force, if it can be asked; the sources are asked meanwhile."""
         while True:
-            names = await self.grids.newcomers()
+            feeds = await self.grids.newcomers()
             try:
                 known = await self.intensities.latest(time.time() - self.config.carbon.max_age_s)
             except StoreUnavailableError as error:
                 log.warning("the intensities of before the start are not known: the store is unavailable (%s)", error.kind)
             else:
-                self.grids.recall((name, sample) for name, sample in known if name in names)
+                self.grids.recall(known, feeds)
 
     async def _restate(self, later: Sequence[Restatement]) -> None:
         """Raises OSError where the store cannot take them now. The entries themselves are there first."""

@@ -113,8 +113,8 @@ class Grids:
         self._curious: dict[str, float] = {}
         """Zones of no deployment, the one longest not asked about first, and until when they are kept up to date."""
         self._woken = asyncio.Event()
-        self._new: set[str] = set()
-        """Live sources that came into force since `newcomers` was last answered, by name."""
+        self._new: list[Feed] = []
+        """Live sources that came into force since `newcomers` was last answered, of names the chain before did not have."""
         self._arrived = asyncio.Event()
         self._forecasts = Forecasts(now_s, clock_s)
 
@@ -137,7 +137,8 @@ class Grids:
 
     def adopt(self, chain: Chain) -> None:
         """From now on this is the chain."""
-        self._new |= {feed.name for feed in chain.feeds if feed.live} - {feed.name for feed in self.chain.feeds}
+        before = {feed.name for feed in self.chain.feeds}
+        self._new += [feed for feed in chain.feeds if feed.live and feed.name not in before]
         if self._new:
             self._arrived.set()
         self.chain = chain
@@ -149,17 +150,20 @@ class Grids:
         self.adopt(self.prepared(settings, zones))
         return self.table()
 
-    async def newcomers(self) -> frozenset[str]:
-        """The names of live sources that the chain before did not have, once there are some: each is told once, to one who asks."""
+    async def newcomers(self) -> Sequence[Feed]:
+        """Live sources that the chain before had none of the name of, once there are some: each is told once, to one who asks."""
         await self._arrived.wait()
         self._arrived.clear()
-        names, self._new = frozenset(self._new), set()
-        return names
+        feeds, self._new = self._new, []
+        return feeds
 
-    def recall(self, samples: Iterable[tuple[str, Intensity]]) -> None:
-        """Takes in what was read before a restart or a reload: of each source's name, where it has told nothing yet."""
+    def recall(self, samples: Iterable[tuple[str, Intensity]], feeds: Sequence[Feed] | None = None) -> None:
+        """Takes in what was read before a restart or a reload: of each source's name, where it has told nothing yet.
+
+        `feeds`: those it is for, which another configuration may have replaced meanwhile; None: all of the chain.
+        """
         for name, sample in samples:
-            for feed in self.chain.feeds:
+            for feed in self.chain.feeds if feeds is None else feeds:
                 if feed.name == name and feed.live:
                     feed.told.setdefault((sample.zone, sample.signal), sample)
         self._woken.set()

@@ -98,11 +98,13 @@ def test_a_store_that_is_down_at_the_start_or_later_matters_to_no_figure(live, c
 
         raise StoreUnavailableError("SQLITE_BUSY")
 
+    until(lambda: ("electricity_maps", "SWE") in kept(served), 60)
     served.call(lambda runtime: setattr(runtime.intensities, "keep", unavailable))
     for value in (41, 42, 43):
         served.maps.provider.grams["SE"] = value
         again(served)
         told(served, swedish=value)
+    until(lambda: "SQLITE_BUSY" in caplog.text, 60)
     assert caplog.text.count("intensities are not stored: SQLITE_BUSY") == 1
     assert ask(served, CHAT).headers["x-carbon-intensity-g-per-kwh"] == "43"
 
