@@ -66,6 +66,8 @@ def depth_within(body: bytes, limit: int) -> bool:
 
 
 _FEW = 8
+_CLOSING = ord("]")
+"""A byte is looked for by its number: looking for bytes first raises an error within, because they are no number (0.3 µs)."""
 
 
 def _few(body: bytes, bracket: bytes, limit: int) -> bool:
@@ -192,7 +194,7 @@ def _last(body: bytes, usage: bytes) -> int | None:
         return None
     rest = body[at + len(usage) :]
     named = body[max(0, at - 9) : at].rstrip().endswith(b'"usage":')
-    return at if named and rest.count(b"}") == 1 and b"]" not in rest else None
+    return at if named and rest.count(b"}") == 1 and _CLOSING not in rest else None
 
 
 class _Usage(msgspec.Struct):
@@ -204,7 +206,7 @@ _usage_of = msgspec.json.Decoder(_Usage)
 
 def with_member(raw: bytes, name: bytes, value: bytes) -> bytes:
     """A JSON object's bytes with one member added at its end, in the place of one of that name (of another proxy like us)."""
-    if b'"' + name + b'"' in raw:
+    if raw.find(b'"' + name + b'"') >= 0:
         members = _view.decode(raw)
         members.pop(name.decode(), None)
         raw = _encode(members)

@@ -16,6 +16,8 @@ from adapters._sse import EVENT_BYTES, Events, block
 from adapters._usage import Counts, usage_from
 
 CAPTURE_BYTES = 4 * 1024 * 1024
+_LF, _CR = b"\n\r"
+"""As numbers: a byte is found faster than a piece of one."""
 
 
 _NONE = msgspec.Raw(b"")
@@ -163,8 +165,8 @@ class ChatStream:
             raise self._fault
         if self.ended:
             return b""
-        if data.endswith(b"\n\n") and data.startswith(b"data: {") and not self._events.held and b"\r" not in data:
-            if data.find(b"\n") == len(data) - 2:
+        if data.endswith(b"\n\n") and data.startswith(b"data: {") and not self._events.held and _CR not in data:
+            if data.find(_LF) == len(data) - 2:
                 return data if self._plain(data[6:-2]) else self._special(data[6:-2], data)
             if (whole := self._run(data)) is not None:
                 return whole
@@ -202,7 +204,7 @@ class ChatStream:
     def _run(self, data: bytes) -> bytes | None:
         """Several whole events in one read; None where one of them is not a lone data line."""
         pieces = data.split(b"\n\n")[:-1]
-        if any(not piece.startswith(b"data: ") or b"\n" in piece for piece in pieces):
+        if any(not piece.startswith(b"data: ") or _LF in piece for piece in pieces):
             return None
         out: list[bytes] = []
         changed, begun = False, self.started

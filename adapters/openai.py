@@ -125,7 +125,7 @@ class OpenAI:
             edits["greenlane"] = None
         if api in ("chat", "completions") and bytes(members.get("stream", b"")) == b"true":
             edits["stream_options"] = _usage_option(members) if quirks.stream_options else None
-        ignored = tuple(name for name in quirks.drops if name in members)
+        ignored = tuple([name for name in quirks.drops if name in members]) if quirks.drops else ()
         for name in ignored:
             edits[name] = None
         if not quirks.max_completion_tokens and "max_completion_tokens" in members:

@@ -10,10 +10,13 @@ import os
 from collections.abc import Callable
 from time import thread_time
 
+import msgspec
+
 from benchmarks.places import HERE
 from benchmarks.results import Estimate
 from benchmarks.stacks import KEY
-from carbon.calibration import Calibrated
+from carbon.calibrated import Calibrated
+from carbon.calibration import Batched, BatchTerms, Terms
 from carbon.energy import Proportional
 from carbon.footprint import Footprint, ProviderReport, Workload, rate
 from carbon.sources.static import Static
@@ -73,6 +76,9 @@ def _by_calibration(served: Served, work: Workload) -> list[Estimate]:
     prior, intensity = served.estimator, served.intensity
     assert isinstance(prior, Proportional)
     fitted = Calibrated(id="cal-0", request_j=5.0, form=prior.form, band=prior.band, cross=prior)
+    errors = {"cv_mdape": 0.05, "without_cv_mdape": 0.2, "held_out_error": 0.05, "without_held_out_error": 0.2}
+    terms = BatchTerms(terms=Terms(request_j=5.0, form=prior.form), step_j=3.0, least=1.0, most=64.0)
+    knowing = msgspec.structs.replace(fitted, batched=Batched(terms=terms, n=600, weight=1.0, low=0.8, high=1.25, **errors))
     folded = rate(fitted, intensity)
     assert folded is not None
     figures_us, grams_us = least_us(lambda: fitted.figures(420, 128, 57)), least_us(lambda: folded.g(420, 0, 57))
@@ -80,6 +86,11 @@ def _by_calibration(served: Served, work: Workload) -> list[Estimate]:
         Estimate(what="figures by calibrated", took_us=figures_us, goal_us=FORECAST_GOAL_US),
         Estimate(what="grams of a forecast by calibrated", took_us=grams_us, goal_us=FORECAST_GOAL_US),
         Estimate(what=f"{ACCOUNT} by calibrated", took_us=least_us(lambda: Footprint.of(work, fitted, intensity)), goal_us=ACCOUNT_GOAL_US),
+        Estimate(
+            what=f"{ACCOUNT} by calibrated in its batch",
+            took_us=least_us(lambda: Footprint.of(work, knowing.at(7.5), intensity)),
+            goal_us=ACCOUNT_GOAL_US,
+        ),
     ]
 
 

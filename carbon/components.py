@@ -9,6 +9,7 @@ from typing import assert_never
 
 import msgspec
 
+from carbon.calibration import Boundary
 from carbon.energy import Method
 from carbon.profile import EnergyProfile
 
@@ -37,11 +38,16 @@ class Components(msgspec.Struct, frozen=True, kw_only=True):
         return sum(joules for joules in parts if joules is not None)
 
 
-def components(energy_j: float, method: Method, profile: EnergyProfile | None, router_cpu_s: float | None = None) -> Components | None:
+def components(
+    energy_j: float, method: Method, profile: EnergyProfile | None, router_cpu_s: float | None = None, boundary: Boundary = "facility"
+) -> Components | None:
     """The parts of a footprint's `energy_j`, by the factors of the profile it was made with; None where nothing is known of it.
 
-    `router_cpu_s`: processor seconds the proxy spent on the exchange.
+    `router_cpu_s`: processor seconds the proxy spent on the exchange. `boundary`: of the calibration it was made by; by a provider's the
+    joules are the provider's, undivided.
     """
+    if boundary != "facility" and method == "calibrated":
+        method = "provider_reported"
     router_j = None if router_cpu_s is None else ROUTER_W * router_cpu_s
     match method:
         case "provider_reported":

@@ -205,7 +205,8 @@ def runtime_power(profile: EnergyProfile, prompt: Form) -> RuntimePower | None:
         return None
     facility = profile.host_factor * profile.idle_factor * profile.pue
     slot_w = power_share(profile.batch) * profile.tdp_w * profile.gpu_count / profile.batch
-    return RuntimePower(slot_w=slot_w * facility, prompt=prompt, band=_to_facility(RUNTIME_BAND, profile))
+    machine_w = slot_w * profile.batch * facility
+    return RuntimePower(slot_w=slot_w * facility, machine_w=machine_w, prompt=prompt, band=_to_facility(RUNTIME_BAND, profile))
 
 
 def _to_facility(at_accelerators: Band, profile: EnergyProfile) -> Band:

@@ -48,6 +48,15 @@ its last thousand queries and stands for neither of the counters. SGLang: docs/r
 trtllm-serve's Prometheus page, as gateway-api-inference-extension reads it.
 """
 
+Draft = Literal["drafted_tokens", "accepted_tokens"]
+DRAFTS: Mapping[Draft, tuple[str, ...]] = {
+    "drafted_tokens": ("vllm:spec_decode_num_draft_tokens_total", "trtllm_spec_decode_num_draft_tokens_total"),
+    "accepted_tokens": ("vllm:spec_decode_num_accepted_tokens_total", "trtllm_spec_decode_num_accepted_tokens_total"),
+}
+"""Speculative decoding: on the page only of an engine that does it (vllm/v1/spec_decode/metrics.py; TensorRT-LLM's metrics collector), so
+that they are never missing.
+"""
+
 COUNTERS: tuple[Signal, ...] = ("prompt_tokens", "cached_tokens", "generation_tokens", "prefix_queries", "prefix_hits", "preemptions")
 REPLICA_LABELS = ("engine", "dp_rank")
 """Data-parallel engines behind one page: each has its own requests."""
@@ -72,6 +81,11 @@ class EngineSignals(msgspec.Struct, frozen=True, kw_only=True):
     kv_usage: float | None = None
     """0 to 1, of the fullest engine."""
     preemptions: float | None = None
+    """Requests that were put out of the batch: what they had computed is computed again (vLLM V1: always; how much, no metric tells)."""
+    drafted_tokens: float | None = None
+    """Proposed by speculative decoding. None: it is off, or this version does not tell."""
+    accepted_tokens: float | None = None
+    """Of those; they are among the generated ones."""
     missing: tuple[Signal, ...] = ()
 
 
@@ -87,12 +101,17 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     generation_tokens: float | None = None
     cached_share: float | None = None
     """Of the prompt tokens, those that came out of the prefix cache: 0 to 1."""
+    preemptions: float | None = None
+    rejected_share: float | None = None
+    """Drafts that were computed and thrown away, over the tokens generated."""
 
 
 def engine_signals(page: bytes) -> dict[str, EngineSignals]:
     """By `model_name` ("" where there is none). Raises ValueError for what is not Prometheus's text format."""
     by_model: dict[str, list[Sample]] = {}
-    for sample in samples(page, (name for names in NAMES.values() for name in names)):
+    # Ray tells vLLM's with a prefix of its own and without the colon, which OpenTelemetry forbids (vllm/v1/metrics/ray_wrappers.py)
+    page = (b"\n" + page).replace(b"\nray_vllm", b"\nvllm").replace(b"\nvllm_", b"\nvllm:")
+    for sample in samples(page, (name for names in (*NAMES.values(), *DRAFTS.values()) for name in names)):
         by_model.setdefault(sample.labels.get("model_name", ""), []).append(sample)
     return {model: _signals(found) for model, found in by_model.items()}
 
@@ -109,6 +128,8 @@ def progress(before: EngineSignals, after: EngineSignals, start_s: float, end_s:
     share = _share(added["cached_tokens"], added["prompt_tokens"])
     if share is None:
         share = _share(added["prefix_hits"], added["prefix_queries"])
+    drafted, accepted = _added(before.drafted_tokens, after.drafted_tokens), _added(before.accepted_tokens, after.accepted_tokens)
+    rejected = None if drafted is None or accepted is None else max(0.0, drafted - accepted)
     return Progress(
         start_s=start_s,
         end_s=end_s,
@@ -117,12 +138,14 @@ def progress(before: EngineSignals, after: EngineSignals, start_s: float, end_s:
         prompt_tokens=added["prompt_tokens"],
         generation_tokens=added["generation_tokens"],
         cached_share=share,
+        preemptions=added["preemptions"],
+        rejected_share=rejected / added["generation_tokens"] if rejected is not None and added["generation_tokens"] else None,
     )
 
 
 def _signals(found: list[Sample]) -> EngineSignals:
-    values: dict[Signal, float] = {}
-    for signal, names in NAMES.items():
+    values: dict[Signal | Draft, float] = {}
+    for signal, names in (*NAMES.items(), *DRAFTS.items()):
         named = next((told for name in names if (told := [sample for sample in found if sample.name == name])), None)
         if named is not None:
             values[signal] = max(sample.value for sample in named) if signal == "kv_usage" else _sum(named)

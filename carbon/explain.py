@@ -11,7 +11,8 @@ import msgspec
 
 from carbon.arithmetic import DIGITS, Line, Number, Sheet, digits_for, number
 from carbon.bands import confidence
-from carbon.calibration import recorded
+from carbon.calibrated import recorded
+from carbon.calibration import Boundary
 from carbon.components import ROUTER_W, components
 from carbon.energy import J_PER_WH, LADDER, Estimator, Method, estimator
 from carbon.footprint import (
@@ -27,7 +28,7 @@ from carbon.formulas import FORMULAS, Factor, Work, band_end, calibrated, factor
 from carbon.intensity import Intensity
 from carbon.profile import EnergyProfile, profile_from
 from carbon.shipped import DATA_VERSION, SPEC_VERSION
-from carbon.stated import Assumption, Warned, assumptions, warned
+from carbon.stated import Assumption, Warned, assumptions, paced, warned
 
 SAME = 1e-9
 """How near a figure worked out again must come to the record's."""
@@ -77,6 +78,10 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     cached_tokens: int = 0
     estimated: bool = False
     decode_s: float | None = None
+    paced_by: str | None = None
+    """Who tells that, where it is not the answer's own stream: `answer`, `streams`."""
+    batch: float | None = None
+    """Requests that were served together, where a figure was made of it."""
     profile: Record | None = None
     reported_j: float | None = None
     """What the provider's own object says."""
@@ -178,7 +183,7 @@ def explained(facts: Facts) -> Explanation:
     if facts.method == "none":
         return msgspec.structs.replace(bare, recomputed=True, note="Nothing was computed for this answer.")
     try:
-        profile, own = (None, None) if facts.profile is None else _known(facts.profile)
+        profile, own = (None, None) if facts.profile is None else _known(facts.profile, facts.batch)
     except msgspec.ValidationError:
         return msgspec.structs.replace(bare, note="The energy profile on record is not one this version reads.")
     if not _agrees(facts, own):
@@ -192,16 +197,25 @@ def explained(facts: Facts) -> Explanation:
         methods=found,
         carbon=_carbon_lines(facts, found[0]),
         components=_parts(facts, profile),
-        assumptions=assumptions(facts.method, profile, facts.intensity, estimated=facts.estimated),
+        assumptions=(
+            *paced(facts.decode_s, facts.paced_by),
+            *assumptions(facts.method, profile, facts.intensity, estimated=facts.estimated, boundary=_boundary(facts.profile)),
+        ),
         counterfactual=None if facts.instead is None else _compared(facts, facts.instead),
     )
 
 
-def _known(record: Record) -> tuple[EnergyProfile, Estimator]:
-    """The estimator a record was made by. Raises msgspec.ValidationError."""
+def _known(record: Record, batch: float | None = None) -> tuple[EnergyProfile, Estimator]:
+    """The estimator a record was made by, of an answer served in such a batch. Raises msgspec.ValidationError."""
     profile, fitted = profile_from(record), recorded(record)
     prior = estimator(profile)
-    return profile, prior if fitted is None else fitted.estimator(prior)
+    return profile, prior if fitted is None else fitted.estimator(prior, batch)
+
+
+def _boundary(record: Record | None) -> Boundary:
+    """Where the joules of a calibration end; of anything else it is not asked."""
+    fitted = None if record is None else recorded(record)
+    return "facility" if fitted is None else fitted.boundary
 
 
 def workload(facts: Facts) -> Workload:
@@ -237,7 +251,7 @@ def qualified(facts: Facts, profile: EnergyProfile | None, own: Estimator | None
 
 def _qualified(method: Method, figures: tuple[float, float, float], facts: Facts, profile: EnergyProfile | None) -> Qualified:
     low, value, high = figures
-    band = _band(method, profile, facts.profile)
+    band = _band(method, profile, facts.profile, facts.batch)
     if facts.estimated and method != "provider_reported":
         band = (*band, Factor(low=1 / TOKENS_ESTIMATED, high=TOKENS_ESTIMATED, why="tokens counted here: on top of the others"))
     told = Qualified(
@@ -259,9 +273,10 @@ def _widened(figures: tuple[float, float, float], facts: Facts) -> tuple[float, 
     return (low / TOKENS_ESTIMATED, value, high * TOKENS_ESTIMATED) if facts.estimated else figures
 
 
-def _band(method: Method, profile: EnergyProfile | None, record: Record | None) -> tuple[Factor, ...]:
+def _band(method: Method, profile: EnergyProfile | None, record: Record | None, batch: float | None) -> tuple[Factor, ...]:
     if method == "calibrated" and record is not None and (fitted := recorded(record)) is not None:
-        return (Factor(low=fitted.calibration_low, high=fitted.calibration_high, why=f"calibration {fitted.calibration}: its own errors"),)
+        band, drifted = fitted.band(batch), "" if fitted.calibration_drift is None else f", and a drift of {fitted.calibration_drift:g}"
+        return (Factor(low=band.low, high=band.high, why=f"calibration {fitted.calibration}: its own errors{drifted}"),)
     if method == "provider_reported":
         return (Factor(low=UNSTATED_LOW, high=UNSTATED_HIGH, why="the provider does not say what its figure includes"),)
     return () if profile is None else factors(method, profile)
@@ -273,7 +288,7 @@ def _worked_out(told: Qualified, facts: Facts, profile: EnergyProfile) -> Qualif
     if formula is None and fitted is None:
         return told
     value_sheet, low_sheet, high_sheet = Sheet(), Sheet(), Sheet()
-    work, found = _work(facts), _band(told.method, profile, facts.profile)
+    work, found = _work(facts), _band(told.method, profile, facts.profile, facts.batch)
     value = calibrated(value_sheet, fitted, work) if fitted is not None else FORMULAS[told.method](value_sheet, profile, work)
     for sheet, high in ((low_sheet, False), (high_sheet, True)):
         end = band_end(sheet, value, found, high=high) if found else vendor_end(sheet, profile, work, value, high=high)
@@ -290,6 +305,7 @@ def _work(facts: Facts) -> Work:
         cached=min(facts.cached_tokens, read),
         output=facts.output_tokens or 0,
         decode_s=facts.decode_s,
+        batch=facts.batch,
     )
 
 
@@ -329,18 +345,28 @@ def _parts(facts: Facts, profile: EnergyProfile | None) -> Parts | None:
     found = (
         None
         if facts.energy_j is None
-        else components(facts.energy_j.value, facts.method, profile, None if facts.router_j is None else facts.router_j / ROUTER_W)
+        else components(
+            facts.energy_j.value,
+            facts.method,
+            profile,
+            None if facts.router_j is None else facts.router_j / ROUTER_W,
+            _boundary(facts.profile),
+        )
     )
     return None if found is None else Parts(**msgspec.structs.asdict(found), total_j=found.total_j)
 
 
 def _carbon_lines(facts: Facts, published: Qualified) -> tuple[Line, ...]:
-    """From the joules just worked out to grams; each end as its own joules and grid have it, combined."""
     if facts.intensity is None:
         return ()
-    sheet = Sheet()
-    grid = facts.intensity
     low_j, joules, high_j = (number(lines[-1].result) for lines in (published.low_end, published.formula, published.high_end))
+    return carbon_lines(facts.intensity, (low_j, joules, high_j))
+
+
+def carbon_lines(grid: Intensity, ends: tuple[Number, Number, Number]) -> tuple[Line, ...]:
+    """From the joules just worked out (low, value, high) to grams; each end as its own joules and grid have it, combined."""
+    sheet = Sheet()
+    low_j, joules, high_j = ends
     rate = number(grid.g_per_kwh)
     sheet.line("energy", f"{joules} / {number(J_PER_WH)}", joules / J_PER_WH, "Wh")
     grams = _grams(sheet, "carbon", joules, rate)
@@ -420,6 +446,8 @@ def _avoided_lines(facts: Facts, instead: Instead, joules: tuple[float, float], 
             _grams(sheet, name + named, number(each, digits), number(grid.g_per_kwh, digits), digits)
             for name, each, grid in (("otherwise", joules[0], there), ("as it was", joules[1], here))
         )
+        if instead.retried:
+            extra_g = both[0] - both[1] - avoided_g
         if extra_g:
             name_of = "failed attempts and this proxy" if instead.retried else "this proxy"
             extra = sheet.line(name_of, f"{number(extra_g, digits)}", extra_g, "g", digits)

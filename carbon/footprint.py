@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 
 from carbon.bands import confidence, disagree
-from carbon.calibration import Calibrated
+from carbon.calibrated import Calibrated
 from carbon.energy import Estimator, Method, Proportional
 from carbon.intensity import Intensity
 from carbon.roofline import UNCACHED_SHARE
@@ -33,7 +33,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Counted by us because the upstream reported nothing."""
     seconds_s: float | None = None
     decode_s: float | None = None
-    """From its first token to its last, as streamed; None: not seen."""
+    """From its first token to its last; None: nothing tells."""
 
 
 class ProviderReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +68,7 @@ class Footprint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     cross_j: float | None = None
     """What the next method that qualifies makes of the same workload."""
     warnings: tuple[str, ...] = ()
-    """`tokens_estimated`, `boundary_unknown`, `method_disagreement`."""
+    """`tokens_estimated`, `boundary_unknown`, `calibration_drifted`, `method_disagreement`."""
 
     @staticmethod
     def of(workload: Workload, estimator: Estimator | None, intensity: Intensity | None, report: ProviderReport | None = None) -> Footprint:
@@ -85,9 +85,9 @@ class Footprint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         if own is None or estimator is None:
             return Footprint(intensity=intensity)
         low, value, high = own
-        warnings: tuple[str, ...] = ()
+        warnings = estimator.warnings if isinstance(estimator, Calibrated) else ()
         if workload.estimated:
-            low, high, warnings = low / TOKENS_ESTIMATED, high * TOKENS_ESTIMATED, ("tokens_estimated",)
+            low, high, warnings = low / TOKENS_ESTIMATED, high * TOKENS_ESTIMATED, ("tokens_estimated", *warnings)
         cross = estimator.cross
         if cross is None:
             return _footprint(estimator.method, (low, value, high), intensity, None, warnings)

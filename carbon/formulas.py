@@ -12,7 +12,7 @@ import msgspec
 
 from carbon.arithmetic import Number, Sheet, number
 from carbon.bands import Band
-from carbon.calibration import Recorded
+from carbon.calibrated import Recorded
 from carbon.energy import (
     ACCELERATOR_BANDS,
     BATCH_UNKNOWN,
@@ -50,6 +50,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     cached: int
     output: int
     decode_s: float | None = None
+    batch: float | None = None
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,16 +181,19 @@ def token_proxy(sheet: Sheet, profile: EnergyProfile, work: Work) -> Number:
 
 def calibrated(sheet: Sheet, fitted: Recorded, work: Work) -> Number:
     """So much a request, a token, a token of its context, and a prompt token, as they were fitted."""
-    request, token_j, context_j, prefill_j = (
-        number(each)
-        for each in (fitted.calibration_request_j, fitted.calibration_token_j, fitted.calibration_context_j, fitted.calibration_prefill_j)
-    )
+    known = None if work.batch is None else fitted.at_batch
+    terms = fitted.terms if known is None else known.terms
+    each_j = (terms.request_j, terms.form.token, terms.form.context, terms.form.prefill)
+    request, token_j, context_j, prefill_j = (number(each) for each in each_j)
+    if known is not None and work.batch is not None:
+        step, batch = number(known.step_j), number(known.inside(work.batch))
+        token_j = sheet.line("one output token in that batch", f"{token_j} + {step} / {batch}", token_j + step / batch, "J per token")
     read, output = number(work.input, TOKEN_DIGITS), number(work.output, TOKEN_DIGITS)
     mean = sheet.line("mean context", f"{read} + {output} / 2", read + output / 2, "tokens")
     token = sheet.line("one output token", f"{token_j} + {context_j} * {mean}", token_j + context_j * mean, "J per token")
     prompt = prefill_j
-    if fitted.calibration_attention:
-        attention = number(fitted.calibration_attention)
+    if terms.form.attention:
+        attention = number(terms.form.attention)
         prompt = sheet.line(
             "one input token", f"{prefill_j} * (1 + {attention} * {read})", prefill_j * (1 + attention * read), "J per token"
         )

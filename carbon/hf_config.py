@@ -10,9 +10,11 @@ from typing import Any
 
 import msgspec
 
-PLAIN_MLP = frozenset({"phi", "gpt_neox", "gptj", "gpt2", "opt", "falcon", "starcoder2", "nemotron"})
+PLAIN_MLP = frozenset({"phi", "gpt_neox", "gptj", "gpt2", "opt", "falcon", "starcoder2", "nemotron", "bert", "roberta", "xlm-roberta"})
 """Two matrices where others have three: no gate."""
-TIED = frozenset({"gemma", "gemma2", "gemma3", "gemma3_text", "gpt2"})
+TIED = frozenset(
+    {"gemma", "gemma2", "gemma3", "gemma3_text", "gpt2", "cohere", "cohere2", "ernie4_5", "ernie4_5_moe", "bert", "roberta", "xlm-roberta"}
+)
 """Whose output shares the embedding's weights unless they say otherwise."""
 DEFAULTS: dict[str, dict[str, int]] = {
     "gemma": {"head_dim": 256},
@@ -24,8 +26,20 @@ DEFAULTS: dict[str, dict[str, int]] = {
     "llama4_text": {"interleave_moe_layer_step": 1, "num_experts_per_tok": 1, "vocab_size": 202_048},
 }
 """What files leave out because the library's default applies (huggingface/transformers, configuration_*.py)."""
-UNCOUNTED = ("hybrid_override_pattern", "layers_block_type", "ssm_cfg", "state_size", "mamba_d_state", "linear_num_value_heads")
-"""Members of models that are not, or not only, attention and feed-forward layers."""
+UNCOUNTED = (
+    *("hybrid_override_pattern", "layers_block_type", "ssm_cfg", "state_size", "mamba_d_state", "lru_width"),
+    *("linear_num_value_heads", "linear_attn_config", "layer_group_size"),
+    *("kv_channels", "share_q_dim", "use_cla", "parallel_attn_mlp_res", "altup_num_inputs"),
+)
+"""Members of models that are not, or not only, the attention and feed-forward layers that are counted here: state spaces and recurrent
+layers; linear attention; and attention of experts, narrow queries, caches shared by layers, a dense part beside the experts, residuals
+that are learnt."""
+EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
+CHOSEN = ("num_experts_per_tok", "experts_per_token", "num_experts_per_token", "moe_k", "moe_topk", "moe_top_k")
+SHARED_WIDTH = ("shared_expert_intermediate_size", "shared_intermediate_size")
+SHARED = ("n_shared_experts", "num_shared_experts", "moe_num_shared_experts", "num_shared_expert")
+FIRST_DENSE = ("first_k_dense_replace", "moe_layer_start_index")
+STEP = ("interleave_moe_layer_step", "decoder_sparse_step", "moe_layer_freq", "moe_layer_interval")
 
 DTYPE_BYTES = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "float8_e4m3fn": 1.0, "float8_e5m2": 1.0}
 METHOD_BITS = {"fp8": 8.0, "fbgemm_fp8": 8.0, "mxfp4": 4.25, "nvfp4": 4.5, "awq": 4.5, "gptq": 4.5, "bitsandbytes": 8.0}
@@ -73,7 +87,7 @@ class _Counts(msgspec.Struct, frozen=True, kw_only=True):
 
 def architecture(config: dict[str, Any]) -> Architecture:
     """The shape that a decoded config.json states. Raises HfConfigError."""
-    for nested in ("text_config", "llm_config", "language_config"):
+    for nested in ("thinker_config", "text_config", "llm_config", "language_config"):
         inner = config.get(nested)
         if isinstance(inner, dict):
             outer: dict[str, Any] = {key: config[key] for key in ("quantization_config", "torch_dtype", "dtype") if key in config}
@@ -84,14 +98,11 @@ def architecture(config: dict[str, Any]) -> Architecture:
     _refuse_uncounted(config, model_type)
     shape = {**DEFAULTS.get(model_type, {}), **{key: value for key, value in config.items() if value is not None}}
     layers, hidden = _number(shape, "num_hidden_layers"), _number(shape, "hidden_size")
-    experts = _first(shape, ("num_local_experts", "num_experts", "n_routed_experts"))
-    chosen = _first(shape, ("num_experts_per_tok", "experts_per_token", "num_experts_per_token")) if experts else 0
+    experts, chosen = _experts(shape)
     counts = _counts(shape, model_type, experts)
     embedding = _number(shape, "vocab_size") * hidden
     tables = embedding * (1 if shape.get("tie_word_embeddings", model_type in TIED) else 2)
     total = tables + counts.attention + counts.dense + counts.shared + counts.routed
-    if chosen > experts:
-        raise HfConfigError("num_experts_per_tok: more than there are experts")
     active = total - counts.routed * (experts - chosen) // max(1, experts)
     heads = _number(shape, "num_attention_heads")
     return Architecture(
@@ -114,10 +125,27 @@ def _refuse_uncounted(config: dict[str, Any], model_type: str) -> None:
     for member in UNCOUNTED:
         if config.get(member):
             raise HfConfigError(f"{member}: the parameters of {model_type} cannot be counted from its configuration")
+    attention = config.get("attn_type_list")
+    if isinstance(attention, list) and 0 in attention:
+        raise HfConfigError(f"attn_type_list: layers of linear attention in {model_type} cannot be counted")
     kinds = config.get("layer_types")
     other = [kind for kind in kinds if not str(kind).endswith("attention") or "linear" in str(kind)] if isinstance(kinds, list) else []
     if other:
         raise HfConfigError(f"layer_types: layers of the kind {str(other[0])[:40]!r} cannot be counted")
+
+
+def _experts(shape: dict[str, Any]) -> tuple[int, int]:
+    """In a layer, and of them those that a token is routed to; of one alone it is no mixture."""
+    experts = _first(shape, EXPERTS)
+    if experts > 1:
+        chosen = _first(shape, CHOSEN)
+        if not 0 < chosen <= experts:
+            raise HfConfigError(f"num_experts_per_tok: expected 1 to {experts}, the number of experts")
+        return experts, chosen
+    for name, value in shape.items():
+        if "expert" in name and isinstance(value, int) and value > 1:
+            raise HfConfigError(f"{name[:40]}: experts that cannot be counted")
+    return 0, 0
 
 
 def _counts(shape: dict[str, Any], model_type: str, experts: int) -> _Counts:
@@ -129,7 +157,7 @@ def _counts(shape: dict[str, Any], model_type: str, experts: int) -> _Counts:
         return _Counts(attention=attention * layers, dense=matrices * hidden * width * layers, routed=0, shared=0, kv=kv * layers)
     sparse = _sparse_layers(shape, layers)
     expert_width = _first(shape, ("moe_intermediate_size",)) or width
-    shared_width = _first(shape, ("shared_expert_intermediate_size",)) or _first(shape, ("n_shared_experts",)) * expert_width
+    shared_width = _first(shape, SHARED_WIDTH) or _first(shape, SHARED) * expert_width
     if model_type == "llama4_text":
         width, shared_width = _first(shape, ("intermediate_size_mlp",)) or width, expert_width
     return _Counts(
@@ -149,8 +177,9 @@ def _sparse_layers(shape: dict[str, Any], layers: int) -> int:
     only_dense = shape.get("mlp_only_layers")
     if isinstance(only_dense, list) and only_dense:
         return layers - len(only_dense)
-    step = _first(shape, ("interleave_moe_layer_step", "decoder_sparse_step", "moe_layer_freq")) or 1
-    return max(0, layers - _first(shape, ("first_k_dense_replace",))) // step
+    last = shape.get("moe_layer_end_index")
+    end = min(layers, last + 1) if isinstance(last, int) and last >= 0 else layers
+    return max(0, end - _first(shape, FIRST_DENSE)) // (_first(shape, STEP) or 1)
 
 
 def _grouped(shape: dict[str, Any]) -> tuple[int, int]:

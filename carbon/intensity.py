@@ -8,7 +8,6 @@ from typing import Literal
 import msgspec
 
 from carbon.bands import Band
-from carbon.zones import named_zone
 
 Basis = Literal["lifecycle", "direct", "lifecycle-estimated"]
 """Direct counts what leaves the chimney; lifecycle adds fuel, building and leaks; estimated is direct converted (32 + 1.09 x direct)."""
@@ -56,13 +55,6 @@ class Table(msgspec.Struct, frozen=True):
             return self.samples.get(zone)
         world = self.samples.get("WORLD")
         return None if world is None else msgspec.structs.replace(world, assumed=True)
-
-    def stated(self, grid: str | None, otherwise: Intensity | None) -> Intensity | None:
-        """Of the grid a provider names in its answer, where our own is only assumed; else `otherwise`."""
-        if grid is None or otherwise is None or not otherwise.assumed:
-            return otherwise
-        zone = named_zone(grid)
-        return otherwise if zone is None else self.latest(zone.id) or otherwise
 
 
 def on_basis(sample: Intensity, basis: Literal["lifecycle", "direct"]) -> Intensity | None:

@@ -22,6 +22,9 @@ PUE = 1.15
 BATCH_OWN, BATCH_VENDOR = 64.0, 256.0
 """Requests run together, where nobody says: on machines of one's own, at a vendor."""
 
+BYTES = 2.0
+"""Of a parameter, where nobody says: 16 bits."""
+
 GPU_NAME = re.compile(r"(?<![A-Z0-9])(A100|H100|B200)(?![0-9])")
 
 NEARLY = 0.1
@@ -63,10 +66,13 @@ class EnergyProfile(msgspec.Struct, frozen=True, kw_only=True):
     active_low_b: float
     active_high_b: float
     bytes_per_parameter: float = 2.0
+    bytes_from: Literal["known", "assumed"] = "known"
+    """Known: stated, or of the model's name, file or table row."""
     gpu: str = "H100"
     """The accelerator whose coefficients are used."""
     gpu_from: Literal["stated", "assumed"] = "assumed"
     gpu_count: float = 1.0
+    gpu_count_from: Literal["stated", "assumed"] = "stated"
     tdp_w: float | None = None
     """Of the accelerator that is stated, which may be another than the one whose coefficients are used; None: not known."""
     batch: float = BATCH_VENDOR
@@ -91,11 +97,12 @@ class EnergyProfile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _OF_THE_BUILDING = frozenset({"pue", "pue_from", "wue_l_per_kwh", "wue_source", "embodied_kg", "embodied_source", "lifetime_years"})
+_OF_THE_SETTINGS = frozenset({"bytes_from", "gpu_count_from"})
 
 
 def machine(record: dict[str, float | str | None] | None) -> dict[str, float | str | None]:
     """Of a recorded profile, all but the building: where that is the same, one error in our figures would be the other's too."""
-    return {name: value for name, value in (record or {}).items() if name not in _OF_THE_BUILDING}
+    return {name: value for name, value in (record or {}).items() if name not in _OF_THE_BUILDING | _OF_THE_SETTINGS}
 
 
 class _Building(msgspec.Struct, frozen=True):
@@ -179,7 +186,8 @@ def _parametric(serving: Serving, row: shipped.OpenModel | None) -> EnergyProfil
     if row is not None and serving.total_b is not None and abs(serving.total_b - row.total_b) > NEARLY * row.total_b:
         row = None
     size = _stated_size(serving, row)
-    precision = serving.bytes_per_parameter or models.bytes_of(serving.upstream_model) or (row and row.bytes_per_parameter) or 2.0
+    known = serving.bytes_per_parameter or models.bytes_of(serving.upstream_model) or (row and row.bytes_per_parameter)
+    precision = known or BYTES
     gpu = GPU_NAME.search((serving.gpu or "").upper())
     own = serving.gpu is not None or serving.privacy != "vendor"
     building = _building(serving)
@@ -191,10 +199,12 @@ def _parametric(serving: Serving, row: shipped.OpenModel | None) -> EnergyProfil
         active_low_b=size.active_b,
         active_high_b=size.active_b,
         bytes_per_parameter=precision,
+        bytes_from="known" if known else "assumed",
         gpu=gpu[1] if gpu else "H100",
         gpu_from="stated" if gpu else "assumed",
         tdp_w=None if serving.gpu is None else tdp_w(serving.gpu),
         gpu_count=serving.gpu_count or gpus_for(size.total_b, precision),
+        gpu_count_from="assumed" if serving.gpu_count is None else "stated",
         batch=serving.batch or (BATCH_OWN if own else BATCH_VENDOR),
         batch_from="assumed" if serving.batch is None else "stated",
         kv_bytes=shape.kv_bytes if shape is not None else None if row is None else row.kv_bytes,

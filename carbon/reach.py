@@ -1,4 +1,6 @@
-"""What a source or a meter may use of the world. Whoever asks it passes this in, so that tests bring their own clock and secrets."""
+"""What a source or a meter may use of the world, and how it reads a page. Whoever asks it passes this in, so that tests bring their own
+clock and secrets.
+"""
 
 from __future__ import annotations
 
@@ -44,6 +46,31 @@ def client() -> httpx.AsyncClient:
     return made
 
 
+async def read_body(
+    http: httpx.AsyncClient, request: httpx.Request, most_bytes: int, said: str, wanted: Callable[[httpx.Response], bool]
+) -> bytes | None:
+    """The body of an answer that is `wanted`, else None. `wanted` sees its status and headers, and raises for what is a failure.
+
+    Asked plain, so that the bytes counted are the bytes held: what is inflated could not be bounded before it is in memory. No redirect is
+    followed. `said`: who answers, for messages. Raises UnreadableError, and httpx's own; the deadline is the caller's.
+    """
+    request.headers["accept-encoding"] = "identity"
+    answer = await http.send(request, stream=True, follow_redirects=False)
+    try:
+        if not wanted(answer):
+            return None
+        if answer.headers.get("content-encoding", "identity") != "identity":
+            raise UnreadableError(f"{said} answers compressed though asked for plain text")
+        body = bytearray()
+        async for piece in answer.aiter_raw():
+            body += piece
+            if len(body) > most_bytes:
+                raise UnreadableError(f"{said} answers more than {most_bytes} bytes", "too_large")
+        return bytes(body)
+    finally:
+        await answer.aclose()
+
+
 def _none(reference: str) -> str:
     raise ValueError(f"{reference.partition(':')[0]}: no secret can be looked up here")
 
@@ -58,3 +85,10 @@ class OutOfReachError(OSError):
         `unsupported`, `driver`, `files`, `estimate`."""
         self.retry_after_s = retry_after_s
         """As the provider asks for."""
+
+
+class UnreadableError(OutOfReachError):
+    """It answers, and not in the form that is documented."""
+
+    def __init__(self, detail: str, kind: str = "garbled") -> None:
+        super().__init__(kind, detail)

@@ -6,6 +6,7 @@
     engine(at, signals)            queueing, the batch and foreign traffic are seen
     window(total)                  held until `late_s` after its end and nobody still runs that began before it; then divided: `Settled`
     (any of them brings time)      what was held too long is let go
+    ended                          all is divided and told at once
 
 About 8 us for each request in each window: not in the event loop where hundreds run together.
 
@@ -15,56 +16,38 @@ Rule: joules are never lost and never made. At any time measured = attributed + 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from math import fsum, inf, isfinite
-from typing import Literal
 
 import msgspec
 
-from carbon.attribution import Weighing, Work, attribute, idle_j
-from carbon.bands import Band
+from carbon.attributed import FACILITY, GPU, HOST_COUNTED, WIDER, Attributed, Books, Effect, Note, Settled, band_of
+from carbon.attribution import Attribution, Weighing, Weights, Work, attribute, idle_j
 from carbon.engine import EngineSignals, Progress, progress
 from carbon.spread import Life, queued_until, work_in
 from carbon.windows import Flag, IdlePower, Total
 
-GPU = Band(0.85, 1.15)
-"""At the accelerators, with fitted weights and counters."""
-FACILITY = Band(0.75, 1.35)
-"""The same at the facility, host and building added (docs/measuring.md)."""
-UNFITTED = Band(0.7, 1.4)
-"""Beside it where weights are a roofline's. A judgement: weights in a wrong ratio were off by 15 to 48 % at the 90th percentile."""
-SAMPLED = Band(0.8, 1.25)
-"""Beside it where power was integrated: A100 and H100 sensors look at a quarter of the time (Yang et al., SC24, arXiv 2312.02741)."""
-UNSEEN = Band(0.8, 1.25)
-"""Beside it where an answer came whole and nobody saw its first token."""
+__all__ = [
+    "FACILITY",
+    "GPU",
+    "HOST_COUNTED",
+    "WIDER",
+    "Attributed",
+    "Books",
+    "Bounds",
+    "Effect",
+    "Note",
+    "Replica",
+    "Settled",
+    "band_of",
+]
+
 WHOLE = 0.99
 """Share of a request's running time in windows that were measured, from which it counts as measured."""
 FOREIGN = 0.2
 """Share of an engine's tokens beyond those of known requests, from which they are somebody else's and no unevenness of streams."""
 
-Note = Literal[
-    "cached_unknown",
-    "dropped",
-    "first_token_unknown",
-    "idle_unknown",
-    "late",
-    "not_measured",
-    "partly_measured",
-    "power_integrated",
-    "weights_unfitted",
-]
-"""What a request's figure lacks; docs/measuring.md tells what each means."""
-
-
 MOST_TOKENS = 1e9
-NOT_WHOLE: frozenset[Note | Flag] = frozenset(("dropped", "late", "not_measured", "partly_measured", "mig_whole_gpu", "shared"))
-"""With any of these a figure is not this request's whole energy, or not its energy alone."""
-WIDER: Mapping[Note, Band] = {"weights_unfitted": UNFITTED, "power_integrated": SAMPLED, "first_token_unknown": UNSEEN}
-
-
-def band_of(base: Band, notes: Iterable[Note]) -> Band:
-    """GPU or FACILITY, with what the notes add."""
-    return base.combined(*(WIDER[note] for note in sorted(set(notes) & WIDER.keys())))
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,68 +66,6 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     """Of the engine's metrics."""
 
 
-class Attributed(msgspec.Struct, frozen=True, kw_only=True):
-    """A request's joules at the accelerators, from measured windows. `energy_j` is None where none of its windows was measured."""
-
-    id: str
-    energy_j: float | None
-    low_j: float | None
-    high_j: float | None
-    active_j: float
-    idle_j: float
-    windows: int
-    band: Band
-    notes: tuple[Note, ...] = ()
-    flags: tuple[Flag, ...] = ()
-    """Of its windows."""
-
-    @property
-    def measured(self) -> bool:
-        """Whether it may be called measured: all of it was."""
-        return self.energy_j is not None and not NOT_WHOLE & {*self.notes, *self.flags}
-
-    def at_facility(self, factor: float) -> tuple[float, float, float] | None:
-        """Low, value and high in joules. `factor`: the machine over its accelerators, times PUE; idle capacity is in what was measured."""
-        if self.energy_j is None:
-            return None
-        band, energy_j = band_of(FACILITY, self.notes), self.energy_j * factor
-        return energy_j * band.low, energy_j, energy_j * band.high
-
-
-class Settled(msgspec.Struct, frozen=True, kw_only=True):
-    """A window divided: the row that weights are fitted to, and what went to nobody."""
-
-    start_s: float
-    end_s: float
-    energy_j: float
-    active_j: float = 0.0
-    prefill_tokens: float = 0.0
-    decode_tokens: float = 0.0
-    decode_context: float = 0.0
-    requests: int = 0
-    batch: float = 0.0
-    """Mean of the requests generating."""
-    pool_idle_j: float = 0.0
-    unattributed_j: float = 0.0
-    usable: bool = False
-    """Measured whole, idle power known, no foreign or unknown work in it: fit for fitting."""
-    flags: tuple[Flag, ...] = ()
-
-
-Effect = Attributed | Settled
-
-
-class Books(msgspec.Struct, frozen=True, kw_only=True):
-    """Joules since the ledger began."""
-
-    measured_j: float
-    attributed_j: float
-    """To requests, those still held included."""
-    pool_idle_j: float
-    unattributed_j: float
-    pending_j: float
-
-
 class _Held(msgspec.Struct):
     life: Life
     notes: set[Note]
@@ -154,35 +75,76 @@ class _Held(msgspec.Struct):
     windows: int = 0
     measured_s: float = 0.0
     flags: set[Flag] = msgspec.field(default_factory=set)
+    host_j: float = 0.0
+    host_windows: int = 0
+    host_s: float = 0.0
+    """Of its running time, in windows in which the host was measured whole."""
+    host_flags: set[Flag] = msgspec.field(default_factory=set)
+
+
+class _Side:
+    """The accelerators, or the machine around them: idle power, and where the joules went since the ledger began."""
+
+    def __init__(self, idle_w: float | None = None) -> None:
+        self.idle = IdlePower(idle_w)
+        self.measured_j = self.attributed_j = self.pool_idle_j = self.unattributed_j = 0.0
+
+    def divided(self, window: Total, work: list[Work], weights: Weights, others: Work | None) -> tuple[Attribution, float]:
+        """And what of it was drawn whether it serves or not."""
+        energy_j = window.energy_j or 0.0
+        power_w = self.idle.power_w
+        if power_w is None:
+            resting_j = energy_j if not work and others is None else 0.0
+        else:
+            resting_j = idle_j(energy_j, power_w, window.end_s - window.start_s)
+        found = attribute(energy_j, resting_j, work, weights, others)
+        self.attributed_j += fsum(share.active_j + share.idle_j for share in found.shares)
+        self.pool_idle_j += found.pool_idle_j
+        self.unattributed_j += found.unattributed_j
+        return found, resting_j
+
+    def books(self, pending: Iterable[Total | None]) -> Books:
+        return Books(
+            measured_j=self.measured_j,
+            attributed_j=self.attributed_j,
+            pool_idle_j=self.pool_idle_j,
+            unattributed_j=self.unattributed_j,
+            pending_j=fsum(window.energy_j or 0.0 for window in pending if window is not None),
+        )
 
 
 class Replica:
     def __init__(self, weighing: Weighing, idle_w: float | None = None, bounds: Bounds | None = None) -> None:
+        """`idle_w`: what the accelerators are said to draw with nobody served."""
         self.weighing = weighing
         """May be replaced; windows that are settled stay as they are."""
         self._bounds = bounds or Bounds()
-        self._idle = IdlePower(idle_w)
+        self._own = _Side(idle_w)
+        self._around: _Side | None = None
+        """None until it is measured."""
         self._running: dict[str, float] = {}
         self._dropped: dict[str, None] = {}
         self._held: dict[str, _Held] = {}
         self._windows: deque[Total] = deque()
         self._samples: deque[tuple[float, EngineSignals]] = deque(maxlen=self._bounds.samples)
         self._now_s = self._settled_s = self._closed_s = self._gone_s = -inf
-        self._measured_j = self._attributed_j = self._pool_idle_j = self._unattributed_j = 0.0
 
     @property
     def idle_power_w(self) -> float | None:
-        return self._idle.power_w
+        return self._own.idle.power_w
+
+    @property
+    def host_idle_power_w(self) -> float | None:
+        return None if self._around is None else self._around.idle.power_w
 
     @property
     def books(self) -> Books:
-        return Books(
-            measured_j=self._measured_j,
-            attributed_j=self._attributed_j,
-            pool_idle_j=self._pool_idle_j,
-            unattributed_j=self._unattributed_j,
-            pending_j=fsum(window.energy_j or 0.0 for window in self._windows),
-        )
+        return self._own.books(self._windows)
+
+    @property
+    def host_books(self) -> Books | None:
+        """Of the machine around the accelerators; None where it was never measured."""
+        return None if self._around is None else self._around.books(window.around for window in self._windows)
 
     def __repr__(self) -> str:
         return f"Replica({len(self._windows)} windows, {len(self._running)} running, {len(self._held)} held)"
@@ -218,11 +180,15 @@ class Replica:
 
     def window(self, total: Total) -> tuple[Effect, ...]:
         """In the order of time, none overlapping another; one that does is nobody's. Raises ValueError for no energy."""
-        if not 0 <= (total.energy_j or 0.0) < inf or not isfinite(total.start_s) or not isfinite(total.end_s):
-            raise ValueError(f"a window of {total.energy_j} J between {total.start_s} and {total.end_s} s")
-        self._measured_j += total.energy_j or 0.0
+        for part in (total, total.around or total):
+            if not 0 <= (part.energy_j or 0.0) < inf or not isfinite(part.start_s) or not isfinite(part.end_s):
+                raise ValueError(f"a window of {part.energy_j} J between {part.start_s} and {part.end_s} s")
+        sides = self._sides(total)
+        for side, part in sides:
+            side.measured_j += part.energy_j or 0.0
         if total.start_s < max(self._closed_s, self._settled_s) or total.end_s <= total.start_s:
-            self._unattributed_j += total.energy_j or 0.0
+            for side, part in sides:
+                side.unattributed_j += part.energy_j or 0.0
         else:
             self._windows.append(total)
             self._closed_s = total.end_s
@@ -231,6 +197,30 @@ class Replica:
     def passed(self, now_s: float) -> tuple[Effect, ...]:
         """Nothing happened but time."""
         return self._on(now_s)
+
+    @property
+    def running(self) -> int:
+        """Requests that were told to have begun and not to be over."""
+        return len(self._running)
+
+    def ended(self) -> tuple[Effect, ...]:
+        """Nothing more comes: all windows are divided and all that is held is told. What still runs has no figure."""
+        effects: list[Effect] = []
+        while self._windows:
+            window = self._windows.popleft()
+            effects.append(self._settle(window))
+            effects += self._told(window.end_s)
+        effects += [self._attributed(held) for held in self._held.values()]
+        self._held.clear()
+        self._running.clear()
+        return tuple(effects)
+
+    def _sides(self, window: Total) -> Sequence[tuple[_Side, Total]]:
+        """What was measured in a window, beside whose it is."""
+        if window.around is None:
+            return ((self._own, window),)
+        self._around = self._around or _Side()
+        return ((self._own, window), (self._around, window.around))
 
     def _on(self, now_s: float) -> tuple[Effect, ...]:
         self._now_s = max(self._now_s, now_s)
@@ -266,33 +256,29 @@ class Replica:
         work = [one for _, one in found]
         said = self._progress(window)
         others = _others(work, said, window, fsum(unknown_s))
+        rejected = said.rejected_share if said is not None else None
+        if rejected:
+            work, others = [_drafted(one, rejected) for one in work], None if others is None else _drafted(others, rejected)
         everyone = work if others is None else [*work, others]
         batch = fsum(one.decode_s for one in everyone) / (window.end_s - window.start_s)
-        energy_j = window.energy_j or 0.0
+        sides = self._sides(window)
         if not work and others is None and not (said and (said.running or said.generation_tokens)):
-            self._idle.saw(window)
-        resting_w = self._idle.power_w
-        alone_j = energy_j if not work and others is None else 0.0
-        resting_j = alone_j if resting_w is None else idle_j(energy_j, resting_w, window.end_s - window.start_s)
+            for side, part in sides:
+                side.idle.saw(part)
         weights = self.weighing.at(max(1.0, batch))
-        divided = attribute(energy_j, resting_j, work, weights, others)
+        divided = [(*side.divided(part, work, weights, others), part) for side, part in sides]
+        rested = all(side.idle.power_w is not None for side, _ in sides)
         notes: list[Note] = ["weights_unfitted"] if weights.source == "roofline" else []
-        notes += ["idle_unknown"] if resting_w is None else []
+        notes += [] if rested else ["idle_unknown"]
         notes += ["power_integrated"] if window.source in {"power", "mixed"} else []
-        measured = window.energy_j is not None and window.complete and window.measured
-        for (held, one), share in zip(found, divided.shares, strict=True):
-            held.active_j += share.active_j
-            held.idle_j += share.idle_j
-            held.windows += window.energy_j is not None
-            if measured:
-                held.measured_s += one.running_s
+        notes += ["preempted"] if said is not None and said.preemptions else []
+        notes += ["drafts_shared"] if rejected else []
+        for index, (held, one) in enumerate(found):
+            _credit(held, one, [(shares.shares[index].active_j, shares.shares[index].idle_j, part) for shares, _, part in divided])
             if notes:
                 held.notes.update(notes)
-            if window.flags:
-                held.flags.update(window.flags)
-        self._attributed_j += fsum(share.active_j + share.idle_j for share in divided.shares)
-        self._pool_idle_j += divided.pool_idle_j
-        self._unattributed_j += divided.unattributed_j
+        own, resting_j, _ = divided[0]
+        energy_j = window.energy_j or 0.0
         return Settled(
             start_s=window.start_s,
             end_s=window.end_s,
@@ -303,17 +289,18 @@ class Replica:
             decode_context=fsum(one.decode_context for one in work),
             requests=len(work),
             batch=batch,
-            pool_idle_j=divided.pool_idle_j,
-            unattributed_j=divided.unattributed_j,
-            usable=window.complete and window.measured and resting_w is not None and others is None,
+            pool_idle_j=own.pool_idle_j,
+            unattributed_j=own.unattributed_j,
+            usable=window.complete and window.measured and self._own.idle.power_w is not None and others is None,
             flags=window.flags,
         )
 
     def _nobodys(self, window: Total, among: list[_Held]) -> Settled:
         for held in among:
             held.notes.add("dropped")
+        for side, part in self._sides(window):
+            side.unattributed_j += part.energy_j or 0.0
         energy_j = window.energy_j or 0.0
-        self._unattributed_j += energy_j
         return Settled(start_s=window.start_s, end_s=window.end_s, energy_j=energy_j, unattributed_j=energy_j, flags=window.flags)
 
     def _among(self, window: Total) -> list[_Held]:
@@ -395,6 +382,9 @@ class Replica:
             notes.add("not_measured")
         elif held.measured_s < WHOLE * running_s:
             notes.add("partly_measured")
+        counted = held.host_windows > 0 and held.host_s >= WHOLE * running_s
+        if self._around is not None and not counted:
+            notes.add("host_assumed")
         energy_j = held.active_j + held.idle_j if held.windows else None
         band = band_of(GPU, notes)
         return Attributed(
@@ -408,7 +398,33 @@ class Replica:
             band=band,
             notes=tuple(sorted(notes)),
             flags=tuple(sorted(held.flags)),
+            host_j=held.host_j if counted else None,
+            host_flags=tuple(sorted(held.host_flags)),
         )
+
+
+def _credit(held: _Held, one: Work, shares: Sequence[tuple[float, float, Total]]) -> None:
+    """A request gets its active and idle joules of a window: of the accelerators, and of the machine around them where it was measured."""
+    active_j, idle_j, own = shares[0]
+    held.active_j += active_j
+    held.idle_j += idle_j
+    held.windows += own.energy_j is not None
+    if own.whole:
+        held.measured_s += one.running_s
+    if own.flags:
+        held.flags.update(own.flags)
+    for host_active_j, host_idle_j, around in shares[1:]:
+        held.host_j += host_active_j + host_idle_j
+        held.host_windows += around.whole
+        held.host_s += one.running_s if around.whole else 0.0
+        held.host_flags.update(around.flags)
+
+
+def _drafted(one: Work, rejected: float) -> Work:
+    """With the drafts that were computed for nothing: whose they were nobody tells, so that each has the same part of its own tokens."""
+    return msgspec.structs.replace(
+        one, decode_tokens=one.decode_tokens * (1 + rejected), decode_context=one.decode_context * (1 + rejected)
+    )
 
 
 def _others(work: list[Work], said: Progress | None, window: Total, unknown_s: float) -> Work | None:

@@ -15,8 +15,10 @@ from carbon.bands import SIGMAS_80
 from carbon.footprint import Footprint, grams
 from carbon.intensity import Intensity
 
-Verdict = Literal["avoided", "caused", "indistinguishable", "no robust saving", "unknown"]
-"""Of a sum: its 80 % band is above zero, below it, holds it; average and margin disagree on the sign; nothing was compared."""
+Verdict = Literal["avoided", "caused", "no robust saving", "unknown"]
+"""Of a sum: its 80 % band is above zero; below it; holds it, or average and margin disagree on the sign; nothing was compared."""
+Because = Literal["signs differ", "indistinguishable"]
+"""Why there is no robust saving: average and margin disagree; the band holds zero."""
 
 
 class Saving(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -67,15 +69,15 @@ def _above(value: float, spread: float, shared: float) -> float:
     return value + sqrt(spread**2 + (value * (exp(shared) - 1)) ** 2)
 
 
-def verdict(total: Saving | None) -> Verdict:
-    """What may be said of a saving in one word. Only `avoided` may be called that."""
+def verdict(total: Saving | None) -> tuple[Verdict, Because | None]:
+    """What may be said of a saving in a word, and why if that is nothing. Only `avoided` may be called that."""
     if total is None:
-        return "unknown"
+        return "unknown", None
     if total.marginal_g is not None and total.g * total.marginal_g < 0:
-        return "no robust saving"
-    if total.low_g > 0:
-        return "avoided"
-    return "caused" if total.high_g < 0 else "indistinguishable"
+        return "no robust saving", "signs differ"
+    if total.low_g <= 0 <= total.high_g:
+        return "no robust saving", "indistinguishable"
+    return ("avoided" if total.low_g > 0 else "caused"), None
 
 
 def _sigma(intensity: Intensity) -> float:

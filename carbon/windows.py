@@ -54,6 +54,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """The counter begins again at 0 after this. None: it does not."""
     gpus: int = 1
     """Accelerators this one counter covers."""
+    around: bool = False
+    """Of the machine around the accelerators that are measured: its windows have their bounds."""
     flags: tuple[Flag, ...] = ()
     labels: Mapping[str, str] = {}
     """What else the source says of the device: its model, the pod that holds it."""
@@ -71,6 +73,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     """A difference of counters, or power integrated; None with no energy."""
     measured: bool = True
     flags: tuple[Flag, ...] = ()
+    around: bool = False
 
 
 class Total(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,10 +88,23 @@ class Total(msgspec.Struct, frozen=True, kw_only=True):
     source: Literal["counter", "power", "mixed"] | None
     measured: bool = True
     flags: tuple[Flag, ...] = ()
+    around: Total | None = None
+    """The machine around those devices, between the same instants; None where nobody counts it."""
+
+    @property
+    def whole(self) -> bool:
+        """All of it was measured, by hardware."""
+        return self.energy_j is not None and self.complete and self.measured
 
 
 def total(windows: Sequence[Window]) -> Total:
-    """Windows of the same bounds, as `Meterage.closed` returns them; at least one."""
+    """Windows of the same bounds, as `Meterage.closed` returns them; at least one that is not of the machine around."""
+    around = [window for window in windows if window.around]
+    own = _total([window for window in windows if not window.around])
+    return msgspec.structs.replace(own, around=_total(around)) if around else own
+
+
+def _total(windows: Sequence[Window]) -> Total:
     known = [window.energy_j for window in windows if window.energy_j is not None]
     sources = {window.source for window in windows if window.source is not None}
     first = windows[0]
@@ -117,6 +133,7 @@ class _Track(msgspec.Struct):
     """The counter moved at the last reading, or there is none."""
     most_w: float
     measured: bool
+    around: bool
     flags: set[Flag]
 
 
@@ -144,7 +161,7 @@ class Meterage:
         self._take(readings, at_s)
         self._last_s = at_s
         long = at_s - self._start_s >= self._most_s
-        fresh = all(track.fresh for track in self._tracks.values() if track.seen_s == at_s)
+        fresh = all(track.fresh for track in self._tracks.values() if track.seen_s == at_s and not track.around)
         self._stale = self._stale or not (fresh or self._begun)
         if at_s - self._start_s < self._least_s or not (fresh or long):
             return ()
@@ -152,6 +169,18 @@ class Meterage:
         # A counter that stood still when it was first read had been sampled before: the joules up to its first step are older too.
         windows = () if self._stale and fresh and not began else tuple(self._window(name, at_s) for name in sorted(self._tracks))
         self._open(at_s)
+        return windows
+
+    def last(self, readings: Sequence[Reading]) -> tuple[Window, ...]:
+        """The windows of what is still open, however short they are: nothing is read after this batch, which may be empty."""
+        at_s = max((reading.at_s for reading in readings), default=self._last_s)
+        if self._tracks and at_s > self._last_s:
+            self._take(readings, at_s)
+            self._last_s = at_s
+        if self._last_s <= self._start_s or (self._stale and not self._begun):
+            return ()
+        windows = tuple(self._window(name, self._last_s) for name in sorted(self._tracks))
+        self._open(self._last_s)
         return windows
 
     def _take(self, readings: Iterable[Reading], at_s: float) -> None:
@@ -179,6 +208,7 @@ class Meterage:
             fresh=True,
             most_w=self._most_w * reading.gpus,
             measured=reading.measured,
+            around=reading.around,
             flags=set(reading.flags) if first else {"appeared", *reading.flags},
         )
 
@@ -228,6 +258,7 @@ class Meterage:
             source="counter" if counted_j is not None else None if drawn_j is None else "power",
             measured=track.measured,
             flags=tuple(sorted(track.flags)),
+            around=track.around,
         )
 
     def _open(self, at_s: float) -> None:

@@ -74,12 +74,15 @@ def _region(written: str) -> str:
 
 
 def _nearest(wanted: str, known: Iterable[str]) -> tuple[str, ...]:
-    """Up to three names like it, as the table spells them; a country's English name leads to its code."""
+    """Up to three names like it, as the table spells them; a country's English name leads to its code, as does a grid zone of one."""
     spelled = _cloud_spelling()
     shown = {name: spelled.get(name, name) for name in known}
     spoken = {country.name.upper(): country.alpha2 for country in shipped.countries().values() if country.alpha2 in shown}
     found = [spoken[name] for name in difflib.get_close_matches(wanted, spoken, n=1, cutoff=0.85)]
     found += [shown[name] for name in difflib.get_close_matches(wanted, shown, n=3, cutoff=0.6)]
+    country = wanted.partition("-")[0]
+    if not found and country != wanted and len(country) == 2 and country in shown:
+        found = [shown[country]]
     return tuple(dict.fromkeys(found))[:3]
 
 

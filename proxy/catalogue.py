@@ -12,7 +12,8 @@ import msgspec
 from adapters import adapters
 from adapters._base import Adapter, Headers, Limited, Quirks, Target, Transparent
 from adapters.openai import HOSTS
-from carbon.calibration import Calibration, calibrated, machine_of
+from carbon.calibrated import calibrated
+from carbon.calibration import Calibration, machine_of
 from carbon.energy import EnergyProfile, Estimator, Serving, estimator, profile_from, profile_of
 from carbon.footprint import grams, rate
 from carbon.intensity import Intensity, Table, on_basis

@@ -120,7 +120,7 @@ else:
     DeploymentMeter = msgspec.defstruct(
         "DeploymentMeter",
         [(name, settings | None, None) for name, settings in meters().items()],
-        namespace={"__doc__": "One meter with its settings; exactly one member."},
+        namespace={"__doc__": "A meter with its settings, and `host` beside one of accelerators: both are measured then."},
         frozen=True,
         kw_only=True,
         forbid_unknown_fields=True,
@@ -179,7 +179,8 @@ class Deployment(Section, frozen=True):
     batch: Positive | None = None
     """Requests that usually run together on one replica."""
     meter: str | DeploymentMeter | None = None
-    """Measures the energy of its one replica: `nvml`, `host`, or a name with its settings (`{dcgm: {url: ...}}`)."""
+    """Measures the energy of its one replica: `nvml`, `host`, or a name with its settings (`{dcgm: {url: ...}}`); `{nvml: {}, host: {}}`
+    measures the machine around the accelerators too."""
     idle_w: NonNegative | None = None
     """What the replica draws with the model loaded and nobody served; left out: learnt from windows without requests."""
     engine_metrics: str | None = None

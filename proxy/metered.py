@@ -6,6 +6,7 @@ from collections import deque
 
 import msgspec
 
+from carbon.batch import Company
 from carbon.footprint import Footprint
 
 MOST = 100_000
@@ -33,12 +34,15 @@ class Ended(msgspec.Struct, frozen=True, gc=False):
     """As it was accounted; None of an attempt that another followed: its joules are nobody's figure."""
     profile: dict[str, float | str | None] | None = None
     """What it was accounted by: a team may have a PUE of its own."""
+    batch: float | None = None
+    """Requests the deployment had while it ran: one over the mean of 1/batch."""
 
 
 class Feed:
     """Of one metered deployment. `deque.append` holds no lock that a request would wait for."""
 
-    __slots__ = ("events",)
+    __slots__ = ("company", "events")
 
     def __init__(self) -> None:
+        self.company = Company()
         self.events: deque[Began | Ended] = deque(maxlen=MOST)

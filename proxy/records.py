@@ -5,6 +5,8 @@ It is written in two parts, a `Row` of its own and the `Context` it shares with 
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 
@@ -156,6 +158,8 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=
     router_j: float | None = None
     """What the proxy itself took for an exchange, as last measured; charged to savings."""
     router_g: float | None = None
+    holdout: Literal["held", "free"] | None = None
+    """Drawn for the model's default, or not drawn though the default might have served it; None: there was no draw."""
 
 
 class CrossCheck(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -180,7 +184,11 @@ class Detail(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=
     provider_report: dict[str, float | str | None] | None = None
     cross_check: CrossCheck | None = None
     decode_s: float | None = None
-    """From a stream's first token to its last, where a figure was made of it."""
+    """From the first token to the last, where a figure was made of it."""
+    paced_by: str | None = None
+    """Who tells that where its own stream does not: `answer`, its time as a whole; `streams`, the others of its deployment."""
+    batch: float | None = None
+    """Requests its deployment had meanwhile, where a figure was made of it."""
 
 
 class Restatement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -217,6 +225,8 @@ class EstimateInputs(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_d
     profile: dict[str, float | str | None] | None = None
     intensity: IntensitySample | None = None
     decode_s: float | None = None
+    paced_by: str | None = None
+    batch: float | None = None
     provider_report: dict[str, float | str | None] | None = None
     warnings: tuple[str, ...] = ()
     taken: tuple[Taken, ...] = ()
@@ -310,9 +320,13 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     counterfactual: Counterfactual | None = None
     router_j: float | None = None
     router_g: float | None = None
+    holdout: Literal["held", "free"] | None = None
     marginal: IntensitySample | None = None
     """Of the same grid, where a live source tells it: kept beside the average, which the grams follow."""
     decode_s: float | None = None
-    """From a stream's first token to its last, where a figure was made of it."""
+    """From the first token to the last, where a figure was made of it."""
+    paced_by: str | None = None
+    batch: float | None = None
+    """Requests its deployment had meanwhile (one over the mean of 1/batch), where a figure was made of it."""
     restatements: tuple[Restatement, ...] = ()
     """Oldest first."""

@@ -39,6 +39,7 @@ from proxy.store.estimates import EstimateStore
 from proxy.store.intensities import IntensityStore
 from proxy.store.ledger import Ledger, StoreUnavailableError
 from proxy.store.metered_days import DAY_S, Grown, MeteredDays
+from proxy.store.migration import StoreVersionError
 from proxy.store.spool import Preface
 from proxy.store.spool_file import SpoolError
 from proxy.store.usage import UsageQuery
@@ -57,6 +58,8 @@ FORGET_S = 3600.0
 """How often intensities past their time are looked for."""
 DAYS_S = 60.0
 """How often the joules of metered deployments are added to the sums of the day."""
+METERS_END_S = 8.0
+"""For the last reading of all meters, and what is restated by it."""
 GROWN = 10_000
 """Sums that wait for the store."""
 ROUTER_S = 60.0
@@ -129,7 +132,10 @@ class Runtime:
         self.draining = True
         _close([*self._retired, *(peer.upstream for peer in self.plane.peers.values())])
         await self.worker.flush(5.0)
+        await self.metering.end(METERS_END_S)
         await self._add_days()
+        if self._grown:
+            log.error("the joules that %d deployments used last are in no sum of a day: the store is unavailable", len(self._grown))
         await self.supervisor.stop()
         await self.grids.close()
         self.request_log.flush()
@@ -234,21 +240,32 @@ class Runtime:
         return {name: profile_from(each.profile) for name, each in self.snapshot().served.items() if each.profile is not None}
 
     async def _recall_grids(self) -> None:
-        """Takes in what was known before a restart, if the store can be asked; the sources are asked meanwhile."""
-        if not self.grids.chain.live:
-            return
-        try:
-            self.grids.recall(await self.intensities.latest(time.time() - self.config.carbon.max_age_s))
-        except StoreUnavailableError as error:
-            log.warning("the intensities of before the start are not known: the store is unavailable (%s)", error.kind)
+        """Takes in what the store knows of each source that comes into force, if it can be asked; the sources are asked meanwhile."""
+        while True:
+            names = await self.grids.newcomers()
+            try:
+                known = await self.intensities.latest(time.time() - self.config.carbon.max_age_s)
+            except StoreUnavailableError as error:
+                log.warning("the intensities of before the start are not known: the store is unavailable (%s)", error.kind)
+            else:
+                self.grids.recall((name, sample) for name, sample in known if name in names)
 
     async def _restate(self, later: Sequence[Restatement]) -> None:
         """Raises OSError where the store cannot take them now. The entries themselves are there first."""
         try:
             await self.worker.flush(5.0)
-            await self.ledger.restate(later)
+            refused = await self.ledger.restate(later)
         except StoreUnavailableError as error:
             raise OSError(error.kind) from error
+        except StoreVersionError as error:
+            raise OSError("version") from error
+        if refused:
+            set_aside = self.metrics.numbers("greenlane_restatements_set_aside")
+            if () not in set_aside:
+                log.error(
+                    "a restatement is put aside in ledger_quarantine, the store does not take it (%s); others are counted", refused[0]
+                )
+            self.metrics.add("greenlane_restatements_set_aside", (), float(len(refused)))
 
     async def _measure_router(self) -> None:
         """What the proxy itself takes for an exchange, from the processor time of the last minute."""
@@ -319,7 +336,8 @@ class Runtime:
         metrics.read_when_scraped("greenlane_grid_intensity_g_per_kwh", self._intensities)
         metrics.read_when_scraped("greenlane_grid_marginal_g_per_kwh", self._marginals)
         metrics.read_when_scraped("greenlane_grid_intensity_age_seconds", self._ages)
-        metrics.read_when_scraped("greenlane_measured_energy_joules", self._measured)
+        metrics.read_when_scraped("greenlane_measured_energy_joules", lambda: self._measured(host=False))
+        metrics.read_when_scraped("greenlane_measured_host_energy_joules", lambda: self._measured(host=True))
         metrics.read_when_scraped("greenlane_calibration_age_seconds", self._calibration_ages)
         metrics.read_when_scraped("greenlane_calibration_drift_ratio", self._drifts)
 
@@ -340,9 +358,13 @@ class Runtime:
         found = {each.intensity.zone: each.intensity for each in self.snapshot().served.values() if each.intensity is not None}
         return [((zone,), float(age_s(intensity.as_of, time.time()))) for zone, intensity in found.items()]
 
-    def _measured(self) -> Iterable[tuple[Labels, float]]:
+    def _measured(self, *, host: bool) -> Iterable[tuple[Labels, float]]:
+        """What the accelerators drew, or the machines around them; nothing where these were never measured."""
         found: list[tuple[Labels, float]] = []
-        for served, books in self.metering.books():
+        for served, own, around in self.metering.books():
+            books = around if host else own
+            if host and not around.measured_j:
+                continue
             shares = {"requests": books.attributed_j, "idle": books.pool_idle_j, "unattributed": books.unattributed_j}
             found += [((served.model, served.name, share), joules) for share, joules in shares.items()]
         return found

@@ -24,7 +24,7 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 from proxy.config import Limits
 from proxy.errors import Refusal
 from proxy.exchange import Exchange
-from proxy.heads import Cut, Head, Heads, cut, kept_fields, plain, together
+from proxy.heads import Cut, Head, Heads, Last, cut, kept_fields, plain, together
 from proxy.sweep import Sweep
 
 if TYPE_CHECKING:
@@ -112,8 +112,9 @@ class Connection(asyncio.Protocol):
         self.quiet_since_s = perf_counter()
         self.closing = False
         self.read_paused = False
+        self.last: Last | None = None
         self.unmet: Cut | None = None
-        """Of the read that is being parsed, where it holds one request with a head not met before."""
+        """Of the read that is being parsed, where it holds one request with a head not met before; `last`: of the one before it."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
@@ -179,21 +180,23 @@ class Connection(asyncio.Protocol):
 
     def _met_before(self, data: bytes) -> bool:
         """Serves a request whose head is known; else notes what the parser's reading of it may be kept under."""
-        found = cut(data)
-        if found is None:
-            return False
-        head = self.heads.get(found.digest)
-        if head is None or found.body_bytes > self.limits.body_bytes:
-            self.unmet = found
-            return False
+        last = self.last
+        body_at = 0 if last is None else last.framed.body_at(data)
+        if last is None or not body_at or len(data) - body_at > self.limits.body_bytes:
+            self.unmet = found = cut(data)
+            self.last = last = self.heads.last(found, self.limits.body_bytes)
+            if found is None or last is None:
+                return False
+            self.unmet, body_at = None, found.body_at
+        head = last.head
         exchange = Exchange(self)
         exchange.method, exchange.version = head.method, head.version
         exchange.path, exchange.query, exchange.fields, exchange.state = head.path, head.query, head.fields, head.state
         if not self.gateway.admit_again(exchange, head.notes):
             self.heads.forget()
-            self.unmet = found
+            self.last, self.unmet = None, cut(data)
             return False
-        exchange.body = data[found.body_at :]
+        exchange.body = data[body_at:]
         exchange.complete = True
         self.current = exchange
         self.gateway.serve(exchange)
@@ -285,9 +288,7 @@ class Connection(asyncio.Protocol):
         exchange.parts = []
         exchange.complete = True
         exchange.arrived_s = self.quiet_since_s
-        self.incoming = None
-        self.in_head = True
-        self.head_bytes = 0
+        self.incoming, self.in_head, self.head_bytes = None, True, 0
         if self.unmet is not None:
             self._keep_head(exchange)
         if self.current is None:
@@ -404,8 +405,7 @@ class Connection(asyncio.Protocol):
         """Called once when the answer is written; starts the next pipelined request."""
         if exchange is not self.current:
             return
-        self.current = None
-        self.cycle = None
+        self.current = self.cycle = None
         self.server_state.total_requests += 1
         self.quiet_since_s = perf_counter()
         if not exchange.keep_alive or self.closing:
@@ -466,6 +466,7 @@ class Connection(asyncio.Protocol):
 
     def leave(self) -> None:
         """What was asked already is answered, the last of it with the end of the connection; what is asked later, see `leaving`."""
+        self.last = None
         last = self.incoming or (self.waiting[-1] if self.waiting else self.current)
         if last is not None:
             last.keep_alive = False
@@ -476,8 +477,7 @@ class Connection(asyncio.Protocol):
         """The process ends: what is being answered ends now, as well as it can."""
         self.closing = True
         self.waiting.clear()
-        exchange = self.current
-        if exchange is not None and exchange.on_gone is not None:
+        if (exchange := self.current) is not None and exchange.on_gone is not None:
             exchange.cut, exchange.keep_alive = True, False
             exchange.on_gone()
 

@@ -91,6 +91,8 @@ class Served(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     price: Price | None
     expected_output_tokens: int
     simulated: bool
+    written: dict[tuple[str, Headers, bytes], tuple[bytes, Headers]] = {}
+    """Path and headers of requests to it, by what they follow from; see `dataplane/carriage.py`."""
 
     def __repr__(self) -> str:
         return f"<Served {self.name}: {self.model} at {self.settings.base_url}>"

@@ -11,6 +11,8 @@ from hypothesis import HealthCheck, settings
 
 from tests.harness import Served, Upstream
 
+# before numpy is loaded: on a busy machine its threads for small products wait for each other
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # every run elsewhere looks at new examples; a merge must not depend on the luck of the draw
 settings.register_profile("merge", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 # how fast examples are drawn is the machine's affair, and it may be busy

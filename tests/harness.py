@@ -42,7 +42,7 @@ class Served:
         self._ready: queue.Queue[Any] = queue.Queue()
         self._thread = threading.Thread(target=self._run, args=(environ or {},), daemon=True)
         self._thread.start()
-        started = self._ready.get(timeout=20)
+        started = self._ready.get(timeout=60)
         if isinstance(started, BaseException):
             raise started
         self.port: int = started
@@ -57,27 +57,35 @@ class Served:
         """Takes the file in now; False where it was wrong."""
         done: queue.Queue[bool] = queue.Queue()
         self.loop.call_soon_threadsafe(lambda: done.put(self.runtime.reload()))
-        return done.get(timeout=10)
+        return done.get(timeout=60)
 
     def call(self, work: Callable[[Runtime], Any]) -> Any:
         """What `work` returns for the runtime, called on its loop."""
         done: queue.Queue[Any] = queue.Queue()
         self.loop.call_soon_threadsafe(lambda: done.put(work(self.runtime)))
-        return done.get(timeout=10)
+        return done.get(timeout=60)
 
     def entry(self, entry_id: str) -> dict[str, Any]:
         """The ledger's entry as JSON text knows it, once it is written."""
+        import urllib.error
         import urllib.request
 
-        with urllib.request.urlopen(f"{self.url}/greenlane/requests/{entry_id}", timeout=10) as answer:
-            return json.load(answer)
+        end_s = time.monotonic() + 60
+        while True:
+            try:
+                with urllib.request.urlopen(f"{self.url}/greenlane/requests/{entry_id}", timeout=60) as answer:
+                    return json.load(answer)
+            except urllib.error.HTTPError as error:
+                with error:
+                    if error.code != 503 or time.monotonic() > end_s:
+                        raise
 
-    def entries(self, least: int = 1, timeout_s: float = 5.0) -> list[Any]:
+    def entries(self, least: int = 1, timeout_s: float = 30.0) -> list[Any]:
         """The newest entries, once there are that many."""
         end_s = time.monotonic() + timeout_s
         while True:
             future = asyncio.run_coroutine_threadsafe(self._recent(), self.loop)
-            found = future.result(timeout=10)
+            found = future.result(timeout=60)
             if len(found) >= least or time.monotonic() > end_s:
                 return found
             time.sleep(0.02)
@@ -89,7 +97,7 @@ class Served:
     def close(self) -> None:
         if self._thread.is_alive():
             self.loop.call_soon_threadsafe(self._stop)
-            self._thread.join(timeout=20)
+            self._thread.join(timeout=60)
         assert not self._thread.is_alive(), "the proxy did not stop"
 
     def _stop(self) -> None:
@@ -246,7 +254,7 @@ def completion(received: Received, handler: Handler) -> None:
     handler.reply(200, body)
 
 
-def exchange(port: int, request: bytes, timeout_s: float = 5.0) -> bytes:
+def exchange(port: int, request: bytes, timeout_s: float = 60.0) -> bytes:
     """Everything a server answers to raw bytes until it closes or falls silent."""
     with socket.create_connection(("127.0.0.1", port), timeout=timeout_s) as wire:
         wire.sendall(request)
@@ -268,17 +276,29 @@ def ask(served: Served, body: dict[str, Any] | None = None, path: str = "/chat/c
 
     given = {"model": "small", "messages": [{"role": "user", "content": "Hi"}]} if body is None else body
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
-    return httpx.post(served.url + path, json=given, headers=sent, timeout=10, verify=False)
+    return httpx.post(served.url + path, json=given, headers=sent, timeout=60, verify=False)
+
+
+def heard(served: Served, body: dict[str, Any], begun: threading.Event, path: str = "/chat/completions") -> Any:
+    """The answer to a stream, read whole; `begun` is set when its first words have come: what the upstream says then is a later read."""
+    import httpx
+
+    with httpx.stream("POST", served.url + path, json={"model": "small", **body, "stream": True}, timeout=60) as answer:
+        pieces = []
+        for piece in answer.iter_bytes():
+            pieces.append(piece)
+            begun.set()
+    return httpx.Response(answer.status_code, headers=answer.headers, content=b"".join(pieces))
 
 
 class Process:
     """`greenlane serve` as a process of its own. `url` ends in `/v1`; what it prints is in `out_text` and `err_text`."""
 
-    def __init__(self, text: str, folder: Path, environ: dict[str, str] | None = None) -> None:
+    def __init__(self, text: str, folder: Path, environ: dict[str, str] | None = None, server: str = "{port: 0}") -> None:
         folder.mkdir(exist_ok=True)
         self.folder = folder
         self.path = folder / "greenlane.yaml"
-        self._head = HEAD.format(folder=folder)
+        self._head = HEAD.format(folder=folder).replace("{port: 0}", server)
         self.write(text)
         self.start(environ)
 
@@ -293,7 +313,7 @@ class Process:
         known = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), **(environ or {})}
         with (self.folder / "out").open("wb") as out, (self.folder / "err").open("wb") as err:
             self.popen = subprocess.Popen(command, stdout=out, stderr=err, env=known, cwd=self.folder)
-        end_s = time.monotonic() + 20
+        end_s = time.monotonic() + 60
         while (found := re.search(r"serves http://127\.0\.0\.1:(\d+)/v1", self.out_text)) is None:
             if self.popen.poll() is not None or time.monotonic() > end_s:
                 self.close()
@@ -314,14 +334,14 @@ class Process:
     def signal(self, number: int) -> None:
         self.popen.send_signal(number)
 
-    def ended(self, timeout_s: float = 15.0) -> int:
+    def ended(self, timeout_s: float = 60.0) -> int:
         """The exit code, once it has ended."""
         return self.popen.wait(timeout_s)
 
     def close(self) -> None:
         if self.popen.poll() is None:
             self.popen.kill()
-        self.popen.wait(10)
+        self.popen.wait(60)
 
 
 class Ear:
@@ -375,7 +395,7 @@ class Ear:
                 wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
                 return False
             case "silence":
-                wire.settimeout(2)
+                wire.settimeout(60)
                 return wire.recv(1) != b""
             case "garbage":
                 wire.sendall(b"\x15\x03\x01\x00\x02\x02\x16 not HTTP at all\r\n\r\n")
@@ -435,14 +455,14 @@ def held(upstream: Upstream) -> threading.Event:
     let = threading.Event()
 
     def wait(received: Any, handler: Any) -> None:
-        let.wait(10)
+        let.wait(60)
         completion(received, handler)
 
     upstream.answer = wait
     return let
 
 
-def until(true: Callable[[], Any], timeout_s: float = 10.0) -> None:
+def until(true: Callable[[], Any], timeout_s: float = 60.0) -> None:
     """Returns once it is so."""
     end_s = time.monotonic() + timeout_s
     while not true():

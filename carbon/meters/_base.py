@@ -8,12 +8,18 @@ OutOfReachError (an OSError)    no reading came of it: nobody answers, or not in
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Annotated, Protocol
 
-from carbon.reach import OutOfReachError, Reach
+import msgspec
+
+from carbon.reach import OutOfReachError, Reach, UnreadableError
 from carbon.windows import Reading
 
-__all__ = ["DeniedError", "Meter", "NotSupportedError", "OutOfReachError", "Reach", "Reading", "UnreadableError"]
+__all__ = ["DeniedError", "Meter", "NotSupportedError", "OutOfReachError", "Reach", "Reading", "Timeout", "UnreadableError", "Url"]
+
+
+Url = Annotated[str, msgspec.Meta(pattern=r"^https?://[^/?#\s]+", description="an http or https URL")]
+Timeout = Annotated[float, msgspec.Meta(gt=0, le=60)]
 
 
 class DeniedError(OutOfReachError):
@@ -24,11 +30,6 @@ class DeniedError(OutOfReachError):
 class NotSupportedError(OutOfReachError):
     def __init__(self, detail: str) -> None:
         super().__init__("unsupported", detail)
-
-
-class UnreadableError(OutOfReachError):
-    def __init__(self, detail: str, kind: str = "garbled") -> None:
-        super().__init__(kind, detail)
 
 
 class Meter(Protocol):

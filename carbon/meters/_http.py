@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import httpx
 
 from carbon import exposition
 from carbon.exposition import Sample
 from carbon.meters._base import DeniedError, NotSupportedError, OutOfReachError, Reach, UnreadableError
+from carbon.reach import read_body
 
 MOST_BYTES = 8 * 1024 * 1024
 """dcgm-exporter's page on a machine of 8 GPUs with seven MIG devices each is about 2 MB."""
@@ -20,7 +21,8 @@ async def page(reach: Reach, url: str, timeout_s: float) -> bytes:
     said = _public(url)
     try:
         async with asyncio.timeout(timeout_s):
-            return await _body(reach.http, url, said)
+            request = reach.http.build_request("GET", url, timeout=None)
+            return await read_body(reach.http, request, MOST_BYTES, said, _wanted(said)) or b""
     except TimeoutError as error:
         raise OutOfReachError("timeout", f"{said} did not answer within {timeout_s:g} s") from error
     except httpx.TransportError as error:
@@ -29,28 +31,17 @@ async def page(reach: Reach, url: str, timeout_s: float) -> bytes:
         raise NotSupportedError(f"{said} is no URL") from error
 
 
-async def _body(http: httpx.AsyncClient, url: str, said: str) -> bytes:
-    # asked plain, so that the bytes counted are the bytes held
-    request = http.build_request("GET", url, headers={"accept-encoding": "identity"}, timeout=None)
-    answer = await http.send(request, stream=True, follow_redirects=False)
-    try:
+def _wanted(said: str) -> Callable[[httpx.Response], bool]:
+    def wanted(answer: httpx.Response) -> bool:
         if answer.status_code in {401, 403}:
             raise DeniedError(f"{said} refuses us with {answer.status_code}")
         if answer.status_code == 404:
             raise NotSupportedError(f"{said} is not there (404): another path, or a version without it")
         if answer.status_code != 200:
             raise OutOfReachError("status", f"{said} answers {answer.status_code}")
-        if answer.headers.get("content-encoding", "identity") != "identity":
-            raise UnreadableError(f"{said} answers compressed though asked for plain text")
-        parts, held = [], 0
-        async for part in answer.aiter_raw():
-            held += len(part)
-            if held > MOST_BYTES:
-                raise UnreadableError(f"{said} answers more than {MOST_BYTES} bytes", "too_large")
-            parts.append(part)
-        return b"".join(parts)
-    finally:
-        await answer.aclose()
+        return True
+
+    return wanted
 
 
 def samples(body: bytes, names: Iterable[str], url: str) -> list[Sample]:

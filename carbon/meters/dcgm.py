@@ -10,18 +10,19 @@ from __future__ import annotations
 import msgspec
 
 from carbon.exposition import Sample
-from carbon.meters._base import NotSupportedError, Reach, Reading
+from carbon.meters._base import NotSupportedError, Reach, Reading, Timeout, Url
 from carbon.meters._http import page, samples
 from carbon.windows import Flag
 
 ENERGY, POWER = "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION", "DCGM_FI_DEV_POWER_USAGE"
+OLD_LABELS = {"pod": "pod_name", "namespace": "pod_namespace"}
 BLANK_MJ, BLANK_W = 9223372036854775792.0, 140737488355328.0
 
 
 class Dcgm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A dcgm-exporter's page. Without `gpus`, `pod` and `namespace`, every GPU on it; with several of them, those that satisfy all."""
 
-    url: str
+    url: Url
     """With its path, http://HOST:9400/metrics as a rule."""
     gpus: tuple[str, ...] = ()
     """UUIDs."""
@@ -29,7 +30,7 @@ class Dcgm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """A name, or its beginning followed by `*`."""
     namespace: str | None = None
     """Of the pod."""
-    timeout_s: float = 5.0
+    timeout_s: Timeout = 5.0
     """For one reading."""
 
     async def read(self, reach: Reach) -> tuple[Reading, ...]:
@@ -97,5 +98,8 @@ def _reading(uuid: str, told: list[Sample], at_s: float) -> Reading:
 
 
 def _label(sample: Sample, name: str) -> str:
-    """The workload's, not the exporter's own: where Prometheus has put in the latter, the former are `exported_...`."""
-    return sample.labels.get(f"exported_{name}") or sample.labels.get(name) or ""
+    """The workload's, not the exporter's own: where Prometheus has put in the latter, the former are `exported_...`.
+
+    With `--use-old-namespace` they are `pod_name` and `pod_namespace`, which Prometheus leaves alone.
+    """
+    return sample.labels.get(f"exported_{name}") or sample.labels.get(OLD_LABELS[name]) or sample.labels.get(name) or ""

@@ -16,7 +16,7 @@ from typing import Literal
 
 import msgspec
 
-from carbon.meters._base import DeniedError, NotSupportedError, OutOfReachError, Reach, Reading, UnreadableError
+from carbon.meters._base import DeniedError, NotSupportedError, OutOfReachError, Reach, Reading, Timeout, UnreadableError
 from carbon.meters._codecarbon import estimate
 
 ZONE = re.compile(r"intel-rapl:\d+(:\d+)?")
@@ -32,7 +32,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Which of them count."""
     otherwise: Literal["codecarbon"] | None = None
     """Where RAPL cannot be read: CodeCarbon's estimate (extra `codecarbon`), never called measured."""
-    timeout_s: float = 5.0
+    timeout_s: Timeout = 5.0
     """For one reading."""
 
     async def read(self, reach: Reach) -> tuple[Reading, ...]:
@@ -61,6 +61,8 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise DeniedError(f"{self.root} may not be read") from error
         began_s = clock_s()
         found = [reading for zone in zones if (reading := self._zone(zone)) is not None]
+        board = [reading for reading in found if reading.labels["domain"] == "psys"]
+        found = board or found  # all others are in it
         if not found:
             raise NotSupportedError(f"{self.root} has no zone of {', '.join(self.domains)}: this processor does not count its energy")
         at_s = 0.5 * (began_s + clock_s())

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from carbon.meters._base import DeniedError, NotSupportedError, OutOfReachError, Reach, Reading
+from carbon.meters._base import DeniedError, NotSupportedError, OutOfReachError, Reach, Reading, Timeout
 from carbon.windows import Flag
 
 _CALLING = threading.Lock()
@@ -27,13 +27,13 @@ class Nvml(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     devices: tuple[int | str, ...] = ()
     """Indices or UUIDs (`GPU-...`, `MIG-...`); none named: all GPUs of the machine."""
-    timeout_s: float = 5.0
+    timeout_s: Timeout = 5.0
     """For one reading. NVML answers in milliseconds, and hangs with a GPU that does."""
 
     async def read(self, reach: Reach) -> tuple[Reading, ...]:
         try:
             async with asyncio.timeout(self.timeout_s):
-                return await asyncio.to_thread(self._read, reach.clock_s)
+                return await _in_a_thread(lambda: self._read(reach.clock_s))
         except TimeoutError as error:
             raise OutOfReachError("timeout", f"NVML did not answer within {self.timeout_s:g} s: a GPU hangs, or its driver does") from error
 
@@ -87,6 +87,33 @@ class Nvml(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise wrong
         at_s = 0.5 * (began_s + clock_s())
         return tuple(msgspec.structs.replace(reading, at_s=at_s) for reading in found.values())
+
+
+async def _in_a_thread(work: Callable[[], tuple[Reading, ...]]) -> tuple[Reading, ...]:
+    """As `asyncio.to_thread`, but nobody waits for the thread when the process ends: one that hangs in the driver never returns."""
+    loop = asyncio.get_running_loop()
+    told: asyncio.Future[tuple[Reading, ...]] = loop.create_future()
+
+    def settle(readings: tuple[Reading, ...], error: Exception | None) -> None:
+        if told.done():
+            return
+        if error is None:
+            told.set_result(readings)
+        else:
+            told.set_exception(error)
+
+    def run() -> None:
+        readings: tuple[Reading, ...] = ()
+        failed: Exception | None = None
+        try:
+            readings = work()
+        except Exception as error:  # noqa: BLE001 - raised where it is awaited
+            failed = error
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(settle, readings, failed)
+
+    threading.Thread(target=run, name="nvml", daemon=True).start()
+    return await told
 
 
 def _reading(pynvml: Any, name: int | str) -> Reading:

@@ -7,22 +7,22 @@ GET /energy_metrics answers {"total_energy_j", "query_time"}, or 503 {"error"} w
 from __future__ import annotations
 
 from math import isfinite
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
-from carbon.meters._base import NotSupportedError, Reach, Reading, UnreadableError
+from carbon.meters._base import NotSupportedError, Reach, Reading, Timeout, UnreadableError, Url
 from carbon.meters._http import page
 
 
 class Trtllm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """TensorRT-LLM's own energy monitor. One engine is one device, whatever number of GPUs it has: it tells their sum."""
 
-    url: str
+    url: Url
     """With its path, http://HOST:8000/energy_metrics as a rule."""
-    gpus: int = 1
+    gpus: Annotated[int, msgspec.Meta(ge=1)] = 1
     """Of the engine: more energy than so many can draw is not believed."""
-    timeout_s: float = 5.0
+    timeout_s: Timeout = 5.0
     """For one reading."""
 
     async def read(self, reach: Reach) -> tuple[Reading, ...]:

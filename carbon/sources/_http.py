@@ -11,7 +11,7 @@ import httpx
 import msgspec
 
 from carbon.intensity import Intensity
-from carbon.reach import OutOfReachError, Reach
+from carbon.reach import OutOfReachError, Reach, read_body
 
 DEADLINE_S = 10.0
 """For one call, from the connection to the last byte."""
@@ -48,11 +48,11 @@ async def get_json(
     reach: Reach, provider: str, url: str, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
 ) -> Any:
     """The decoded body of a 200; None of a 204. Raises OutOfReachError, of which RefusedError for other statuses."""
-    # what is inflated could not be bounded before it is in memory
-    sent = {"accept": "application/json", "accept-encoding": "identity", **(headers or {})}
+    sent = {"accept": "application/json", **(headers or {})}
     try:
         async with asyncio.timeout(DEADLINE_S):
-            body = await _body(reach, provider, reach.http.build_request("GET", url, params=params, headers=sent))
+            request = reach.http.build_request("GET", url, params=params, headers=sent)
+            body = await read_body(reach.http, request, MOST_BYTES, provider, _wanted(reach, provider))
     except (TimeoutError, httpx.TimeoutException) as error:
         raise OutOfReachError("timeout", f"{provider} does not answer in time") from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -65,26 +65,16 @@ async def get_json(
         raise OutOfReachError("garbled", f"{provider} answers something else than JSON") from None
 
 
-async def _body(reach: Reach, provider: str, request: httpx.Request) -> bytes | None:
-    answer = await reach.http.send(request, stream=True, follow_redirects=False)
-    try:
-        if answer.status_code == 204:
-            return None
-        if answer.status_code != 200:
+def _wanted(reach: Reach, provider: str) -> Callable[[httpx.Response], bool]:
+    def wanted(answer: httpx.Response) -> bool:
+        if answer.status_code not in (200, 204):
             wait_s = _retry_after_s(answer, reach.now_s())
             if wait_s is not None:
                 reach.not_before_s = max(reach.not_before_s, reach.clock_s() + wait_s)
             raise RefusedError(answer.status_code, provider, wait_s)
-        if answer.headers.get("content-encoding", "identity") != "identity":
-            raise OutOfReachError("garbled", f"{provider} compresses though asked not to")
-        body = bytearray()
-        async for piece in answer.aiter_raw():
-            body += piece
-            if len(body) > MOST_BYTES:
-                raise OutOfReachError("too_large", f"{provider} answers more than {MOST_BYTES} bytes")
-        return bytes(body)
-    finally:
-        await answer.aclose()
+        return answer.status_code == 200
+
+    return wanted
 
 
 def _retry_after_s(answer: httpx.Response, now_s: float) -> float | None:

@@ -2,7 +2,8 @@
 
 Wire format: the provider's reference (app.electricitymaps.com/api/docs), as api-evangelist/electricitymaps@1dcff48 has it for v3 and the
 answers of v4 recorded in maurobdata/electricity-grid-lab@20eff1d (fixtures/, docs on errors and parameters); answers of v3 in
-jpbede/aioelectricitymaps@935bca9 (tests/fixtures). A key whose plan lacks a zone or endpoint is answered 401, like a wrong one.
+jpbede/aioelectricitymaps@935bca9 (tests/fixtures), and how it is told not to look the caller up (docs.electricitymaps.com). A key whose
+plan lacks a zone or endpoint is answered 401, like a wrong one.
 """
 
 from __future__ import annotations
@@ -122,9 +123,9 @@ class ElectricityMaps(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         return wanted if self.estimations else {**wanted, "disableEstimations": "true"}
 
     async def _get(self, what: str, target: Target, more: dict[str, str], token: str, reach: Reach) -> dict[str, Any]:
-        params = dict(target) | more
-        if self.version == "v4":  # without it, what they do not know as a zone becomes the zone of the caller's address
-            params["disableCallerLookup"] = "true"
+        # without it, what they do not know as a zone becomes the zone of the caller's address
+        alone = {"disableCallerLookup": "true"} if self.version == "v4" else {"shouldUseFallbackCallerLookup": "false"}
+        params = dict(target) | more | alone
         url = f"{self.base_url.rstrip('/')}/{self.version}/carbon-intensity/{what}"
         answer = await get_json(reach, NAME, url, params, {"auth-token": token})
         if not isinstance(answer, dict):

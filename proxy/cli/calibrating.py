@@ -68,7 +68,7 @@ async def _fitted(config: Config, deployment: str | None, *, keep: bool) -> list
         for name, profile in profiles.items():
             evidence, verdict = await calibrator.consider(name, profile, _here)
             if keep:
-                await calibrator.keep(verdict)
+                verdict = await calibrator.keep(verdict)
             answers.append((evidence, verdict))
         return answers
     finally:
@@ -86,6 +86,7 @@ def _told(answer: Answer) -> dict[str, Any]:
         "deployment": evidence.deployment,
         "records": len(evidence.records),
         "source": evidence.source,
+        "boundary": evidence.boundary,
         "span_s": evidence.span_s,
         "token_span": evidence.token_span,
         "missing": list(verdict.missing),
@@ -110,7 +111,13 @@ def _line(evidence: Evidence, verdict: Verdict) -> list[Any]:
     if made is None:
         return [*counts, *[None] * 5, "not yet: " + "; ".join(verdict.missing)]
     errors = (made.plain_cv_mdape, made.cv_mdape, made.prior_error, made.held_out_error, made.incumbent_error)
-    return [*counts, *(f"{100 * each:.1f} %" for each in errors), "accepted" if made.accepted else "not accepted: not better by 5 %"]
+    return [*counts, *(f"{100 * each:.1f} %" for each in errors), _verdict(made)]
+
+
+def _verdict(made: Calibration) -> str:
+    if made.accepted:
+        return "accepted"
+    return "not accepted: " + ("not better by 5 %" if made.overtaken is None else made.why)
 
 
 def _terms(made: Calibration) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ _FORMATTER = argparse.RawDescriptionHelpFormatter
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point: exits with the code of the command."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of others may have letters that the terminal has not
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -170,7 +173,7 @@ def _estimate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     command.add_argument("--gpu", help="A100, H100, B200 or another")
     command.add_argument("--gpus", type=_count, metavar="N", help="of one replica (default: as many as hold the model)")
     command.add_argument("--batch", type=_positive, metavar="N", help="requests that run together")
-    command.add_argument("--pue", type=_positive, help="power usage effectiveness of the building")
+    command.add_argument("--pue", type=_pue, help="power usage effectiveness of the building")
     command.add_argument("--zone", help="cloud region, country, grid zone, city (default: the world)")
     command.add_argument("--json", action="store_true", help="print the answer as JSON")
     command.set_defaults(answer=estimating.estimate)
@@ -210,6 +213,13 @@ def _positive(text: str) -> float:
         number = 0.0
     if not 0 < number < 1e9:
         raise argparse.ArgumentTypeError("must be a number above 0")
+    return number
+
+
+def _pue(text: str) -> float:
+    number = _positive(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
     return number
 
 

@@ -29,6 +29,9 @@ _ACCOUNT = ("energy_j", "energy_low_j", "energy_high_j", "carbon_g", "carbon_low
 
 def estimate(options: argparse.Namespace) -> int:
     """0: shown; 1: the model, its file or the zone tells nothing."""
+    if options.tokens_cached > options.tokens_in:
+        sys.stderr.write("greenlane: --tokens-cached is more than --tokens-in\n")
+        return 1
     try:
         profile, intensity = _profile(options), _intensity(options.zone)
     except (HfConfigError, UnknownZoneError) as error:

@@ -78,7 +78,7 @@ def _chain(chain: Any, columns: int) -> Iterator[str]:
                 value = f" = {shown(each['value'])}" if "value" in each else ""
                 yield from _wrapped(f"{each.get('name') or each.get('code')}{value}", each[key], columns)
     yield from _compared(chain["counterfactual"], columns)
-    yield from _restated(chain.get("restatements", ()))
+    yield from _restated(chain.get("restatements", ()), columns)
 
 
 def _grid(grid: Any, columns: int) -> Iterator[str]:
@@ -112,7 +112,7 @@ def _compared(found: Any, columns: int) -> Iterator[str]:
     yield f"  avoided {shown(band[0])} g [{shown(band[1])} to {shown(band[2])}]"
 
 
-def _restated(later: Sequence[Any]) -> Iterator[str]:
+def _restated(later: Sequence[Any], columns: int) -> Iterator[str]:
     if not later:
         return
     yield from ("", "Said since")
@@ -121,6 +121,16 @@ def _restated(later: Sequence[Any]) -> Iterator[str]:
         wh = "-" if joules is None else shown(joules / 3600)
         counts = ", which counts" if each["counts"] else ""
         yield f"  {each['id']} replaces {each['replaces']}: {wh} Wh, {shown(each['carbon_g'])} g, {each['method']}{counts}"
+        found = each.get("explanation")
+        if found is not None:
+            for part in ("formula", "low_end", "high_end", "carbon"):
+                yield from _lines(found[part], columns)
+            for factor in found["band"]:
+                yield from _wrapped(f"{_number(factor['low'])} to {_number(factor['high'])}", factor["why"], columns)
+        parts = each.get("components")
+        if parts is not None:
+            known = [f"{name.removesuffix('_j')} {shown(joules)} J" for name, joules in parts.items() if joules is not None]
+            yield f"    {', '.join(known)}; the host is {each['host']}"
 
 
 def _section(title: str, lines: Sequence[Any], columns: int) -> Iterator[str]:

@@ -16,7 +16,7 @@ from carbon.intensity import Intensity, Table
 from carbon.sources._base import instant_s
 from carbon.zones import UnknownZoneError, resolve_zone
 from proxy.cli.asking import asked
-from proxy.cli.plot import plot
+from proxy.cli.plot import fitting, plot
 from proxy.cli.table import table
 from proxy.configuration import load
 from proxy.controlplane.intensity import about, fleet, hours
@@ -32,6 +32,9 @@ def intensity(options: argparse.Namespace) -> int:
     """0: shown; 1: refused, or a zone is not known; 2: the proxy was not reached."""
     if options.history is not None and options.config is not None:
         sys.stderr.write("greenlane: --history needs a running proxy, which keeps what it reads; --config asks the sources\n")
+        return 1
+    if options.zone is None and (options.horizon, options.history) != (None, None):
+        sys.stderr.write("greenlane: --horizon and --history are of one zone: name it\n")
         return 1
     answer = _fleet(options) if options.zone is None else _zone(options)
     if isinstance(answer, int):
@@ -117,7 +120,9 @@ def _zone_shown(answer: Any) -> str:
     points, what = _points(answer)
     if points:
         parts.append(f"\ng/kWh, {what}\n")
-        parts.append(plot(points, now_s=time.time(), width=min(72, os.get_terminal_size().columns - 8) if sys.stdout.isatty() else 64))
+        # a terminal of no known size says that it has no columns
+        columns = min(72, (os.get_terminal_size().columns or 80) - 8) if sys.stdout.isatty() else 64
+        parts.append(plot(points, now_s=time.time(), width=columns, blocks=fitting(sys.stdout.encoding)))
     if answer.get("forecast") == []:
         parts.append("no source foretells this zone now\n")
     return "".join(parts)

@@ -6,9 +6,21 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 EIGHTHS = " ▁▂▃▄▅▆▇█"
+PLAIN = " ..::==##"
+"""The same where a terminal has no blocks."""
+LEAST_WIDTH = 8
 
 
-def plot(points: Sequence[tuple[float, float]], *, now_s: float, width: int = 64, height: int = 6) -> str:
+def fitting(encoding: str) -> str:
+    """How full a cell is, in nine characters that the encoding has."""
+    try:
+        EIGHTHS.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return PLAIN
+    return EIGHTHS
+
+
+def plot(points: Sequence[tuple[float, float]], *, now_s: float, width: int = 64, height: int = 6, blocks: str = EIGHTHS) -> str:
     """Columns of a bar chart from zero, each the mean of its share of the time; below it the hours in UTC and where now is.
 
     `points`: Unix time and value, in any order. Empty for fewer than two instants. Ends with a line break.
@@ -17,18 +29,19 @@ def plot(points: Sequence[tuple[float, float]], *, now_s: float, width: int = 64
     if len(instants) < 2:
         return ""
     first, last = instants[0], instants[-1]
-    width = min(width, len(instants))
+    width = min(max(width, LEAST_WIDTH), len(instants))
     means = _means(points, first, last, width)
     top = max(value for value in means if value is not None) or 1.0
     margin = max(len(f"{top:.0f}"), 1)
     lines = []
     for row in range(height, 0, -1):
         label = f"{top:.0f}" if row == height else "0" if row == 1 else ""
-        cells = "".join(" " if value is None else EIGHTHS[_eighths(value / top, row, height)] for value in means)
+        cells = "".join(" " if value is None else blocks[_eighths(value / top, row, height)] for value in means)
         lines.append(f"{label:>{margin}} |{cells}".rstrip())
     at = int((now_s - first) / (last - first) * (width - 1)) if first <= now_s <= last else None
     marks = "" if at is None else " " * (margin + 2 + at) + "^ now"
-    lines.append(f"{'':>{margin}}  {_hour(first)}{_hour(last):>{max(1, width - len(_hour(first)))}}")
+    apart = " " * max(1, width - len(_hour(first)) - len(_hour(last)))
+    lines.append(f"{'':>{margin}}  {_hour(first)}{apart}{_hour(last)}")
     return "\n".join([*lines, *([marks] if marks else [])]) + "\n"
 
 

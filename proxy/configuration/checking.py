@@ -24,6 +24,7 @@ def check(config: Config) -> list[Finding]:
     return [
         *_names(config),
         *_deployments(config),
+        *_counted_twice(config),
         *_models(config),
         *_policies(config),
         *_teams_and_keys(config),
@@ -102,6 +103,19 @@ def _deployments(config: Config) -> Iterator[Finding]:
         parameters = deployment.parameters_b
         if parameters is not None and not isinstance(parameters, int | float) and (parameters.active or 0) > parameters.total:
             yield Finding((*path, "parameters_b", "active"), "cannot be more than total")
+
+
+def _counted_twice(config: Config) -> Iterator[Finding]:
+    """Meters of two deployments that count the same joules: each of them would charge its own requests with all of them."""
+    first: dict[str, str] = {}
+    for name, deployment in config.deployments.items():
+        if deployment.meter is None or any(True for _ in registries.meter_findings(deployment.meter)):
+            continue
+        for what in registries.counted_by(deployment.meter):
+            other = first.setdefault(what, name)
+            if other != name:
+                message = f"is counted for {other!r} too: both charge their requests with all of it"
+                yield Finding(("deployments", name, "meter"), message, warning=True)
 
 
 def _models(config: Config) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ The one module of this package that knows how those packages are laid out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, NamedTuple, cast, get_args, get_origin
 
 import msgspec
 
@@ -17,6 +17,9 @@ from carbon.sources import SOURCES
 from carbon.zones import UnknownZoneError, resolve_regions, resolve_zone
 from policies.objectives import OBJECTIVES
 from proxy.configuration.problems import nearest
+
+HOST = "host"
+"""The meter that may stand beside another: of the machine around the accelerators."""
 
 
 def dialects() -> frozenset[str]:
@@ -101,17 +104,54 @@ def meter_findings(written: Any) -> Iterator[tuple[tuple[str | int, ...], str, s
             yield (), f"the meter {written!r} is not known; there are {', '.join(known)}", nearest(written, known)
         elif wanting := _required(known[written]):
             yield (), f"needs settings: {{{written}: {{{', '.join(f'{name}: ...' for name in wanting)}}}}}", None
-    elif len(named := [name for name in known if getattr(written, name) is not None]) != 1:
-        yield (), f"is one meter with its settings, not {len(named)}", None
+    elif len(named := [name for name in known if getattr(written, name) is not None]) != 1 and (len(named) != 2 or HOST not in named):
+        yield (), f"is one meter with its settings, or one of accelerators and `{HOST}` beside it, not {len(named)} of them", None
+    elif len(named) == 2:
+        if getattr(written, HOST).otherwise is not None:
+            yield (
+                (HOST, "otherwise"),
+                "is an estimate: beside measured accelerators `host_factor` stands in where RAPL cannot be read",
+                None,
+            )
+        if "psys" in getattr(written, HOST).domains:
+            yield (HOST, "domains"), "psys is the whole board: the accelerators beside it may be counted in it already", None
 
 
-def meter_of(written: Any) -> tuple[str, Meter]:
-    """Name and meter of a checked setting."""
+def counted_by(written: Any) -> Iterator[str]:
+    """What a checked setting's meters count, by names that are the same where the same joules are."""
+    chosen = meter_of(written)
+    for name, meter in ((chosen.name, chosen.meter), (HOST, chosen.host)):
+        if meter is None:
+            continue
+        settings: dict[str, Any] = msgspec.structs.asdict(cast("msgspec.Struct", meter))
+        if name == HOST:
+            yield f"the host at {settings['root']}"
+        elif devices := settings.get("devices") or settings.get("gpus") if name in ("nvml", "dcgm") else None:
+            yield from (f"GPU {device}" for device in devices)
+        elif name == "nvml":
+            yield "all GPUs of this machine"
+        else:
+            yield f"{name} {sorted((key, value) for key, value in settings.items() if key != 'timeout_s' and isinstance(value, str))}"
+
+
+class Chosen(NamedTuple):
+    """What measures a deployment."""
+
+    name: str
+    meter: Meter
+    host: Meter | None
+    """Of the machine around the accelerators that `meter` measures."""
+
+
+def meter_of(written: Any) -> Chosen:
+    """The meters of a checked setting."""
     known = meters()
     if isinstance(written, str):
-        return written, known[written]()
-    name = next(name for name in known if getattr(written, name) is not None)
-    return name, getattr(written, name)
+        return Chosen(written, known[written](), None)
+    named = {name: found for name in known if (found := getattr(written, name)) is not None}
+    host = named.pop(HOST) if len(named) > 1 else None
+    name, meter = named.popitem()
+    return Chosen(name, meter, host)
 
 
 def unknown_zone(name: str) -> tuple[str, ...] | None:

@@ -23,6 +23,8 @@ from proxy.records import Taken
 from proxy.snapshot import Served, Snapshot, adapted
 
 MOST_TOKENS = 10**9
+ALSO_CALLED = {"amazon": "aws", "google": "gcp", "microsoft": "azure"}
+"""The firms, for their clouds."""
 Count = Annotated[int, Meta(ge=0, le=MOST_TOKENS)]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 
@@ -71,6 +73,10 @@ def asked(body: bytes) -> Asked:
         for name in members:
             if body.count(b'"' + name.encode() + b'"') > 1 and has_duplicate(body, name):
                 raise _refused(f"`{name[:100]}` is given twice.", name[:100])
+            if name not in Asked.__struct_fields__:
+                raise _refused(f"`{name[:100]}` is no member of an estimate.", name[:100])
+        if "model" not in members:
+            raise _refused("`model` must be given.", "model")
         found = msgspec.json.decode(body, type=Asked)
     except AdapterError as error:
         raise _refused(error.message, error.param) from None
@@ -111,7 +117,7 @@ def simulated(found: Asked, prompt_tokens: int | None, snapshot: Snapshot, table
                 value=found.inference_ms if used else "not used",
                 why="taken as the time from the first token to the last"
                 if used
-                else "needs a deployment whose accelerator and batch are stated, and a pace of 1 ms to 10 s a token for 8 tokens or more",
+                else "needs a deployment whose accelerator and batch are stated, and 1 ms to 1 s a token for 8 tokens and 30 ms or more",
             )
         )
         if not used:
@@ -225,7 +231,7 @@ def _place(provider: str) -> Zone | str:
     try:
         return resolve_zone(provider)
     except UnknownZoneError as error:
-        named = provider.lower()
+        named = ALSO_CALLED.get(provider.lower(), provider.lower())
         if named in VENDORS or any(row.scope == named for row in shipped.profiles().pue):
             return named
         nearest = f" Nearest zones: {', '.join(error.nearest)}." if error.nearest else ""

@@ -6,11 +6,14 @@ from typing import Any, cast
 
 import msgspec
 
+from carbon.components import Components
 from carbon.energy import Method
 from carbon.explain import Facts, Figures, Instead, explained
 from carbon.intensity import Basis, Intensity, Signal
 from carbon.meters.provider import reported_j
-from carbon.profile import machine
+from carbon.profile import EnergyProfile, machine, profile_from
+from carbon.remeasured import remeasured
+from carbon.stated import assumed_of_measured
 from proxy.records import Counterfactual, Entry, IntensitySample, Restatement
 from proxy.telemetry.ages import age_s
 
@@ -42,6 +45,8 @@ def facts_of(entry: Entry) -> Facts:
         cached_tokens=tokens.cached or 0,
         estimated=tokens.estimated,
         decode_s=entry.decode_s,
+        paced_by=entry.paced_by,
+        batch=entry.batch,
         profile=entry.profile,
         reported_j=None if entry.provider_report is None else reported_j(entry.provider_report),
         router_j=entry.router_j,
@@ -82,7 +87,42 @@ def restated(entry: Entry) -> list[dict[str, Any]]:
     while (later := by_replaced.pop(at, None)) is not None:
         found.append(later)
         at = later.id
-    return [{**msgspec.to_builtins(each), "counts": each is found[-1]} for each in found]
+    return [
+        {**msgspec.to_builtins(each), "counts": each is found[-1], **_measured(each, entry), "explanation": _worked_out(each, entry)}
+        for each in found
+    ]
+
+
+def _measured(later: Restatement, entry: Entry) -> dict[str, Any]:
+    """Where measured joules went, this proxy's own among them, and what was assumed on top; nothing of a record that does not keep it."""
+    parts = later.inputs.get("components")
+    if not isinstance(parts, dict):
+        return {}
+    told = Components(**{**parts, "router_j": entry.router_j})
+    host_factor = later.inputs.get("host_factor")
+    assumed = assumed_of_measured(_profile(entry.profile), host_factor if isinstance(host_factor, float) else None)
+    return {
+        "components": {**msgspec.to_builtins(told), "total_j": told.total_j},
+        "host": "measured" if "host_j" in later.inputs else "assumed",
+        "assumptions": msgspec.to_builtins(assumed),
+    }
+
+
+def _worked_out(later: Restatement, entry: Entry) -> Any:
+    """The lines of a measured figure; the grid is that of the account."""
+    joules, sample = figures(later.energy_low_j, later.energy_j, later.energy_high_j), entry.carbon.intensity
+    if joules is None or later.method != "measured_attributed":
+        return None
+    grid = None if sample is None or later.carbon_g is None else intensity_of(sample)
+    return msgspec.to_builtins(remeasured(later.inputs, joules, grid))
+
+
+def _profile(record: Profile | None) -> EnergyProfile | None:
+    """None where it is of another version."""
+    try:
+        return None if record is None else profile_from(record)
+    except msgspec.ValidationError:
+        return None
 
 
 def aged_s(as_of: str, at_s: float) -> int | None:
@@ -98,7 +138,7 @@ def _instead(entry: Entry, told: Counterfactual) -> Instead:
     return Instead(
         deployment=told.deployment,
         model=told.model,
-        profile=told.profile,
+        profile=None if entry.outcome == "truncated" else told.profile,  # it is not the counterfactual that such a saving is made of
         intensity=None if told.intensity is None else intensity_of(told.intensity),
         marginal=None if told.marginal is None else intensity_of(told.marginal),
         output_tokens=told.output_tokens,

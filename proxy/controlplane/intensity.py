@@ -37,6 +37,9 @@ class Intensities(Controller):
         query = request.query_params
         written = query.get("zone")
         if written is None:
+            for name in ("horizon", "history"):
+                if name in query:
+                    raise Refusal(400, None, f"`{name}` needs `zone`: it is of one zone.", param=name)
             return fleet(plane.grids, {name: served.settings.zone for name, served in plane.snapshot().served.items()}, now_s=time.time())
         zone = _zone(written)
         horizon, history = hours(query.get("horizon"), "horizon"), hours(query.get("history"), "history")

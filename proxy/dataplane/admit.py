@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import msgspec
 
 from proxy.access import Grant, check_origin
+from proxy.dataplane.ask import Kinds
 from proxy.dataplane.wishes import sent_in
 from proxy.exchange import Exchange
 from proxy.snapshot import Snapshot
@@ -34,6 +35,8 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     snapshot: Snapshot
     sent: Mapping[str, str] = {}
     """What its `x-greenlane-*` headers say; empty until the key was checked."""
+    kinds: Kinds | None = None
+    """The kinds of request that came with this very head, where it is remembered: see `ask.Alike`."""
 
     def __repr__(self) -> str:
         return f"<Admission {self.entry_id}>"
@@ -68,5 +71,11 @@ def admit_again(before: Admission, headers: Mapping[bytes, bytes]) -> Admission:
     """What a request with the same head, sent under the same configuration, is let in as: the same but for its ids."""
     entry_id = next_entry_id()
     return Admission(
-        entry_id=entry_id, request_id=entry_id, headers=headers, grant=before.grant, snapshot=before.snapshot, sent=before.sent
+        entry_id=entry_id,
+        request_id=entry_id,
+        headers=headers,
+        grant=before.grant,
+        snapshot=before.snapshot,
+        sent=before.sent,
+        kinds=before.kinds,
     )

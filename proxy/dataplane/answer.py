@@ -79,7 +79,7 @@ _NAMES = (
     "x-carbon-forecast-g x-carbon-forecast-low-g x-carbon-forecast-high-g "
     "x-energy-forecast-wh x-energy-forecast-low-wh x-energy-forecast-high-wh x-carbon-method x-carbon-confidence "
     "x-carbon-intensity-g-per-kwh x-carbon-zone x-carbon-basis x-carbon-source x-carbon-as-of x-carbon-age-s "
-    "x-carbon-avoided-g x-carbon-avoided-marginal-g retry-after"
+    "x-carbon-avoided-g x-carbon-avoided-marginal-g carbon-emissions-scope-2 retry-after"
 )
 _EXPOSED_NAMES = _NAMES.replace(" ", ", ").encode()
 

@@ -45,6 +45,8 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     """Events that went to the client."""
     facts: Facts | None = None
     """What a whole answer says."""
+    batch: float | None = None
+    """Requests its deployment had meanwhile, where that is measured."""
     unexpressed: AdapterError | None = None
     """Why the last candidate could not be asked, where none could."""
 
@@ -102,8 +104,7 @@ async def attempt(journey: Journey, way: Way) -> Tried:
             continue
         peer.breaker.begin(now_s)
         peer.inflight += 1
-        if left or peer.meter is not None:
-            _tell_meters(left, peer.meter, Began(journey.admission.entry_id, now_s))
+        shares_s = _tell_meters(left, peer, Began(journey.admission.entry_id, now_s)) if left or peer.meter is not None else None
         if peer.inflight >= peer.most:
             way.trouble.add(peer.name)
         try:
@@ -127,6 +128,7 @@ async def attempt(journey: Journey, way: Way) -> Tried:
             stream=relay.stream,
             events=relay.events,
             facts=facts,
+            batch=None if peer.meter is None else _batch(peer, now_s, shares_s),
         )
         if exchange.cut or not _may_go_on(result):
             return last
@@ -143,13 +145,27 @@ def _over(journey: Journey, sent_s: float) -> Ended:
     return Ended(journey.admission.entry_id, sent_s, None, perf_counter(), journey.call.ask.input_tokens, None, 0, None)
 
 
-def _tell_meters(left: list[tuple[Feed, Ended]], meter: Feed | None, began: Began) -> None:
-    """An attempt begins: the meter of the one before hears that that is over, its own that it has begun."""
+def _tell_meters(left: list[tuple[Feed, Ended]], peer: Peer, began: Began) -> float | None:
+    """An attempt begins: the meter of the one before hears that that is over, its own that it has begun.
+
+    What `_batch` needs at its end.
+    """
     while left:
         feed, ended = left.pop()
         feed.events.append(ended)
-    if meter is not None:
-        meter.events.append(began)
+    if peer.meter is None:
+        return None
+    peer.meter.events.append(began)
+    return peer.meter.company.changed(began.at_s, peer.inflight)
+
+
+def _batch(peer: Peer, sent_s: float, shares_s: float | None) -> float | None:
+    """The company an attempt had that is over; None where its deployment was not measured from the start."""
+    if peer.meter is None or shares_s is None:
+        return None
+    now_s = perf_counter()
+    peer.meter.company.changed(now_s, peer.inflight)
+    return peer.meter.company.mean(sent_s, shares_s, now_s)
 
 
 class Way(msgspec.Struct, frozen=True, kw_only=True, eq=False):

@@ -6,7 +6,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -16,6 +16,9 @@ from proxy.dataplane.peer import Peer
 from proxy.snapshot import Plan
 
 AFFINITIES = 20_000
+HELD = "holdout"
+"""The reason of a decision for the model's default, drawn at random to measure."""
+Arm = Literal["held", "free"]
 _LENGTHS = (8192, 2048, 512, 128)
 
 
@@ -126,7 +129,15 @@ def held_out(plan: Plan, decision: Decision) -> Decision:
     if first is None:
         return decision
     rest = tuple(each for each in decision.order if each is not first)
-    return Decision(order=(first, *rest), reason="holdout", rejected=decision.rejected, unmet=decision.unmet)
+    return Decision(order=(first, *rest), reason=HELD, rejected=decision.rejected, unmet=decision.unmet)
+
+
+def arm_of(plan: Plan, decision: Decision) -> Arm | None:
+    """On which side of the holdout a decision is; None: what would serve without Greenlane may not serve this, so nothing was drawn."""
+    if decision.reason == HELD:
+        return "held"
+    name = None if plan.baseline is None else plan.baseline.name
+    return "free" if any(each.place.name == name for each in decision.order) else None
 
 
 class Affinity:

@@ -27,6 +27,8 @@ from proxy.dataplane.ask import Call
 from proxy.snapshot import Served
 from proxy.upstream._base import Request
 
+WRITTEN = 64
+"""Beginnings of requests kept of a deployment."""
 _FORWARDED = (b"traceparent", b"tracestate")
 _INPUT = re.compile(r"input\[([0-9]{1,9})\](.*)", re.DOTALL)
 _FORWARDED_MESSAGES = (b"anthropic-version", b"anthropic-beta")
@@ -146,9 +148,15 @@ def request(call: Call, served: Served, out: Outbound, headers: Mapping[bytes, b
         own = tuple(each for each in own if each[0] not in dict(said))
         lines += said
     lines += [(name, headers[name]) for name in _FORWARDED if name in headers]
-    path = (served.target.base_path + out.path).encode()
     # what is the same for every request of a deployment apart from the rest: its lines are then written once (4 µs a request)
-    return Request(b"POST", path, (*served.headers, *own, (b"content-type", content_type)), out.body, tuple(lines))
+    written = served.written
+    fixed = written.get((out.path, own, content_type))
+    if fixed is None:
+        if len(written) >= WRITTEN:
+            written.clear()
+        fixed = ((served.target.base_path + out.path).encode(), (*served.headers, *own, (b"content-type", content_type)))
+        written[out.path, own, content_type] = fixed
+    return Request(b"POST", fixed[0], fixed[1], out.body, tuple(lines))
 
 
 def stream(call: Call, served: Served, hub: Hub, *, capture: bool) -> Stream:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from math import hypot
+from typing import NamedTuple
 
-from carbon.footprint import Footprint, Workload
+from carbon.footprint import Footprint, Workload, grams
 from carbon.intensity import Intensity
 from carbon.savings import Saving, saving
 from proxy.records import Attempt, Tokens
@@ -16,7 +18,41 @@ REFERENCE = Workload(input_tokens=1000, output_tokens=500)
 REFERENCE_PACED = Workload(input_tokens=1000, output_tokens=500, decode_s=10.0)
 
 
-def compared(plan: Plan, served: Served, account: tuple[Tokens, Footprint], burnt_g: float = 0.0, router_g: float = 0.0) -> Saving | None:
+class Burnt(NamedTuple):
+    """Grams of work that came to nothing, with the ends of their band, by the average and by the marginal rates."""
+
+    g: float = 0.0
+    low_g: float = 0.0
+    high_g: float = 0.0
+    marginal_g: float | None = 0.0
+    """None: of one of the grids it is not known."""
+
+    def with_one(self, served: Served, took: Footprint) -> Burnt:
+        """With what one deployment took, if that is known."""
+        g, low_g, high_g, energy_j, margin = took.carbon_g, took.carbon_low_g, took.carbon_high_g, took.energy_j, served.marginal
+        if g is None or low_g is None or high_g is None:
+            return self
+        more_g = None if energy_j is None or margin is None else grams(energy_j, margin.g_per_kwh)
+        marginal_g = None if self.marginal_g is None or more_g is None else self.marginal_g + more_g
+        return Burnt(self.g + g, self.low_g + low_g, self.high_g + high_g, marginal_g)
+
+    def off(self, saved: Saving) -> Saving:
+        """What is left of a saving: the errors of both are taken as independent."""
+        g = saved.g - self.g
+        return Saving(
+            g=g,
+            low_g=g - hypot(saved.g - saved.low_g, self.high_g - self.g),
+            high_g=g + hypot(saved.high_g - saved.g, self.g - self.low_g),
+            marginal_g=None if saved.marginal_g is None or self.marginal_g is None else saved.marginal_g - self.marginal_g,
+        )
+
+
+NOTHING_BURNT = Burnt()
+
+
+def compared(
+    plan: Plan, served: Served, account: tuple[Tokens, Footprint], charges: Burnt = NOTHING_BURNT, router_g: float = 0.0
+) -> Saving | None:
     """None where either side's grams are not known. Failed attempts and the proxy itself are taken off, also where the counterfactual
     served: it would have done so without either.
 
@@ -24,12 +60,13 @@ def compared(plan: Plan, served: Served, account: tuple[Tokens, Footprint], burn
     states, that many tokens: a small model that talks much may save nothing.
     """
     tokens, actual = account
-    instead, g, extra_g = plan.baseline, actual.carbon_g, burnt_g + router_g
+    instead, g = plan.baseline, actual.carbon_g
     if instead is None or g is None or tokens.input is None or tokens.output is None:
         return None
     if instead is served:
-        return Saving(g=-extra_g, low_g=-extra_g, high_g=-extra_g)
-    if burnt_g == 0 and not tokens.estimated and actual.intensity is served.intensity:
+        same = Saving(g=-router_g, low_g=-router_g, high_g=-router_g)
+        return same if charges is NOTHING_BURNT else charges.off(same)
+    if charges is NOTHING_BURNT and not tokens.estimated and actual.intensity is served.intensity:
         key = (served, actual.method)
         try:
             times = plan.proportions[key]
@@ -42,16 +79,17 @@ def compared(plan: Plan, served: Served, account: tuple[Tokens, Footprint], burn
                 high_g=g * times.high - router_g,
                 marginal_g=None if times.marginal is None else g * times.marginal - router_g,
             )
-    same = served.model == instead.model
+    alone = served.model == instead.model
     workload = Workload(
         input_tokens=tokens.input,
-        output_tokens=tokens.output if same or plan.baseline_output_tokens is None else plan.baseline_output_tokens,
+        output_tokens=tokens.output if alone or plan.baseline_output_tokens is None else plan.baseline_output_tokens,
         cached_tokens=tokens.cached or 0,
         estimated=tokens.estimated,
     )
     footprint = Footprint.of(workload, instead.estimator, instead.intensity)
     alike = served in plan.alike and footprint.method == actual.method
-    return saving(footprint, actual, _margins(instead, served), alike=alike, extra_g=extra_g)
+    found = saving(footprint, actual, _margins(instead, served), alike=alike, extra_g=router_g)
+    return found if found is None or charges is NOTHING_BURNT else charges.off(found)
 
 
 def _proportion(plan: Plan, served: Served, method: str) -> Proportion | None:
@@ -72,10 +110,25 @@ def _proportion(plan: Plan, served: Served, method: str) -> Proportion | None:
 
 
 def _margins(instead: Served, served: Served) -> tuple[Intensity, Intensity] | None:
-    return None if instead.marginal is None or served.marginal is None else (instead.marginal, served.marginal)
+    """Of both, where they are on one basis: a marginal rate is never converted, and two bases are never compared."""
+    there, here = instead.marginal, served.marginal
+    return None if there is None or here is None or there.basis != here.basis else (there, here)
 
 
-def burnt_g(attempts: Iterable[Attempt], untouched: frozenset[str], forecasts: dict[str, Footprint]) -> float:
-    """Grams of attempts that failed after work was done, each taken for what its deployment was forecast to take."""
-    kinds = [each for each in attempts if each.kind != "ok" and each.kind not in untouched]
-    return sum(forecasts[each.deployment].carbon_g or 0.0 for each in kinds if each.deployment in forecasts)
+def burnt(attempts: Iterable[Attempt], untouched: frozenset[str], known: Mapping[str, tuple[Served, Footprint]]) -> Burnt:
+    """What attempts took that failed after work was done, each taken for what its deployment was forecast to take."""
+    found = NOTHING_BURNT
+    for each in attempts:
+        if each.kind != "ok" and each.kind not in untouched and each.deployment in known:
+            found = found.with_one(*known[each.deployment])
+    return found
+
+
+def forfeited(plan: Plan, served: Served, actual: Footprint, charges: Burnt, router_g: float) -> Saving | None:
+    """Of an answer that broke off: whoever asked asks again, so that it is wholly lost, unless the counterfactual broke it."""
+    if plan.baseline is None or actual.carbon_g is None:
+        return None
+    if plan.baseline is not served:
+        charges = charges.with_one(served, actual)
+    margin_g = None if served.marginal is None else -router_g
+    return charges.off(Saving(g=-router_g, low_g=-router_g, high_g=-router_g, marginal_g=margin_g))

@@ -10,7 +10,7 @@ from carbon.shipped import DATA_VERSION
 from policies._base import Decision
 from proxy import __version__
 from proxy.dataplane.ask import Call
-from proxy.dataplane.candidates import Stood
+from proxy.dataplane.candidates import Arm, Stood
 from proxy.records import Context, Counterfactual, Inputs, IntensitySample
 from proxy.snapshot import Served, Snapshot
 from proxy.store.codec import encode, identified, text
@@ -47,16 +47,16 @@ class Contexts:
         call: Call | None,
         served: Served | None,
         footprint: Footprint,
-        by: tuple[Decision | None, str, str | None, Served | None, float],
+        by: tuple[Decision | None, str, str | None, Served | None, float, Arm | None],
     ) -> Shared:
         """The context of an exchange decided `by` a decision, for a reason, under a policy, compared with a counterfactual, by a router
-        that takes so many joules.
+        that takes so many joules, on one side of a holdout or the other.
         """
         if snapshot is not self._snapshot:
             self._snapshot = snapshot
             self._by_key.clear()
             self._by_id.clear()
-        decision, reason, policy, baseline, router_j = by
+        decision, reason, policy, baseline, router_j, holdout = by
         order: tuple[str, ...] | None
         rejected: Rejected | None
         order, rejected = names(decision)
@@ -66,7 +66,7 @@ class Contexts:
         intensity = None if of_served else footprint.intensity
         unmet = () if decision is None else decision.unmet
         quality = (footprint.method, footprint.confidence, footprint.warnings)
-        about = (api, stream, model, served, policy, reason, unmet, *quality, intensity, baseline, router_j)
+        about = (api, stream, model, served, policy, reason, unmet, *quality, intensity, baseline, router_j, holdout)
         key: Any = (*about, order, rejected)
         found = self._by_key.get(key)
         if found is None and len(self._by_key) >= MOST and not isinstance(decision, Stood):
@@ -93,7 +93,7 @@ def _context(
     footprint: Footprint,
     decided: tuple[tuple[str, ...] | None, Rejected | None],
 ) -> Context:
-    api, stream, model, _, policy, reason, unmet, *_, baseline, router_j = about
+    api, stream, model, _, policy, reason, unmet, *_, baseline, router_j, holdout = about
     intensity = footprint.intensity
     inputs = Inputs(
         intensity=None if intensity is None else _sample(intensity),
@@ -106,6 +106,7 @@ def _context(
         counterfactual=None if baseline is None else _counterfactual(snapshot, served, baseline),
         router_j=None if served is None else router_j,
         router_g=None if served is None else router_j * snapshot.router_g_per_j,
+        holdout=holdout,
     )
     return identified(
         Context(

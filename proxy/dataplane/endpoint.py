@@ -121,7 +121,7 @@ class DataPlane:
             raise Refusal(503, "unavailable", "The ledger cannot take more entries at the moment.", headers=b"retry-after: 5\r\n")
 
     def memo(self, notes: Any, fields: Mapping[bytes, bytes]) -> Any:
-        return msgspec.structs.replace(notes, headers=fields)
+        return msgspec.structs.replace(notes, headers=fields, kinds={})
 
     def admit_again(self, exchange: Exchange, notes: Any) -> bool:
         """Lets in a request with the head of one that was, as `notes` say; False where it must be looked at anew."""
@@ -196,9 +196,9 @@ class DataPlane:
         exchange.body = b""
         to, content_type = (admission.snapshot, admission.grant), headers.get(b"content-type", b"")
         if operation.api != "responses":
-            return read(body, content_type, operation, admission.sent, to)
+            return read(body, content_type, operation, admission.sent, to, admission.kinds)
         body, continued = self.kept.resolved(None if admission.grant is None else admission.grant.team, body)
-        call = read(body, content_type, operation, admission.sent, to)
+        call = read(body, content_type, operation, admission.sent, to, admission.kinds)
         if continued.response_id is None:
             return call
         return msgspec.structs.replace(call, continued=continued, previous_response_id=continued.response_id)

@@ -15,10 +15,12 @@ from proxy.dataplane import answer, refusals
 from proxy.dataplane.admit import Admission
 from proxy.dataplane.ask import Call
 from proxy.dataplane.attempt import TO_THE_CLIENT, Journey, Tried, failure
+from proxy.dataplane.candidates import arm_of
 from proxy.dataplane.carriage import Facts, read_answer, reply, retold
-from proxy.dataplane.compare import burnt_g
+from proxy.dataplane.compare import NOTHING_BURNT, Burnt, burnt, forfeited
 from proxy.dataplane.counting import Counter, estimated
 from proxy.dataplane.kept import Kept
+from proxy.dataplane.pace import written
 from proxy.dataplane.peer import Peer
 from proxy.dataplane.relay import Result
 from proxy.dataplane.settle import (
@@ -170,6 +172,10 @@ class Finish:
         stream = tried.stream
         usage = None if stream is None else stream.usage
         worked = self._account(journey, tried, usage, b"" if stream is None else stream.text, None)
+        if tried.served is not None:
+            router_g = self._settler.router_j * journey.admission.snapshot.router_g_per_j
+            lost = forfeited(journey.plan, tried.served, worked.footprint, self._burnt(journey, tried), router_g)
+            worked = msgspec.structs.replace(worked, saving=lost)
         self._settle(journey, tried, worked, Outcome(200, "truncated", fault.code or "upstream_error"))
         if stream is None:
             journey.exchange.abort()
@@ -227,24 +233,20 @@ class Finish:
             if operation.counts:
                 return COUNTED
             return Account(tokens=NO_TOKENS, footprint=Footprint(intensity=served.intensity), cost_usd=None)
-        now_s, result = perf_counter(), tried.result
-        decode_s = now_s - result.first_s if result.first_s is not None and result.ending == "streamed" else None
-        burnt_g = self._burnt_g(journey, tried) if len(tried.attempts) > 1 else 0.0
-        times, against = (
-            (now_s - tried.started_s, decode_s),
-            (
-                journey.plan,
-                burnt_g,
-                self._settler.router_j * journey.admission.snapshot.router_g_per_j,
-            ),
-        )
-        return account(served, self._told(journey, tried, usage, text), report, times, against)
+        tokens, estimator = self._told(journey, tried, usage, text), served.estimator
+        paced = None
+        if estimator is not None and estimator.runtime is not None:
+            paced = written(journey.call, tried, estimator.runtime, tokens, perf_counter())
+        charges = NOTHING_BURNT if len(tried.attempts) < 2 else self._burnt(journey, tried)
+        against = (journey.plan, charges, self._settler.router_j * journey.admission.snapshot.router_g_per_j)
+        return account(served, tokens, report, (paced, tried.batch), against)
 
-    def _burnt_g(self, journey: Journey, tried: Tried) -> float:
+    def _burnt(self, journey: Journey, tried: Tried) -> Burnt:
         """What attempts took that failed before this one."""
-        known = {each.name: each for each in journey.plan.served.values()}
-        names = {each.deployment for each in tried.attempts[:-1]}
-        return burnt_g(tried.attempts[:-1], _UNTOUCHED, {name: forecast(journey.call, known[name]) for name in names if name in known})
+        before = tried.attempts[:-1]
+        names = {each.deployment for each in before}
+        known = {each.name: (each, forecast(journey.call, each)) for each in journey.plan.served.values() if each.name in names}
+        return burnt(before, _UNTOUCHED, known)
 
     def _told(self, journey: Journey, tried: Tried, usage: Usage | None, text: bytes | bytearray) -> Tokens:
         """Tokens as the upstream reported them; what it did not report is counted."""
@@ -312,6 +314,7 @@ class Finish:
             forecast=forecast(journey.call, tried.served) if journey.call.ask.stream and tried.served is not None else None,
             overhead_s=tried.started_s - journey.exchange.arrived_s if len(tried.attempts) == 1 else None,
             upstream_id=upstream_id(tried.result.headers),
+            holdout=arm_of(journey.plan, journey.decision) if journey.plan.holdout else None,
             baseline=None if worked.saving is None or journey.plan.baseline is tried.served else journey.plan.baseline,
         )
         self._settler.settle(journey.admission, journey.call, tried, worked, ending, journey.exchange.arrived_s)

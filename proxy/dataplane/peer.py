@@ -6,6 +6,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Mapping
 
+from carbon.runtime import Pace
 from proxy.config import Config, Deployment
 from proxy.dataplane.breaker import Breaker
 from proxy.metered import Feed
@@ -33,6 +34,7 @@ class Peer:
         "most",
         "name",
         "overhead",
+        "pace",
         "served",
         "tally",
         "unit",
@@ -54,6 +56,7 @@ class Peer:
         self.usage_missing = not served.settings.quirks.reports_usage
         """Its last stream reported no usage: text is kept to be counted."""
         self._recent: deque[float] = deque(maxlen=OBSERVED)
+        self.pace = Pace()
         self.meter: Feed | None = None
         """Where the deployment's energy is measured: it is told when requests begin and end."""
         self.labels = (served.model, served.name)

@@ -40,6 +40,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     """`ok`, `status`, or an error kind."""
     first_s: float | None = None
     """When the first content came (perf_counter)."""
+    held_up: bool = False
+    """The client read too slowly for a while: what came then tells nothing of the upstream's pace."""
 
     def __repr__(self) -> str:
         return f"<Result {self.ending} {self.status} {self.kind}>"
@@ -61,6 +63,7 @@ class Relay:
     _first_s: float | None = None
     _committed = False
     _done = False
+    _held_up = False
     events = 0
     """Events forwarded; about the tokens generated where nobody says."""
 
@@ -105,7 +108,7 @@ class Relay:
             return
         self._sending = sending
         exchange = self._exchange
-        exchange.on_pause = sending.pause
+        exchange.on_pause = self._pause
         exchange.on_resume = sending.resume
         exchange.on_gone = self._gone
 
@@ -148,16 +151,19 @@ class Relay:
         if stream is None and not self._raw:
             self._collect(data)
             return
-        if self._first_s is None:
-            self._first_s = self._clock()
         if stream is None:
+            if self._first_s is None:
+                self._first_s = self._clock()
             self._forward(data)
             return
+        at_s = self._clock()
         try:
             out = stream.feed(data)
         except Exception as error:  # noqa: BLE001 - whatever a reader fails at, the client is told
             self._unreadable(error)
             return
+        if self._first_s is None and stream.started:
+            self._first_s = at_s
         if out:
             self._forward_events(out)
         if stream.ended and not self._done:
@@ -228,7 +234,7 @@ class Relay:
                 self._broken(Fault(message="The upstream's stream holds no answer.", code="upstream_error"), "garbled")
                 return
             self._forward(b"")
-        self._finish(Result(ending="streamed", status=self._status, headers=self._headers, first_s=self._first_s))
+        self._finish(Result(ending="streamed", status=self._status, headers=self._headers, first_s=self._first_s, held_up=self._held_up))
 
     def _collect(self, data: bytes) -> None:
         self._size += len(data)
@@ -262,6 +268,11 @@ class Relay:
         self._abort()
         ending: Ending = "truncated" if self._committed else "failed"
         self._finish(Result(ending=ending, status=self._status, headers=self._headers, fault=fault, kind=kind, first_s=self._first_s))
+
+    def _pause(self) -> None:
+        self._held_up = True
+        if self._sending is not None:
+            self._sending.pause()
 
     def _gone(self) -> None:
         if self._exchange.cut and not self._done:

@@ -14,6 +14,8 @@ import msgspec
 from msgspec.structs import astuple
 
 from adapters._base import Usage
+from carbon.calibrated import Calibrated
+from carbon.energy import Estimator
 from carbon.footprint import NO_WORK, Footprint, ProviderReport, Workload
 from carbon.meters.provider import from_comment
 from carbon.savings import Saving
@@ -22,9 +24,10 @@ from proxy.dataplane.admit import Admission
 from proxy.dataplane.ask import Call
 from proxy.dataplane.attempt import Tried
 from proxy.dataplane.budget import Budgets
-from proxy.dataplane.candidates import Stood
-from proxy.dataplane.compare import compared
+from proxy.dataplane.candidates import Arm, Stood
+from proxy.dataplane.compare import Burnt, compared
 from proxy.dataplane.contexts import Contexts, Shared, names
+from proxy.dataplane.pace import Written
 from proxy.dataplane.peer import Peer
 from proxy.metered import Ended
 from proxy.records import Attempt, Carbon, CrossCheck, Detail, Row, Tokens
@@ -47,7 +50,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     cost_usd: float | None
     report: ProviderReport | None = None
     saving: Saving | None = None
-    decode_s: float | None = None
+    paced: Written | None = None
+    batch: float | None = None
     """Where a figure was made of it."""
 
 
@@ -75,6 +79,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     upstream_id: str | None = None
     baseline: Served | None = None
     """What the saving is measured against, where that is another deployment."""
+    holdout: Arm | None = None
 
 
 def forecast(call: Call, served: Served) -> Footprint:
@@ -89,15 +94,18 @@ def account(
     served: Served,
     tokens: Tokens,
     report: ProviderReport | None,
-    times: tuple[float | None, float | None],
-    against: tuple[Plan, float, float] | None = None,
+    seen: tuple[Written | None, float | None],
+    against: tuple[Plan, Burnt, float] | None = None,
 ) -> Account:
     """Energy, grams and price of what a deployment did. Unknown tokens leave everything unknown, unless the provider reports.
 
-    `times`: seconds of the attempt; and of a stream that came to its end, from its first token to its last. `against`: the plan whose
-    counterfactual it is compared with, the grams that failed attempts took, and those of the proxy itself.
+    `seen`: how long it was written, and the batch it was served in, where those are told. `against`: the plan whose counterfactual it is
+    compared with, the grams that failed attempts took, and those of the proxy itself.
     """
-    seconds_s, decode_s = times
+    paced, batch = seen
+    estimator = served.estimator
+    if batch is not None:
+        estimator, batch = _in_company(estimator, batch)
     footprint = Footprint(intensity=served.intensity)
     cost = None
     if tokens.input is not None and tokens.output is not None:
@@ -106,18 +114,24 @@ def account(
             output_tokens=tokens.output,
             cached_tokens=tokens.cached or 0,
             estimated=tokens.estimated,
-            seconds_s=seconds_s,
-            decode_s=decode_s,
+            decode_s=None if paced is None else paced.decode_s,
         )
-        footprint = Footprint.of(workload, served.estimator, served.intensity, report)
+        footprint = Footprint.of(workload, estimator, served.intensity, report)
         if served.price is not None:
             cost = served.price.usd(tokens.input, tokens.cached or 0, tokens.cache_write or 0, tokens.output)
     elif report is not None:
         footprint = Footprint.of(Workload(input_tokens=0, output_tokens=0), None, served.intensity, report)
-    if decode_s is not None and footprint.method != "runtime_power" and footprint.cross_method != "runtime_power":
-        decode_s = None
+    if paced is not None and footprint.method != "runtime_power" and footprint.cross_method != "runtime_power":
+        paced = None
     saving = None if against is None else compared(against[0], served, (tokens, footprint), *against[1:])
-    return Account(tokens=tokens, footprint=footprint, cost_usd=cost, report=report, decode_s=decode_s, saving=saving)
+    return Account(tokens=tokens, footprint=footprint, cost_usd=cost, report=report, paced=paced, batch=batch, saving=saving)
+
+
+def _in_company(estimator: Estimator | None, batch: float) -> tuple[Estimator | None, float | None]:
+    """Of a calibration that knows what a batch does, the estimator in it; of any other, itself and no batch."""
+    if not isinstance(estimator, Calibrated) or estimator.batched is None:
+        return estimator, None
+    return estimator.at(batch), batch
 
 
 def reported(usage: Usage, input_tokens: int) -> Tokens:
@@ -243,7 +257,7 @@ class Settler:
     def _shared(self, admission: Admission, call: Call | None, served: Served | None, footprint: Footprint, ending: Ending) -> Shared:
         """What the row has in common with others. A standing decision belongs to one plan: it keeps them by what the plan leaves open."""
         decision = ending.decision
-        by = (decision, ending.reason, ending.policy, ending.baseline, self.router_j)
+        by = (decision, ending.reason, ending.policy, ending.baseline, self.router_j, ending.holdout)
         if decision.__class__ is not Stood or call is None or served is None or footprint.intensity is not served.intensity:
             return self._contexts.of(admission.snapshot, call, served, footprint, by)
         kept: dict[Any, Shared] = decision.contexts
@@ -265,6 +279,7 @@ class Settler:
             and ending.forecast is None
             and account.report is None
             and footprint.method != "runtime_power"
+            and account.batch is None
             and not (ending.ignored or tokens.estimated)
             and shared.whole
         )
@@ -352,6 +367,7 @@ def ended(row: Row, call: Call | None, tried: Tried, account: Account, arrived_s
         row.output_tokens or 0,
         account.footprint,
         None if tried.served is None else tried.served.profile,
+        tried.batch,
     )
 
 
@@ -383,7 +399,9 @@ def detail_of(account: Account, ending: Ending, shared: Shared) -> str:
             rejected=rejected,
             provider_report=None if account.report is None else account.report.raw,
             cross_check=checked,
-            decode_s=account.decode_s,
+            decode_s=None if account.paced is None else account.paced.decode_s,
+            paced_by=None if account.paced is None or account.paced.by == "stream" else account.paced.by,
+            batch=account.batch,
         )
     )
 

@@ -32,6 +32,7 @@ _values = msgspec.msgpack.Decoder(Parameters)
 _json = msgspec.json.Encoder()
 _detail = msgspec.json.Decoder(Detail)
 _inputs = msgspec.json.Decoder(Inputs)
+_restatement = msgspec.json.Decoder(Restatement)
 _COLUMNS = len(Row.__struct_fields__)
 _NOTHING = Detail()
 
@@ -119,14 +120,29 @@ def joined(row: Row, context: Context | None) -> Entry:
         counterfactual=inputs.counterfactual,
         router_j=inputs.router_j,
         router_g=inputs.router_g,
+        holdout=inputs.holdout,
         marginal=inputs.marginal,
         decode_s=detail.decode_s,
+        paced_by=detail.paced_by,
+        batch=detail.batch,
     )
 
 
 def restated_row(later: Restatement) -> dict[str, Any]:
-    """The columns of the table `restatements`."""
-    return {**msgspec.structs.asdict(later), "inputs": _json.encode(later.inputs).decode()}
+    """The columns of the table `restatements`. Raises UndecodableError for what could not be read back."""
+    try:
+        checked = _restatement.decode(_json.encode(later))  # what is no number is unknown then
+        return {**msgspec.structs.asdict(checked), "inputs": _json.encode(checked.inputs).decode()}
+    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise UndecodableError(f"not a restatement: {type(error).__name__}") from error
+
+
+def kept_of(later: Restatement) -> bytes:
+    """As much of a restatement as can be kept: all of it, or which one it is."""
+    try:
+        return _json.encode(later)
+    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError):
+        return f"{later.id} replaces {later.replaces}".encode("utf-8", "replace")
 
 
 def restated(row: Any) -> Restatement:

@@ -19,7 +19,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from proxy.records import Context, Entry, Restatement, Row
-from proxy.store.codec import UndecodableError, joined, restated, restated_row
+from proxy.store.codec import UndecodableError, joined, kept_of, restated, restated_row
 from proxy.store.database import Database, database_of
 from proxy.store.engine import kind_of
 from proxy.store.migration import migrate_in_thread
@@ -105,11 +105,25 @@ class Ledger:
         later = await self._rows(select(restatements).where(restatements.c.entry == entry_id).order_by(restatements.c.at_s))
         return msgspec.structs.replace(found[0], restatements=tuple(map(restated, later)))
 
-    async def restate(self, later: Sequence[Restatement]) -> None:
-        """They are in the store on return; of two that replace the same, the first to come stays. Raises StoreUnavailableError."""
+    async def restate(self, later: Sequence[Restatement]) -> list[str]:
+        """They are in the store on return; of two that replace the same, the first to come stays. Raises StoreUnavailableError.
+
+        One that the store will never take goes to the table `ledger_quarantine`, so that it does not hold up those behind it: why is
+        returned, for each of them.
+        """
         flavour = sqlite if self.is_sqlite else postgresql
-        if later:
-            await self.write([(flavour.insert(restatements).on_conflict_do_nothing(), [restated_row(each) for each in later])])
+        try:
+            if later:
+                with _translated():
+                    rows = [restated_row(each) for each in later]
+                await self.write([(flavour.insert(restatements).on_conflict_do_nothing(), rows)])
+        except _RefusedError as error:
+            if len(later) == 1:
+                await self._set_aside(kept_of(later[0]), str(error))
+                return [str(error)]
+            middle = len(later) // 2
+            return [*await self.restate(later[:middle]), *await self.restate(later[middle:])]
+        return []
 
     async def recent(self, limit: int, team: str | None = None) -> list[Entry]:
         """The latest entries, newest first. `team` None means every team's."""

@@ -13,8 +13,6 @@ from carbon.savings import Saving, verdict
 from proxy.store.tables import exchanges
 from proxy.store.usage import UsageQuery, grouped_row, narrowed
 
-HOLDOUT = "holdout"
-"""The reason of a request that was sent to the model's default to measure."""
 LEAST = 30
 """Requests of each kind below which nothing is said of their difference."""
 
@@ -40,9 +38,9 @@ def savings_row(query: UsageQuery, found: Mapping[str, Any]) -> dict[str, Any]:
     total = None
     if found["compared"]:
         total = Saving(g=found["avoided_g"], low_g=found["avoided_low_g"], high_g=found["avoided_high_g"])
-    said = verdict(total)
+    said, because = verdict(total)
     if found["marginal_compared"] and found["avoided_g_both"] * found["avoided_marginal_g"] < 0:
-        said = "no robust saving"
+        said, because = "no robust saving", "signs differ"
     return {
         **grouped_row(query, found),
         **{name: found[name] for name in ("requests", "compared", "marginal_compared", "cached")},
@@ -50,17 +48,22 @@ def savings_row(query: UsageQuery, found: Mapping[str, Any]) -> dict[str, Any]:
         "carbon_g": found["carbon_g"],
         **{name: found[name] for name in ("avoided_g", "avoided_low_g", "avoided_high_g", "avoided_marginal_g")},
         "verdict": said,
+        "because": because,
     }
 
 
 def holdout_statement(query: UsageQuery) -> Select[Any]:
-    """Grams of a completed request, by the model that was asked for, of those held out and of the others."""
+    """Grams of a completed request, by the model that was asked for, of those held out and of those that might have been.
+
+    By what was drawn and not by what served: an answer of another deployment, because the default failed, is still one that was held out.
+    """
     c = exchanges.c
-    held = c.reason == HOLDOUT
+    held, free = (c.inputs.like(f'%"holdout":"{arm}"%') for arm in ("held", "free"))
     columns: list[ColumnElement[Any]] = [c.model_requested, held.label("held")]
     columns += [func.count(c.carbon_g).label("requests"), func.avg(c.carbon_g).label("mean_g")]
+    columns += [func.avg(c.carbon_low_g).label("low_g"), func.avg(c.carbon_high_g).label("high_g")]
     columns += [func.avg(c.carbon_g * c.carbon_g).label("mean_square")]
-    statement = select(*columns).select_from(exchanges).where(c.outcome == "completed", c.carbon_g.is_not(None))
+    statement = select(*columns).select_from(exchanges).where(c.outcome == "completed", c.carbon_g.is_not(None), held | free)
     return narrowed(statement, query, group=False).group_by(c.model_requested, held).order_by(c.model_requested)
 
 
@@ -73,25 +76,31 @@ def holdout_rows(found: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _measured(model: str | None, held: Mapping[str, Any], others: Mapping[str, Any] | None) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "model": model,
-        "held_out": held["requests"],
-        "held_out_mean_g": held["mean_g"],
-        "others": 0 if others is None else others["requests"],
-        "others_mean_g": None if others is None else others["mean_g"],
-        "avoided_per_request_g": None,
-        "avoided_low_g": None,
-        "avoided_high_g": None,
-    }
+    """The difference's band has what the draw leaves to chance, and the error of both means, taken as independent of each other."""
+    told = None
     if others is not None and min(held["requests"], others["requests"]) >= LEAST:
         difference = held["mean_g"] - others["mean_g"]
-        spread = SIGMAS_80 * math.sqrt(sum(_variance_of_mean(each) for each in (held, others)))
-        row |= {
-            "avoided_per_request_g": difference,
-            "avoided_low_g": difference - spread,
-            "avoided_high_g": difference + spread,
-        }
-    return row
+        chance = SIGMAS_80 * math.sqrt(sum(_variance_of_mean(each) for each in (held, others)))
+        down = math.hypot(chance, held["mean_g"] - held["low_g"], others["high_g"] - others["mean_g"])
+        up = math.hypot(chance, held["high_g"] - held["mean_g"], others["mean_g"] - others["low_g"])
+        told = Saving(g=difference, low_g=difference - down, high_g=difference + up)
+    said, because = verdict(told)
+    return {
+        "model": model,
+        "held_out": held["requests"],
+        **_mean("held_out", held),
+        "others": 0 if others is None else others["requests"],
+        **_mean("others", others),
+        "avoided_per_request_g": None if told is None else told.g,
+        "avoided_low_g": None if told is None else told.low_g,
+        "avoided_high_g": None if told is None else told.high_g,
+        "verdict": said,
+        "because": because,
+    }
+
+
+def _mean(name: str, kind: Mapping[str, Any] | None) -> dict[str, float | None]:
+    return {f"{name}_{end}_g": None if kind is None else kind[f"{end}_g"] for end in ("mean", "low", "high")}
 
 
 def _variance_of_mean(kind: Mapping[str, Any]) -> float:

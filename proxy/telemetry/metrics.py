@@ -40,6 +40,8 @@ INSTRUMENTS = (
     ),
     Instrument("greenlane_energy_joules", "counter", "Estimated or reported energy.", (*_MD, "method")),
     Instrument("greenlane_measured_energy_joules", "counter", "Measured at the accelerators, by whom it went to.", (*_MD, "share")),
+    Instrument("greenlane_measured_host_energy_joules", "counter", "The same of the machines around them.", (*_MD, "share")),
+    Instrument("greenlane_restatements_set_aside", "counter", "Measured figures that the ledger's store does not take.", ()),
     Instrument("greenlane_co2e_grams", "counter", "Emissions of that energy.", (*_MD, "method")),
     Instrument("greenlane_cost_usd", "counter", "Price by the configured rates.", _MD),
     Instrument("greenlane_upstream_errors", "counter", "Failed attempts.", ("deployment", "model", "kind")),

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import httptools
 
 from proxy.upstream._base import UpstreamError
-from proxy.upstream.exchange import STREAMING, Exchange
+from proxy.upstream.answers import Met, met
+from proxy.upstream.exchange import STREAMING, WAITING, Exchange
 
 if TYPE_CHECKING:
     from proxy.upstream.pool import Pool
@@ -21,6 +22,7 @@ HEAD_BYTES = 64 * 1024
 HEAD_LINES = 200
 JOINED_BYTES = 32 * 1024
 """Up to here head and body are copied into one write: cheaper than a second one."""
+OK = 200
 LAST_CHUNK = b"\r\n0\r\n\r\n"
 _H = ord("H")
 
@@ -76,11 +78,16 @@ class Connection(asyncio.Protocol):
             self.transport.abort()
             return
         exchange.heard = True
+        begins = exchange.phase == WAITING and not self._quiet_bytes
+        if begins and (known := self._pool.met) is not None and (body_at := known.framed.body_at(data)):
+            self._known(exchange, known, data[body_at:])
+            return
         broken = False
         try:
             self._feed(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             broken = True
+        head = self._head
         if exchange.phase != STREAMING and not self._response(exchange, data, broken):
             return
         parts = self._parts
@@ -90,7 +97,10 @@ class Connection(asyncio.Protocol):
             if self.exchange is not exchange:
                 return
             if self._done:
-                self._finish(exchange, not broken and self._keep and self._clean(data))
+                reusable = not broken and self._keep and self._clean(data)
+                if begins and reusable and self._status == OK:
+                    self._pool.met = met(data, head)
+                self._finish(exchange, reusable)
                 return
             parts.clear()
             self._quiet_bytes = 0
@@ -186,6 +196,17 @@ class Connection(asyncio.Protocol):
             self._done = True
 
     # between the two
+
+    def _known(self, exchange: Exchange, known: Met, body: bytes) -> None:
+        """A whole answer with the head of one before: the parser, which is between two answers, does not see it."""
+        exchange.phase = STREAMING
+        exchange.request = None
+        receiver = exchange.receiver
+        receiver.on_response(OK, known.headers_of(body))
+        if body and self.exchange is exchange:
+            receiver.on_data(body)
+        if self.exchange is exchange:
+            self._finish(exchange, True)
 
     def _response(self, exchange: Exchange, data: bytes, broken: bool) -> bool:
         """Tells of the response once its head is whole; False if there is nothing more to do with this read."""

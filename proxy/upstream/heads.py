@@ -22,6 +22,7 @@ MANAGED = frozenset(
 KEPT = 32
 """Heads kept per upstream: method, path, headers; a deployment needs a handful."""
 
+_LF, _CR = b"\n\r"
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _TARGET = re.compile(rb"/[!-~]*")
 
@@ -48,7 +49,7 @@ class Heads:
             if len(self._kept) >= KEPT:
                 self._kept.clear()
             self._kept[key] = kept
-        return kept + header_lines(request.own) + b"content-length: " if request.own else kept + b"content-length: "
+        return kept + own_lines(request.own) + b"content-length: " if request.own else kept + b"content-length: "
 
     def _request_line(self, method: bytes, path: bytes) -> bytes:
         key = (method, path)
@@ -77,6 +78,15 @@ def header_lines(headers: Headers) -> bytes:
     if lines.count(b"\r") != len(headers) or lines.count(b"\n") != len(headers) or b"\0" in lines:
         raise ValueError("a header value holds CR, LF or NUL")
     return lines
+
+
+def own_lines(headers: Headers) -> bytes:
+    """`header_lines` for what hardly ever is more than one."""
+    if len(headers) == 1:
+        name, value = headers[0]
+        if _allowed(name) and _CR not in value and _LF not in value and 0 not in value:
+            return b"%b: %b\r\n" % (name, value)
+    return header_lines(headers)
 
 
 @lru_cache(maxsize=256)

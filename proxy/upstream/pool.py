@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from proxy.upstream.answers import Met
 from proxy.upstream.sweep import Sweep
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ AGE_S = 300.0
 
 
 class Pool:
-    __slots__ = ("_closed", "_reaper", "age_s", "idle", "idle_s", "limit", "opened", "sweep")
+    __slots__ = ("_closed", "_reaper", "age_s", "idle", "idle_s", "limit", "met", "opened", "sweep")
 
     def __init__(self, limit: int, sweep: Sweep) -> None:
         self.limit = limit
@@ -26,6 +27,8 @@ class Pool:
         """Oldest first; only connections that are open, silent and clean."""
         self.opened = 0
         """Connections that exist, idle ones included."""
+        self.met: Met | None = None
+        """The head of the last whole answer."""
         self.idle_s = IDLE_S
         self.age_s = AGE_S
         self._reaper: asyncio.TimerHandle | None = None

@@ -20,7 +20,7 @@ from multiprocessing.context import SpawnProcess
 import msgspec
 
 from carbon.calibrating import Verdict, calibrate, drawn
-from carbon.calibration import DAY_S, LEAST_RECORDS, Calibration, Drift, Evidence, drift, machine_of
+from carbon.calibration import DAY_S, LEAST_RECORDS, Calibration, Drift, Evidence, drift, machine_of, missing
 from carbon.energy import estimator
 from carbon.profile import EnergyProfile
 from proxy.store.calibrations import CalibrationStore
@@ -33,6 +33,8 @@ LOOK_S = 60.0
 FIRST_S = 3600.0
 """Of uptime before anything is fitted: a proxy that is started again and again does not fit again and again."""
 DRIFT_S = 3600.0
+DRIFTED_S = 2 * DAY_S
+"""What a fit is made of where the calibration in force has drifted."""
 SPARSE_S = 7 * DAY_S
 """Between two fits where a day brings fewer records than a fit needs; elsewhere a day."""
 NICENESS = 10
@@ -45,7 +47,7 @@ Profiles = Callable[[], Mapping[str, EnergyProfile]]
 
 
 class Calibrator:
-    """One process's calibrations. `in_force` is what the store said last."""
+    """One process's calibrations. `in_force` is what the store said last, those that have drifted with wider bands."""
 
     def __init__(
         self,
@@ -62,6 +64,7 @@ class Calibrator:
         self._due_s: dict[str, float] = {}
         self._drift_due_s = 0.0
         self._unavailable: str | None = None
+        self._kept: Mapping[str, Calibration] = {}
         self.in_force: Mapping[str, Calibration] = {}
         self.drifts: dict[str, Drift] = {}
 
@@ -82,28 +85,40 @@ class Calibrator:
     async def look(self) -> None:
         """What the store says is in force, is. Raises StoreUnavailableError."""
         found = await self._store.latest()
-        if {name: each.id for name, each in found.items()} == {name: each.id for name, each in self.in_force.items()}:
+        if {name: each.id for name, each in found.items()} == {name: each.id for name, each in self._kept.items()}:
             return
         for name, each in found.items():
-            if name not in self.in_force or self.in_force[name].id != each.id:
+            if name not in self._kept or self._kept[name].id != each.id:
                 log.info("calibration %s of %s: %s", each.id, name, each.why)
                 self.drifts.pop(name, None)
-        self.in_force = found
+        self._kept = found
         self._drift_due_s = 0.0
-        self._publish(found)
+        self._take(found)
 
     async def consider(self, name: str, profile: EnergyProfile, fit: Fit) -> tuple[Evidence, Verdict]:
-        """Fits what was measured of a deployment; nothing is kept or in force for that. Raises StoreUnavailableError."""
+        """Fits what was measured of a deployment; nothing is kept or in force for that. Raises StoreUnavailableError.
+
+        Where the calibration in force has drifted, of the last days alone if they have what a fit needs: what was measured before says
+        another thing, and would keep it in force for a week.
+        """
         now_s = self._now_s()
         evidence = await self._store.measured(name, profile, now_s)
         held = self._of_machine(name, profile)
-        incumbent = held if held is not None and held.source == evidence.source else None
+        incumbent = held if held is not None and held.boundary == evidence.boundary else None
+        if incumbent is not None:
+            evidence = await asyncio.to_thread(_since_drift, evidence, incumbent, now_s)
         return evidence, await fit(evidence, profile, incumbent, now_s)
 
-    async def keep(self, verdict: Verdict) -> None:
-        """Whatever was fitted is kept, accepted or not. Raises StoreUnavailableError."""
-        if verdict.calibration is not None:
-            await self._store.keep(verdict.calibration)
+    async def keep(self, verdict: Verdict) -> Verdict:
+        """Whatever was fitted is kept, accepted or not: as it is in the store. Raises StoreUnavailableError.
+
+        It was compared with what `look` found last; where another process has brought another into force since, it is kept as overtaken.
+        """
+        made = verdict.calibration
+        if made is None:
+            return verdict
+        held = self._kept.get(made.deployment)
+        return Verdict(calibration=await self._store.keep(made, None if held is None else held.id))
 
     def ages_s(self) -> Iterable[tuple[str, float]]:
         """Of those that deployments of now are accounted by."""
@@ -130,7 +145,7 @@ class Calibrator:
         if kept and now_s - kept[0].fitted_at_s < DAY_S / 2:
             return kept[0].fitted_at_s + DAY_S
         evidence, verdict = await self.consider(name, profile, fit)
-        await self.keep(verdict)
+        verdict = await self.keep(verdict)
         if verdict.calibration is None:
             return now_s + DAY_S
         if not verdict.calibration.accepted:
@@ -144,12 +159,19 @@ class Calibrator:
             if calibration is None:
                 self.drifts.pop(name, None)
                 continue
-            evidence = await self._store.measured(name, profile, self._now_s(), DAY_S, calibration.source)
-            found = await asyncio.to_thread(drift, calibration.terms, evidence.records, self._now_s())
+            evidence = await self._store.measured(name, profile, self._now_s(), DAY_S, calibration.boundary)
+            found = await asyncio.to_thread(drift, calibration, evidence.records, self._now_s())
             before = self.drifts.pop(name, None)
             if found is not None:
                 self.drifts[name] = found
             self._tell(calibration, before is not None and before.alarm, found)
+        under_drift = {name: each.drifted(self.drifts.get(name)) for name, each in self._kept.items()}
+        if under_drift != self.in_force:
+            self._take(under_drift)
+
+    def _take(self, calibrations: Mapping[str, Calibration]) -> None:
+        self.in_force = calibrations
+        self._publish(calibrations)
 
     def _tell(self, calibration: Calibration, before: bool, found: Drift | None) -> None:
         now = found is not None and found.alarm
@@ -167,7 +189,7 @@ class Calibrator:
             log.info("calibration %s of %s no longer drifts", calibration.id, calibration.deployment)
 
     def _of_machine(self, name: str, profile: EnergyProfile) -> Calibration | None:
-        held = self.in_force.get(name)
+        held = self._kept.get(name)
         return held if held is not None and held.machine == machine_of(profile) else None
 
 
@@ -236,6 +258,15 @@ def _answer(answering: Connection, encoded: bytes) -> None:
     os.nice(NICENESS)
     asked = msgspec.msgpack.decode(encoded, type=_Asked)
     answering.send_bytes(msgspec.msgpack.encode(fitted(asked.evidence, asked.profile, asked.incumbent, asked.now_s)))
+
+
+def _since_drift(evidence: Evidence, incumbent: Calibration, now_s: float) -> Evidence:
+    found = drift(incumbent, evidence.records, now_s)
+    if found is None or not found.alarm:
+        return evidence
+    recent = tuple(each for each in evidence.records if each.at_s > now_s - DRIFTED_S)
+    since = msgspec.structs.replace(evidence, records=recent)
+    return evidence if missing(since) else since
 
 
 def _since(evidence: Evidence, at_s: float) -> int:

@@ -86,10 +86,6 @@ class Chain(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Those of its deployments."""
     feeds: tuple[Feed, ...]
 
-    @property
-    def live(self) -> bool:
-        return any(feed.live for feed in self.feeds)
-
 
 class Errand(msgspec.Struct, frozen=True, eq=False):
     """A feed to be asked about zones: all of its own when their time has come, or some out of turn."""
@@ -117,6 +113,9 @@ class Grids:
         self._curious: dict[str, float] = {}
         """Zones of no deployment, the one longest not asked about first, and until when they are kept up to date."""
         self._woken = asyncio.Event()
+        self._new: set[str] = set()
+        """Live sources that came into force since `newcomers` was last answered, by name."""
+        self._arrived = asyncio.Event()
         self._forecasts = Forecasts(now_s, clock_s)
 
     def prepared(self, settings: CarbonSettings, zones: frozenset[str]) -> Chain:
@@ -138,6 +137,9 @@ class Grids:
 
     def adopt(self, chain: Chain) -> None:
         """From now on this is the chain."""
+        self._new |= {feed.name for feed in chain.feeds if feed.live} - {feed.name for feed in self.chain.feeds}
+        if self._new:
+            self._arrived.set()
         self.chain = chain
         self._forecasts.clear()
         self._woken.set()
@@ -147,8 +149,15 @@ class Grids:
         self.adopt(self.prepared(settings, zones))
         return self.table()
 
+    async def newcomers(self) -> frozenset[str]:
+        """The names of live sources that the chain before did not have, once there are some: each is told once, to one who asks."""
+        await self._arrived.wait()
+        self._arrived.clear()
+        names, self._new = frozenset(self._new), set()
+        return names
+
     def recall(self, samples: Iterable[tuple[str, Intensity]]) -> None:
-        """Takes in what was read before a restart: of each source's name, where it has told nothing yet."""
+        """Takes in what was read before a restart or a reload: of each source's name, where it has told nothing yet."""
         for name, sample in samples:
             for feed in self.chain.feeds:
                 if feed.name == name and feed.live:

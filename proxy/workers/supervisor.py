@@ -103,13 +103,14 @@ class Supervisor:
                 worker.state = "waiting"
                 pause_s = self._backoff.pause_s(in_a_row)
                 # Kind and place, not the text: it may hold a URL with a secret, or a prompt.
-                _log.error("worker %s failed: %s at %s; again in %g s", worker.name, worker.last_error_kind, _place(error), pause_s)
+                _log.error("worker %s failed: %s at %s; again in %g s", worker.name, worker.last_error_kind, place_of(error), pause_s)
                 await self._sleep(pause_s)
             else:
                 worker.state = "ended"
                 return
 
 
-def _place(error: Exception) -> str:
+def place_of(error: Exception) -> str:
+    """Where it was raised: all that may be told of it beside its kind, as its text may hold a secret."""
     frames = traceback.extract_tb(error.__traceback__)
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "?"

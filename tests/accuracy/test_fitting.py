@@ -129,7 +129,7 @@ def test_a_missed_goal_is_the_exit_status_and_nothing_is_written(tmp_path):
             f"a/{model}",
             str(total),
             str(active),
-            f"{n}x{gpu}",
+            f"1x{gpu}",
             str(batch),
             "",
             "500",
@@ -140,13 +140,12 @@ def test_a_missed_goal_is_the_exit_status_and_nothing_is_written(tmp_path):
             "J; bfloat16; median ITL 20 ms",
         ]
         for gpu in ("H100", "B200")
-        for model, total, active in MODELS
+        for model, total, active in MODELS[:3]
         for batch in (8, 64, 512)
-        for n in (1, 4)
     ]
     path = written(tmp_path / "t.csv", rows)
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.accuracy", str(path)], cwd=ROOT, capture_output=True, text=True, check=False, timeout=300
+        [sys.executable, "-m", "benchmarks.accuracy", str(path)], cwd=ROOT, capture_output=True, text=True, check=False, timeout=900
     )
     assert done.returncode == 1
     assert "missed: H100: median" in done.stderr

@@ -37,7 +37,7 @@ def measured(n: int = 600, days: float = 4.0, noise: float = 0.05, seed: int = 1
 
 
 def evidence(records: list[Measured], **more: object) -> Evidence:
-    facts = {"deployment": "ours", "model": "small", "gpu": "H100", "machine": machine_of(PROFILE), "source": "measured_attributed"}
+    facts = {"deployment": "ours", "model": "small", "gpu": "H100", "machine": machine_of(PROFILE), "boundary": "facility"}
     return Evidence(**{**facts, "band": FACILITY, "records": tuple(records), **more})
 
 

@@ -13,15 +13,31 @@ from itertools import combinations
 from typing import NamedTuple
 
 from carbon.attribution import Weighing
+from carbon.batch import Company
 from carbon.replica import Attributed, Effect, Replica
 from carbon.spread import Life
 from carbon.windows import Total
 
 IDLE_W = 4 * 110.0
-STEP_S, READ_S_PER_TOKEN, CONTEXT_S = 0.014, 8.75e-5, 2.4e-8
-READ_WEIGHTS_J, TOKEN_J, CONTEXT_J, SAMPLE_J = 36.8, 0.322, 2.3e-5, 0.036
-CHUNK_TOKENS, MOST_RUNNING = 2048, 64
+CHUNK_TOKENS = 2048
 WINDOW_S = 2.0
+
+
+class Machine(NamedTuple):
+    """What steps take, and cost."""
+
+    idle_w: float = IDLE_W
+    step_s: float = 0.014
+    read_s_per_token: float = 8.75e-5
+    context_s: float = 2.4e-8
+    read_weights_j: float = 36.8
+    token_j: float = 0.322
+    context_j: float = 2.3e-5
+    sample_j: float = 0.036
+    most_running: int = 64
+
+
+LARGE = Machine()
 
 
 class Asked(NamedTuple):
@@ -36,6 +52,8 @@ class Simulated(NamedTuple):
     lives: list[Life]
     truth_j: dict[str, float]
     windows: list[Total]
+    batches: dict[str, float]
+    """As a proxy sees them: carbon/batch.py."""
 
 
 class _Running:
@@ -56,7 +74,12 @@ def traffic(per_s: float, seconds: float, seed: int) -> list[Asked]:
     return asked
 
 
-def simulate(asked: Sequence[Asked]) -> Simulated:
+def steadily(count: int, seed: int) -> list[Asked]:
+    """The same kinds, each sent when there is room: the batch stays what it may be at most."""
+    return [one._replace(arrived_s=-1.0) for one in traffic(1, 3 * count, seed)[:count]]
+
+
+def simulate(asked: Sequence[Asked], machine: Machine = LARGE) -> Simulated:
     waiting, running = list(asked), []
     lives, truth_j, spent = [], dict.fromkeys((one.id for one in asked), 0.0), []
     now_s = 0.0
@@ -64,12 +87,13 @@ def simulate(asked: Sequence[Asked]) -> Simulated:
         if not running and waiting[0].arrived_s > now_s:
             spent.append((now_s, waiting[0].arrived_s, 0.0))
             now_s = waiting[0].arrived_s
-        while waiting and waiting[0].arrived_s <= now_s and len(running) < MOST_RUNNING:
-            running.append(_Running(waiting.pop(0)))
-        step_s, step_j = _step(running, truth_j)
+        while waiting and waiting[0].arrived_s <= now_s and len(running) < machine.most_running:
+            one = waiting.pop(0)
+            running.append(_Running(one._replace(arrived_s=now_s) if one.arrived_s < 0 else one))
+        step_s, step_j = _step(running, truth_j, machine)
         spent.append((now_s, now_s + step_s, step_j))
         for one in running:
-            truth_j[one.asked.id] += IDLE_W * step_s / len(running)
+            truth_j[one.asked.id] += machine.idle_w * step_s / len(running)
         now_s += step_s
         for one in running:
             if one.first_s is None and one.written:
@@ -77,11 +101,24 @@ def simulate(asked: Sequence[Asked]) -> Simulated:
         over = [one for one in running if one.written >= one.asked.output_tokens]
         running = [one for one in running if one not in over]
         lives += [_life(one, now_s) for one in over]
-    return Simulated(lives, truth_j, list(_windows(spent)))
+    return Simulated(lives, truth_j, list(_windows(spent, machine)), _batches(lives))
 
 
-def _step(running: list[_Running], truth_j: dict[str, float]) -> tuple[float, float]:
-    room, step_s, step_j = CHUNK_TOKENS, STEP_S, READ_WEIGHTS_J
+def _batches(lives: list[Life]) -> dict[str, float]:
+    company, running, begun, found = Company(), 0, {}, {}
+    events = [(life.arrived_s, 1, life) for life in lives] + [(life.last_s, 0, life) for life in lives]
+    for at_s, begins, life in sorted(events, key=lambda event: event[:2]):
+        running += 1 if begins else -1
+        shares_s = company.changed(at_s, running)
+        if begins:
+            begun[life.id] = shares_s
+        else:
+            found[life.id] = company.mean(life.arrived_s, begun[life.id], at_s) or 1.0
+    return found
+
+
+def _step(running: list[_Running], truth_j: dict[str, float], machine: Machine) -> tuple[float, float]:
+    room, step_s, step_j = CHUNK_TOKENS, machine.step_s, machine.read_weights_j
     active = []
     for one in running:
         used_j = 0.0
@@ -92,18 +129,18 @@ def _step(running: list[_Running], truth_j: dict[str, float]) -> tuple[float, fl
             room -= read
             one.unread -= read
             one.written += not one.unread
-            step_s += READ_S_PER_TOKEN * read
-            used_j = TOKEN_J * read
+            step_s += machine.read_s_per_token * read
+            used_j = machine.token_j * read
         else:
             context = one.asked.input_tokens + one.written
             one.written += 1
-            step_s += CONTEXT_S * context
-            used_j = TOKEN_J + SAMPLE_J + CONTEXT_J * context
+            step_s += machine.context_s * context
+            used_j = machine.token_j + machine.sample_j + machine.context_j * context
         truth_j[one.asked.id] += used_j
         step_j += used_j
         active.append(one.asked.id)
     for request in active:
-        truth_j[request] += READ_WEIGHTS_J / len(active)
+        truth_j[request] += machine.read_weights_j / len(active)
     return step_s, step_j
 
 
@@ -120,10 +157,10 @@ def _life(one: _Running, now_s: float) -> Life:
     )
 
 
-def _windows(spent: list[tuple[float, float, float]]) -> Iterator[Total]:
+def _windows(spent: list[tuple[float, float, float]], machine: Machine) -> Iterator[Total]:
     """What counters read every WINDOW_S would tell; the time after the last request is part of the last windows."""
     count = int(spent[-1][1] / WINDOW_S) + 1
-    energy_j = [IDLE_W * WINDOW_S] * count
+    energy_j = [machine.idle_w * WINDOW_S] * count
     for start_s, end_s, step_j in spent:
         for k in range(int(start_s / WINDOW_S), min(count, int(end_s / WINDOW_S) + 1)):
             energy_j[k] += step_j * max(0.0, min(end_s, (k + 1) * WINDOW_S) - max(start_s, k * WINDOW_S)) / (end_s - start_s)

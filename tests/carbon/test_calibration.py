@@ -8,12 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carbon.bands import Band
-from carbon.calibration import Calibration, Terms, calibrated, drift, machine_of, missing
-from carbon.components import components
+from carbon.calibrated import calibrated, recorded
+from carbon.calibration import Batched, BatchTerms, Calibration, Drift, Terms, drift, machine_of, missing
+from carbon.components import Components, components
 from carbon.energy import Serving, estimator, profile_from, profile_of
 from carbon.footprint import Footprint, ProviderReport, Workload, rate
 from carbon.intensity import Intensity
 from carbon.roofline import Form
+from carbon.stated import assumptions
 from tests.carbon.measurements import DAY_S, NOW_S, PRIOR, PROFILE, TRUTH, evidence, measured
 
 GRID = Intensity(zone="SE", g_per_kwh=36.0, low=30.0, high=50.0, basis="lifecycle", source="static", as_of="2024", licence="")
@@ -24,6 +26,14 @@ FACTS = {
     "held_out": 150, "held_out_error": 0.03, "terms_error": 0.03, "incumbent_error": 0.3, "incumbent": "flops_roofline", "accepted": True,
 }  # fmt: skip
 tokens = st.integers(0, 200_000)
+
+
+def batched(terms: BatchTerms) -> Batched:
+    errors = {"cv_mdape": 0.04, "without_cv_mdape": 0.2, "held_out_error": 0.04, "without_held_out_error": 0.2}
+    return Batched(terms=terms, n=600, weight=1.0, low=0.75, high=1.35, **errors)
+
+
+IN_COMPANY = BatchTerms(terms=Terms(request_j=4.0, form=Form(token=0.1, context=2e-5, prefill=0.03)), step_j=0.8, least=2.0, most=32.0)
 
 
 def made(**changes: object) -> Calibration:
@@ -50,6 +60,28 @@ def test_a_figure_by_hand():
     """100 in, of which 50 cached, 10 out: 5 + 10·(.25 + 2e-5·105) + .03·(100 - .98·50) = 5 + 2.521 + 1.53 = 9.051 J."""
     figures = calibrated(made(), PRIOR).figures(100, 50, 10)
     assert figures == pytest.approx((9.051 * 0.7, 9.051, 9.051 * 1.45))
+
+
+def test_a_figure_in_company_by_hand():
+    """The same in a batch of 8: 4 + 10·(.1 + .8/8 + 2e-5·105) + .03·(100 - .98·50) = 4 + 2.021 + 1.53 = 7.551 J, with the band of that."""
+    alone = calibrated(made(batched=batched(IN_COMPANY)), PRIOR)
+    assert alone.figures(100, 50, 10) == pytest.approx((9.051 * 0.7, 9.051, 9.051 * 1.45))
+    assert alone.at(8).figures(100, 50, 10) == pytest.approx((7.551 * 0.75, 7.551, 7.551 * 1.35))
+    assert calibrated(made(), PRIOR).at(8) == calibrated(made(), PRIOR)
+
+
+@pytest.mark.parametrize(("batch", "taken_for"), [(0.5, 2.0), (1.0, 2.0), (2.0, 2.0), (32.0, 32.0), (1e9, 32.0)])
+def test_a_batch_beyond_those_measured_counts_as_the_nearest(batch, taken_for):
+    alone = calibrated(made(batched=batched(IN_COMPANY)), PRIOR)
+    assert alone.at(batch).energy_j(0, 0, 10) == pytest.approx(4 + 10 * (0.1 + 0.8 / taken_for + 2e-5 * 5))
+
+
+def test_what_a_ledger_keeps_redoes_the_figure_in_company_too():
+    kept = made(batched=batched(IN_COMPANY)).record()
+    again, alone = recorded(kept), calibrated(made(batched=batched(IN_COMPANY)), PRIOR)
+    assert again.estimator(PRIOR, 8).figures(100, 50, 10) == alone.at(8).figures(100, 50, 10)
+    assert again.estimator(PRIOR).figures(100, 50, 10) == alone.figures(100, 50, 10)
+    assert recorded(made().record()).estimator(PRIOR, 8).figures(100, 50, 10) == alone.figures(100, 50, 10)
 
 
 def test_the_footprint_says_calibrated_with_the_prior_as_cross_check():
@@ -114,10 +146,35 @@ def test_what_a_ledger_keeps_is_enough_to_redo_the_figure():
 def test_drift_is_the_median_of_the_last_day_over_what_is_foreseen(factor, alarm):
     day_before = [msgspec.structs.replace(each, at_s=each.at_s - 2 * DAY_S, energy_j=1e9) for each in measured(100, days=1)]
     today = [msgspec.structs.replace(each, energy_j=each.energy_j * factor) for each in measured(100, days=0.9, noise=0.01)]
-    found = drift(TRUTH, [*day_before, *today], NOW_S)
+    found = drift(made(), [*day_before, *today], NOW_S)
     assert found.ratio == pytest.approx(factor, rel=0.01)
     assert (found.n, found.alarm) == (100, alarm)
-    assert drift(TRUTH, today[:19], NOW_S) is None
+    assert drift(made(), today[:19], NOW_S) is None
+
+
+def test_a_drifted_one_says_so_and_reaches_what_is_measured_now():
+    kept = made(batched=batched(IN_COMPANY))
+    for ratio, low, high in ((1.6, 1.0, 1.6), (0.5, 0.5, 1.0)):
+        drifted = kept.drifted(Drift(ratio=ratio, n=50))
+        assert (drifted.low, drifted.high) == pytest.approx((kept.low * low, kept.high * high))
+        assert (drifted.batched.low, drifted.batched.high) == pytest.approx((0.75 * low, 1.35 * high))
+        for made_of in (calibrated(drifted, PRIOR), calibrated(drifted, PRIOR).at(8)):
+            found = Footprint.of(Workload(input_tokens=100, output_tokens=40), made_of, GRID)
+            assert "calibration_drifted" in found.warnings
+        assert drifted.record()["calibration_drift"] == ratio
+        assert recorded(drifted.record()).estimator(PRIOR).figures(9, 0, 9) == calibrated(drifted, PRIOR).figures(9, 0, 9)
+    assert kept.drifted(Drift(ratio=1.2, n=50)) is kept
+    assert kept.drifted(None) is kept
+    assert "calibration_drift" not in kept.record()
+
+
+def test_drift_is_of_what_the_batch_makes_of_it():
+    """Records of batches that cost twice as much are no drift where the batch is in a term."""
+    batch = BatchTerms(terms=TRUTH, step_j=2.0, least=1.0, most=8.0)
+    today = [msgspec.structs.replace(each, batch=4.0) for each in measured(100, days=0.9, noise=0.01)]
+    dearer = [msgspec.structs.replace(each, energy_j=each.energy_j + 0.5 * each.output_tokens) for each in today]
+    assert drift(made(), dearer, NOW_S).alarm
+    assert drift(made(batched=batched(batch)), dearer, NOW_S).ratio == pytest.approx(1.0, rel=0.01)
 
 
 def test_another_machine_model_or_building_is_another_and_another_batch_is_not():
@@ -127,6 +184,19 @@ def test_another_machine_model_or_building_is_another_and_another_batch_is_not()
     assert len({machine_of(each) for each in made_of}) == len(made_of)
     assert machine_of(profile_of(msgspec.structs.replace(ours, batch=8.0))) == machine_of(PROFILE)
     assert machine_of(profile_from(msgspec.json.decode(msgspec.json.encode(PROFILE.record())))) == machine_of(PROFILE)
+
+
+def test_a_figure_by_a_providers_reports_is_the_providers_undivided():
+    """Its boundary is not the facility's: no host, building or idle capacity can be told apart in it."""
+    theirs = made(source="provider_reported", boundary="provider_unknown")
+    found = Footprint.of(Workload(input_tokens=9, output_tokens=9), calibrated(theirs, PRIOR), GRID)
+    assert found.warnings == ("boundary_unknown",)
+    assert components(100.0, "calibrated", PROFILE, boundary="provider_unknown") == Components(provider_j=100.0)
+    assert assumptions("calibrated", PROFILE, None, boundary="provider_unknown") == ()
+    assert {each.name for each in assumptions("calibrated", PROFILE, None)} == {"host_factor", "pue"}
+    assert recorded(theirs.record()).boundary == "provider_unknown"
+    older = {name: value for name, value in theirs.record().items() if name != "calibration_boundary"}
+    assert recorded(older).boundary == "provider_unknown"
 
 
 def test_idle_capacity_is_in_what_was_measured_and_no_part_of_its_own():

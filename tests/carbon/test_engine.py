@@ -1,7 +1,8 @@
 """Engines' own metrics under the names of several versions. A signal that is not there is missing, and never 0.
 
 `pages/vllm_0.32_*.txt` are a real engine's: vLLM 0.32.0 on a CPU, two requests running and then none, without the histograms' buckets.
-The other pages have the names and labels of vLLM 0.6 (V0), 0.8 and 0.9 (V1), of SGLang 0.5 and of trtllm-serve, as their sources give them.
+The other pages have the names and labels of vLLM 0.6 (V0), 0.8 and 0.9 (V1), of vLLM under Ray, of
+SGLang 0.5 and of trtllm-serve, as their sources give them.
 """
 
 from __future__ import annotations
@@ -66,6 +67,18 @@ sglang:cached_tokens_total{cache_source="device",model_name="m"} 3000.0
 sglang:cached_tokens_total{cache_source="host",model_name="m"} 168.0
 sglang:generation_tokens_total{model_name="m"} 7557572.0
 """
+RAY = b"""# TYPE ray_vllm_num_requests_running gauge
+ray_vllm_num_requests_running{Component="core_worker",ReplicaId="a",WorkerId="1",engine="0",model_name="m"} 4.0
+ray_vllm_num_requests_running{Component="core_worker",ReplicaId="b",WorkerId="2",engine="0",model_name="m"} 3.0
+ray_vllm_num_requests_waiting{ReplicaId="a",WorkerId="1",engine="0",model_name="m"} 1.0
+ray_vllm_kv_cache_usage_perc{ReplicaId="a",WorkerId="1",engine="0",model_name="m"} 0.5
+ray_vllm_prefix_cache_queries{ReplicaId="a",WorkerId="1",engine="0",model_name="m"} 800.0
+ray_vllm_prefix_cache_queries_total{ReplicaId="a",WorkerId="1",engine="0",model_name="m"} 800.0
+ray_vllm_prefix_cache_hits_total{ReplicaId="a",WorkerId="1",engine="0",model_name="m"} 200.0
+ray_vllm_num_preemptions_total{ReplicaId="a",WorkerId="1",engine="0",model_name="m"} 0.0
+ray_vllm_prompt_tokens_total{ReplicaId="a",WorkerId="1",engine="0",model_name="m"} 1100.0
+ray_vllm_generation_tokens_total{ReplicaId="a",WorkerId="1",engine="0",model_name="m"} 550.0
+"""
 TRTLLM = b"""trtllm_num_requests_running{engine_type="pytorch",model_name="m"} 3.0
 trtllm_num_requests_waiting{engine_type="pytorch",model_name="m"} 1.0
 trtllm_kv_cache_utilization{engine_type="pytorch",model_name="m"} 0.4
@@ -95,7 +108,7 @@ def test_a_real_engine_between_two_readings():
     """860 - 551 tokens; no prompt was read, so no share of one was cached."""
     before, after = (engine_signals((PAGES / f"vllm_0.32_{state}.txt").read_bytes())["tiny"] for state in ("busy", "idle"))
     assert progress(before, after, 10.0, 12.0) == Progress(
-        start_s=10.0, end_s=12.0, running=1.0, waiting=0.0, prompt_tokens=0.0, generation_tokens=309.0, cached_share=None
+        start_s=10.0, end_s=12.0, running=1.0, waiting=0.0, prompt_tokens=0.0, generation_tokens=309.0, preemptions=0.0
     )
 
 
@@ -143,6 +156,34 @@ def test_a_real_engine_between_two_readings():
             ),
         ),
         (
+            RAY,
+            EngineSignals(
+                running=7,
+                waiting=1,
+                prompt_tokens=1100,
+                generation_tokens=550,
+                prefix_queries=800,
+                prefix_hits=200,
+                kv_usage=0.5,
+                preemptions=0,
+                missing=("cached_tokens",),
+            ),
+        ),
+        (
+            RAY.replace(b"ray_", b""),
+            EngineSignals(
+                running=7,
+                waiting=1,
+                prompt_tokens=1100,
+                generation_tokens=550,
+                prefix_queries=800,
+                prefix_hits=200,
+                kv_usage=0.5,
+                preemptions=0,
+                missing=("cached_tokens",),
+            ),
+        ),
+        (
             SGLANG,
             EngineSignals(
                 running=4,
@@ -166,7 +207,7 @@ def test_a_real_engine_between_two_readings():
             ),
         ),
     ],
-    ids=["vLLM 0.6", "vLLM 0.8", "vLLM 0.9", "SGLang", "TensorRT-LLM"],
+    ids=["vLLM 0.6", "vLLM 0.8", "vLLM 0.9", "vLLM under Ray", "vLLM without its colon", "SGLang", "TensorRT-LLM"],
 )
 def test_each_version_is_read_by_its_names(page, signals):
     assert engine_signals(page) == {"m": signals}
@@ -184,6 +225,33 @@ def test_models_are_told_apart():
 @pytest.mark.parametrize("page", [b"", b"process_cpu_seconds_total 1\n", b"[]", b'{"detail":"Not Found"}'])
 def test_a_page_of_something_else_has_no_signal(page):
     assert signals_of(engine_signals(page), "m") == EngineSignals(missing=tuple(NAMES))
+
+
+DRAFTING = """vllm:generation_tokens_total{{model_name="m"}} {written}
+vllm:num_preemptions_total{{model_name="m"}} {out}
+vllm:spec_decode_num_drafts_total{{model_name="m"}} 40.0
+vllm:spec_decode_num_draft_tokens_total{{engine="0",model_name="m"}} {drafted}
+vllm:spec_decode_num_accepted_tokens_total{{engine="0",model_name="m"}} {accepted}
+vllm:spec_decode_num_accepted_tokens_per_pos_total{{engine="0",model_name="m",position="0"}} 9.0
+"""
+
+
+@pytest.mark.parametrize("engine", ["vllm:", "trtllm_"])
+def test_drafts_that_were_thrown_away_are_told_and_never_missing(engine):
+    """Of 120 drafts 50 were accepted while 100 tokens were generated: 0.7 for each of them. Without speculation nothing is said of it."""
+
+    def at(**counts):
+        page = DRAFTING.format(**counts).replace("vllm:spec", f"{engine}spec")
+        return engine_signals(page.encode())["m"]
+
+    before, after = at(written=10.0, out=1.0, drafted=30.0, accepted=20.0), at(written=110.0, out=3.0, drafted=150.0, accepted=70.0)
+    assert (after.drafted_tokens, after.accepted_tokens) == (150.0, 70.0)
+    found = progress(before, after, 0.0, 1.0)
+    assert (found.rejected_share, found.preemptions) == (pytest.approx(0.7), 2.0)
+    plain = engine_signals(V08)["m"]
+    assert plain.drafted_tokens is None
+    assert "drafted_tokens" not in plain.missing
+    assert progress(plain, plain, 0.0, 1.0).rejected_share is None
 
 
 def test_a_signal_that_is_no_number_is_missing():

@@ -121,9 +121,15 @@ def test_every_method_that_qualifies_is_there_best_first():
 
 def test_what_was_assumed_is_told():
     found = explain(Serving(upstream_model="qwen3-32b"), Workload(input_tokens=1, output_tokens=1, estimated=True), WORLD)
-    assert [each.name for each in found.assumptions] == ["batch", "gpu", "host_factor", "idle_factor", "pue", "tokens", "zone"]
+    assert [each.name for each in found.assumptions] == [
+        *("bytes_per_parameter", "batch", "gpu", "gpu_count"),
+        *("host_factor", "idle_factor", "pue", "tokens", "zone"),
+    ]
     stated = explain(msgspec.structs.replace(LLAMA, pue=1.2), Workload(input_tokens=1, output_tokens=1))
-    assert [each.name for each in stated.assumptions] == ["kv_bytes", "d_model", "host_factor", "idle_factor", "intensity"]
+    assert [each.name for each in stated.assumptions] == [
+        *("bytes_per_parameter", "kv_bytes", "d_model"),
+        *("host_factor", "idle_factor", "intensity"),
+    ]
 
 
 def test_a_figure_of_another_version_is_not_worked_out_again():

@@ -92,6 +92,29 @@ PUBLISHED = {
     "phi-3-mini": (decoder("phi3", (3072, 8192, 32, 32, 32, 32064), tie_word_embeddings=False), 3.82, 3.82),
     "phi-4": (decoder("phi3", (5120, 17920, 40, 40, 10, 100352), tie_word_embeddings=False), 14.7, 14.7),
     "phi-3.5-moe": (decoder("phimoe", (4096, 6400, 32, 32, 8, 32064), num_local_experts=16, num_experts_per_tok=2), 41.9, 6.6),
+    "command-r7b": (decoder("cohere2", (4096, 14336, 32, 32, 8, 256000)), 8.03, 8.03),
+    "bert-base": (decoder("bert", (768, 3072, 12, 12, None, 30522)), 0.109, 0.109),
+    "ernie-4.5-21b-a3b": (
+        decoder(
+            "ernie4_5_moe",
+            (2560, 12288, 28, 20, 4, 103424),
+            head_dim=128,
+            moe_num_experts=64,
+            moe_k=6,
+            moe_intermediate_size=1536,
+            moe_num_shared_experts=2,
+            moe_layer_start_index=1,
+            moe_layer_end_index=-1,
+            moe_layer_interval=1,
+        ),
+        21.8,
+        None,
+    ),
+    "ling-lite": (
+        decoder("bailing_moe", (2048, 5632, 28, 16, 4, 126464), **experts(64, 6, 1408, num_shared_experts=2, first_k_dense_replace=0)),
+        16.8,
+        2.75,
+    ),
     "phi-2": (decoder("phi", (2560, 10240, 32, 32, None, 51200), tie_word_embeddings=False), 2.78, 2.78),
     "llama-4-scout": ({"model_type": "llama4", "text_config": SCOUT, "vision_config": {"hidden_size": 1408}}, 109, 17),
     "llama-4-maverick": (
@@ -181,11 +204,31 @@ def test_full_precision_is_four_bytes():
         ({"num_experts": 4, "num_experts_per_tok": 5}, "num_experts_per_tok"),
         ({"hybrid_override_pattern": "M-M*"}, "hybrid_override_pattern"),
         ({"layer_types": ["linear_attention", "full_attention"]}, "layer_types"),
+        ({"num_experts": 8}, "num_experts_per_tok"),
+        ({"num_local_experts": 8, "num_experts_per_tok": 0}, "num_experts_per_tok"),
+        ({"router_num_experts": 8, "router_top": 2}, "router_num_experts"),
+        ({"num_local_experts": 8, "num_experts_per_tok": 2, "parallel_attn_mlp_res": True}, "parallel_attn_mlp_res"),
+        ({"attn_type_list": [0, 0, 1]}, "attn_type_list"),
+        ({"block_types": ["recurrent", "attention"], "lru_width": 2560}, "lru_width"),
+        ({"linear_attn_config": {"full_attn_layers": [4]}}, "linear_attn_config"),
+        ({"moe_num_experts": 8, "moe_top_k": 2, "kv_channels": 128}, "kv_channels"),
     ],
 )
 def test_what_cannot_be_counted_is_an_error_that_names_the_member(change, member):
     with pytest.raises(HfConfigError, match=f"^{member}: "):
         architecture({**PUBLISHED["llama-3.1-8b"][0], **change})
+
+
+def test_one_expert_is_no_mixture_and_a_list_of_whole_attention_no_hybrid():
+    dense = PUBLISHED["llama-3.1-8b"][0]
+    found = architecture({**dense, "num_experts": 1, "moe_topk": 1, "num_shared_expert": 1, "attn_type_list": [1, 1]})
+    assert (found.total_b, found.experts) == (architecture(dense).total_b, 0)
+
+
+def test_the_language_model_of_one_that_hears_and_speaks_is_read():
+    text = PUBLISHED["qwen3-30b-a3b"][0]
+    found = architecture({"model_type": "qwen3_omni_moe", "thinker_config": {"text_config": text, "audio_config": {"hidden_size": 1}}})
+    assert found.total_b == pytest.approx(30.5, rel=0.02)
 
 
 VALUES = st.none() | st.booleans() | st.integers(-5, 10**10) | st.floats() | st.text(max_size=5) | st.lists(st.integers(), max_size=3)

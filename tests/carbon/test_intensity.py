@@ -27,11 +27,5 @@ def test_an_unknown_zone_is_none_not_the_world():
     assert TABLE.latest("Atlantis") is None
 
 
-def test_a_grid_the_provider_names_replaces_only_an_assumption():
-    world = TABLE.latest(None)
-    assert TABLE.stated("FI", world) == TABLE.latest("FIN")
-    assert TABLE.stated("no such grid", world) == world
-    assert TABLE.stated(None, world) == world
-    assert TABLE.stated("FI", TABLE.latest("SWE")) == TABLE.latest("SWE")
-    assert TABLE.stated("FI", None) is None
+def test_an_empty_table_assumes_nothing():
     assert Table({}).latest(None) is None

@@ -63,6 +63,10 @@ from carbon.models import Size, bytes_of, known, size_of
         ("gemini-2.5-flash-lite-preview-09-2025", "gemini-2.0-flash-lite"),
         ("gemini-2.5-pro-preview-06-05", "gemini-2.5-pro"),
         ("gemini-2.0-flash-001", "gemini-2.0-flash"),
+        ("gpt-5.6-luna", "gpt-5.6-luna"),
+        ("us.anthropic.claude-sonnet-5-5-20260901-v1:0", "claude-sonnet-5"),
+        ("models/gemini-3.8-flash", "gemini-3.6-flash"),
+        ("claude-opus-5-5", "claude-opus-5-5"),
     ],
 )
 def test_a_name_as_hosts_write_it_finds_its_row(name, row):
@@ -71,7 +75,7 @@ def test_a_name_as_hosts_write_it_finds_its_row(name, row):
     assert found.name == row
 
 
-@pytest.mark.parametrize("name", ["gemini-flash-latest", "gemini-pro-latest", "gemini-3.8-flash", "gpt-5.6-luna", "claude-haiku-5-5"])
+@pytest.mark.parametrize("name", ["gemini-flash-latest", "gemini-pro-latest", "chat-latest", "gpt-6.5-luna", "claude-opus-5-6"])
 def test_a_name_that_a_vendor_moves_to_newer_models_is_not_taken_for_an_old_one(name):
     assert known(name) is None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -35,10 +36,10 @@ def window(start_s, end_s, energy_j=100.0, **more):
 
 
 def balanced(replica):
-    books = replica.books
-    out_j = books.attributed_j + books.pool_idle_j + books.unattributed_j + books.pending_j
-    assert out_j == pytest.approx(books.measured_j, rel=1e-9, abs=1e-9)
-    return books
+    for books in (replica.books, replica.host_books or replica.books):
+        out_j = books.attributed_j + books.pool_idle_j + books.unattributed_j + books.pending_j
+        assert out_j == pytest.approx(books.measured_j, rel=1e-9, abs=1e-9)
+    return replica.books
 
 
 def told(effects):
@@ -160,9 +161,9 @@ def test_at_the_facility_the_machine_and_the_building_come_on_top_and_no_idle_fa
     replica = Replica(FITTED, idle_w=40)
     replica.finished(life("a", 0.0, 0.5, 1.0))
     found = told(replica.window(window(0, 2)) + replica.passed(5))["a"]
-    assert found.at_facility(1.35 * 1.1) == pytest.approx((148.5 * 0.75, 148.5, 148.5 * 1.35))
+    assert found.at_facility(1.35, 1.1) == pytest.approx((148.5 * 0.75, 148.5, 148.5 * 1.35))
     replica.finished(life("b", 10.0, 10.5, 11.0))
-    assert told(replica.passed(2000))["b"].at_facility(1.5) is None
+    assert told(replica.passed(2000))["b"].at_facility(1.5, 1.0) is None
 
 
 def test_a_request_that_fails_is_charged_for_what_was_run():
@@ -258,6 +259,23 @@ def test_windows_that_overlap_are_nobodys():
     assert balanced(replica).unattributed_j == 200
 
 
+def test_at_the_end_all_is_told_at_once():
+    """A is measured whole, B ended after the last window, C was never told to be over: its part of the second window is nobody's."""
+    replica = Replica(FITTED, idle_w=0)
+    for name in "abc":
+        replica.began(name, 0.5 if name != "c" else 1.5)
+    replica.finished(life("a", 0.5, 0.6, 1.5))
+    replica.finished(life("b", 0.5, 0.6, 2.5))
+    assert replica.window(window(0, 1)) + replica.window(window(1, 2)) == ()
+    assert replica.running == 1
+    found = told(replica.ended())
+    assert (found["a"].measured, found["b"].measured) == (True, False)
+    assert found["b"].notes == ("partly_measured",)
+    books = balanced(replica)
+    assert (books.pending_j, books.unattributed_j > 0) == (0, True)
+    assert replica.ended() == ()
+
+
 # the engine's own metrics
 
 
@@ -319,6 +337,29 @@ def test_unevenness_of_ours_is_not_taken_for_others():
     assert told(effects)["a"].energy_j == pytest.approx(300)
 
 
+def test_drafts_that_were_thrown_away_weigh_as_tokens_do():
+    """10 tokens and as many rejected drafts weigh 20, the other's prompt of 100 tokens 10: A has two thirds of 90 J."""
+    replica = Replica(FITTED, idle_w=0)
+    replica.engine(0.0, msgspec.structs.replace(signals(), drafted_tokens=0.0, accepted_tokens=0.0))
+    replica.engine(2.0, msgspec.structs.replace(signals(generated=10), drafted_tokens=30.0, accepted_tokens=20.0))
+    replica.finished(life("a", 0.0, 0.0, 1.9, input_tokens=0))
+    replica.finished(life("b", 0.0, 1.9, 1.9, output_tokens=0))
+    found = told(replica.window(window(0, 2, 90.0)) + replica.passed(10))
+    assert (found["a"].energy_j, found["b"].energy_j) == (pytest.approx(60), pytest.approx(30))
+    assert found["a"].notes == ("drafts_shared",)
+
+
+def test_who_ran_while_others_were_computed_again_is_less_sure():
+    replica = Replica(FITTED, idle_w=0)
+    for second, preempted in ((0.0, 4.0), (1.0, 4.0), (2.0, 6.0), (3.0, 6.0)):
+        replica.engine(second, msgspec.structs.replace(signals(), preemptions=preempted))
+    replica.finished(life("a", 0.0, 0.2, 0.9))
+    replica.finished(life("b", 1.0, 1.2, 1.9))
+    found = told([effect for k in range(3) for effect in replica.window(window(k, k + 1))] + list(replica.passed(10)))
+    assert (found["a"].notes, found["b"].notes) == ((), ("preempted",))
+    assert found["b"].band.low < found["a"].band.low
+
+
 def test_a_busy_engine_teaches_no_idle_power():
     replica = Replica(FITTED)
     for k in range(12):
@@ -343,7 +384,7 @@ events = st.lists(
     st.one_of(
         st.tuples(st.just("began"), names, seconds),
         st.tuples(st.just("finished"), names, seconds, seconds, seconds, st.booleans(), st.integers(0, 5000), st.integers(0, 500)),
-        st.tuples(st.just("window"), st.floats(0, 3), st.floats(0, 5), st.floats(0, 1e4) | st.none()),
+        st.tuples(st.just("window"), st.floats(0, 3), st.floats(0, 5), st.floats(0, 1e4) | st.none(), st.floats(0, 1e3) | st.none()),
         st.tuples(st.just("engine"), seconds, st.integers(0, 9), st.integers(0, 9), st.integers(0, 10**6)),
         st.tuples(st.just("passed"), seconds),
     ),
@@ -354,10 +395,11 @@ events = st.lists(
 @given(
     events=events,
     idle_w=st.none() | st.floats(0, 500),
+    at_once=st.booleans(),
     bounds=st.sampled_from([Bounds(), Bounds(late_s=0, held_s=5, forgotten_s=20, windows=3, requests=3, samples=3)]),
 )
 @settings(max_examples=200)
-def test_joules_are_neither_lost_nor_made(events, idle_w, bounds):
+def test_joules_are_neither_lost_nor_made(events, idle_w, at_once, bounds):
     replica, end_s, effects, finished = Replica(FITTED, idle_w, bounds), 0.0, [], set()
     for event in events:
         match event:
@@ -370,20 +412,24 @@ def test_joules_are_neither_lost_nor_made(events, idle_w, bounds):
                     name, arrived_s, None if whole else first_s, last_s, input_tokens=read, cached_tokens=None, output_tokens=written
                 )
                 effects += replica.finished(one)
-            case "window", hole_s, length_s, energy_j:
+            case "window", hole_s, length_s, energy_j, host_j:
                 start_s, end_s = end_s + (hole_s if hole_s > 2 else 0), end_s + (hole_s if hole_s > 2 else 0) + length_s
-                effects += replica.window(window(start_s, end_s, energy_j, complete=energy_j is not None))
+                around = None if host_j is None else window(start_s, end_s, host_j)
+                effects += replica.window(window(start_s, end_s, energy_j, complete=energy_j is not None, around=around))
             case "engine", at_s, running, waiting, count:
                 effects += replica.engine(at_s, signals(running, waiting, count, count / 2, count / 3))
             case "passed", at_s:
                 effects += replica.passed(at_s)
         balanced(replica)
-    effects += replica.passed(1e6)
+    effects += replica.ended() if at_once else replica.passed(1e6)
     books = balanced(replica)
     assert books.pending_j == 0
     ours = [effect for effect in effects if isinstance(effect, Attributed)]
     assert sorted(one.id for one in ours) == sorted(finished)
     assert math.fsum(one.energy_j or 0 for one in ours) == pytest.approx(books.attributed_j, rel=1e-9, abs=1e-9)
+    if replica.host_books is not None:
+        assert replica.host_books.pending_j == 0
+        assert math.fsum(one.host_j or 0 for one in ours) <= replica.host_books.attributed_j * (1 + 1e-9) + 1e-9
     for one in ours:
         assert one.active_j >= 0
         assert one.idle_j >= 0

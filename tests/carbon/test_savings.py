@@ -34,20 +34,20 @@ def test_the_same_energy_on_a_cleaner_grid_is_avoided_however_uncertain_the_ener
     found = saving(side(1, 400, band=5), side(1, 40, band=5), alike=True)
     assert found.g == pytest.approx(360)
     assert found.low_g > 0
-    assert verdict(found) == "avoided"
+    assert verdict(found) == ("avoided", None)
 
 
-def test_two_guesses_of_different_models_that_overlap_are_indistinguishable():
+def test_two_guesses_of_different_models_that_overlap_are_no_robust_saving():
     found = saving(side(1, 400, band=5), side(0.8, 400, band=5), alike=False)
     assert found.g == pytest.approx(80)
     assert found.low_g < 0 < found.high_g
-    assert verdict(found) == "indistinguishable"
+    assert verdict(found) == ("no robust saving", "indistinguishable")
 
 
 def test_a_dearer_choice_is_a_negative_saving():
     found = saving(side(1, 40), side(1, 400), alike=True)
     assert found.g == pytest.approx(-360)
-    assert verdict(found) == "caused"
+    assert verdict(found) == ("caused", None)
 
 
 def test_what_the_proxy_and_failed_attempts_took_is_taken_off():
@@ -58,12 +58,12 @@ def test_where_average_and_margin_disagree_there_is_no_robust_saving():
     """PJM to Sweden: the average falls by 94 %, the marginal rate rises by 42 %."""
     found = saving(side(1, 400), side(1, 25), (grid(600), grid(850)), alike=True)
     assert found.g > 0 > found.marginal_g
-    assert verdict(found) == "no robust saving"
+    assert verdict(found) == ("no robust saving", "signs differ")
 
 
 def test_without_margins_the_margin_is_unknown():
     assert saving(side(1, 400), side(1, 25), alike=True).marginal_g is None
-    assert verdict(None) == "unknown"
+    assert verdict(None) == ("unknown", None)
 
 
 def test_what_cannot_be_compared_is_no_saving():
@@ -114,6 +114,7 @@ def test_the_band_holds_about_four_of_five_joint_draws(a, b, alike):
 
 
 def test_a_sum_is_judged_by_its_band():
-    assert verdict(Saving(g=1, low_g=0.1, high_g=2, marginal_g=0.5)) == "avoided"
-    assert verdict(Saving(g=-1, low_g=-2, high_g=-0.1)) == "caused"
-    assert verdict(Saving(g=1, low_g=-0.1, high_g=2, marginal_g=-0.5)) == "no robust saving"
+    assert verdict(Saving(g=1, low_g=0.1, high_g=2, marginal_g=0.5)) == ("avoided", None)
+    assert verdict(Saving(g=-1, low_g=-2, high_g=-0.1)) == ("caused", None)
+    assert verdict(Saving(g=1, low_g=-0.1, high_g=2, marginal_g=-0.5)) == ("no robust saving", "signs differ")
+    assert verdict(Saving(g=0, low_g=0, high_g=0)) == ("no robust saving", "indistinguishable")

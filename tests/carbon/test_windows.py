@@ -148,6 +148,18 @@ def test_what_is_no_number_is_no_reading(wrong):
     assert short(windows(gpu(0, 0, 100), gpu(1, wrong, 100))) == [(0, 1, 100, "power", ())]
 
 
+def test_the_last_window_is_as_short_as_it_must_be():
+    """By what the last batch tells; without one, by what was told before it."""
+    read, away, unread, still = Meterage(), Meterage(), Meterage(), Meterage()
+    for meterage in (read, away):
+        assert meterage.closed([gpu(0, 0)]) + meterage.closed([gpu(0.4, 40)]) == ()
+    assert short(read.last([gpu(0.6, 70)])) == [(0, 0.6, 70, "counter", ())]
+    assert short(away.last([])) == [(0, 0.4, 40, "counter", ())]
+    assert unread.last([]) == unread.last([gpu(0, 5)]) == ()
+    # an exporter's sample of before the first reading: since when it counts is not known
+    assert still.closed([gpu(0, 0)]) + still.closed([gpu(5, 0)]) + still.last([gpu(6, 900)]) == ()
+
+
 def test_the_total_of_a_replica_says_what_is_missing():
     whole = [Window(device=d, start_s=0, end_s=1, energy_j=10, source="counter") for d in "ab"]
     assert total(whole) == Total(start_s=0, end_s=1, energy_j=20, complete=True, source="counter")

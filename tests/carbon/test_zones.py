@@ -52,6 +52,7 @@ def test_a_grid_zone_takes_the_figure_measured_for_that_grid():
         ("Sweden", "SE"),
         ("germany", "DE"),
         ("DEE", "DEU"),
+        ("DK-DK2", "DK"),
     ],
 )
 def test_an_unknown_zone_is_an_error_that_names_the_nearest(written, nearest):

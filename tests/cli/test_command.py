@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -58,4 +59,16 @@ def test_a_reader_that_leaves_early_causes_no_noise():
         process.stdout.read(10)
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
+
+
+def test_what_a_terminal_cannot_write_is_escaped():
+    arguments = ["estimate", "--model", "gr\u00fcn-8b", "--tokens-in", "1", "--tokens-out", "1"]
+    told = subprocess.run(
+        [sys.executable, "-m", "proxy.cli", *arguments],
+        env={**os.environ, "PYTHONIOENCODING": "ascii:strict", "PYTHONUTF8": "1"},
+        capture_output=True,
+        check=False,
+    )
+    assert (told.returncode, told.stderr) == (0, b"")
+    assert rb"gr\xfcn-8b" in told.stdout

@@ -46,6 +46,17 @@ def test_an_observed_pace_qualifies_for_the_power_of_the_machine(capsys):
     assert answer(capsys, *given)["account"]["method"] == "runtime_power"
 
 
+def test_all_that_is_not_stated_is_listed(capsys):
+    def assumed(*more):
+        return {each["name"] for each in answer(capsys, "--model", "meta-llama/Llama-3.1-70B", *more)["explanation"]["assumptions"]}
+
+    bare = {"bytes_per_parameter", "batch", "gpu", "gpu_count", "host_factor", "idle_factor", "pue", "zone"}
+    assert assumed() == bare
+    assert assumed("--gpu", "H100", "--batch", "16") == bare - {"gpu", "batch"}
+    stated = ("--gpu", "H100", "--gpus", "4", "--batch", "16", "--pue", "1.2", "--zone", "SE")
+    assert assumed(*stated) == {"bytes_per_parameter", "host_factor", "idle_factor"}
+
+
 def test_people_get_a_sheet(capsys):
     assert run(["estimate", "--model", "gpt-4o", "--tokens-in", "100", "--tokens-out", "400"]) == 0
     told = capsys.readouterr().out
@@ -59,6 +70,7 @@ def test_people_get_a_sheet(capsys):
         (("--model", "foo"), "nothing is known of foo"),
         (("--model", "gpt-4o", "--zone", "Narnia"), "unknown zone 'Narnia'"),
         (("--model", "ours", "--hf-config", "/no/such/file"), "cannot be read"),
+        (("--model", "gpt-4o", "--tokens-in", "10", "--tokens-cached", "11"), "--tokens-cached is more than --tokens-in"),
     ],
 )
 def test_what_tells_nothing_is_told(capsys, arguments, told):
@@ -66,7 +78,9 @@ def test_what_tells_nothing_is_told(capsys, arguments, told):
     assert told in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [("--parameters", "3:4"), ("--parameters", "x"), ("--batch", "0"), ("--tokens-in", "-1")])
+@pytest.mark.parametrize(
+    "arguments", [("--parameters", "3:4"), ("--parameters", "x"), ("--batch", "0"), ("--tokens-in", "-1"), ("--pue", "0.9")]
+)
 def test_arguments_that_cannot_be_are_refused(capsys, arguments):
     with pytest.raises(SystemExit):
         run(["estimate", "--model", "foo", *arguments])

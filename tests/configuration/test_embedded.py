@@ -6,6 +6,7 @@ import datetime as dt
 
 import pytest
 
+from carbon.models import known
 from carbon.zones import resolve_zone
 from proxy.configuration import problems_of
 from proxy.configuration.discovery import Found
@@ -66,6 +67,11 @@ def test_a_vendors_row_says_where_its_figures_are_from_and_they_are_possible(ven
     assert 0 < prices.input < prices.output < 1_000
     assert prices.cached is None or 0 <= prices.cached <= prices.input
     assert prices.cache_write is None or prices.input <= prices.cache_write <= 2 * prices.input
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_a_vendors_model_has_an_energy(vendor):
+    assert known(VENDORS[vendor].deployment.model) is not None
 
 
 @pytest.mark.parametrize("environ", [{}, {"OPENAI_API_KEY": ""}, KEYS | {"GREENLANE_VENDORS": "0"}])

@@ -65,13 +65,13 @@ def paced(imitations) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def client(fleet: Served) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=fleet.url, api_key="unused", max_retries=0, timeout=10) as made:
+    with openai.OpenAI(base_url=fleet.url, api_key="unused", max_retries=0, timeout=60) as made:
         yield made
 
 
 @pytest.fixture(scope="session")
 def claude(fleet: Served) -> Iterator[anthropic.Anthropic]:
-    with anthropic.Anthropic(base_url=fleet.base, api_key="unused", max_retries=0, timeout=10) as made:
+    with anthropic.Anthropic(base_url=fleet.base, api_key="unused", max_retries=0, timeout=60) as made:
         yield made
 
 
@@ -97,7 +97,7 @@ def faulty_proxy(faulty_host: Upstream, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="session")
 def faults(faulty_proxy: Served) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=faulty_proxy.url, api_key="unused", max_retries=0, timeout=10) as made:
+    with openai.OpenAI(base_url=faulty_proxy.url, api_key="unused", max_retries=0, timeout=60) as made:
         yield made
 
 

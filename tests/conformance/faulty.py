@@ -26,7 +26,7 @@ KINDS = (
     "once-429",
     "echo",
 )
-IMPATIENT, PATIENT = "{first_byte_s: 0.4, between_s: 0.4}", "{first_byte_s: 10, between_s: 10}"
+IMPATIENT, PATIENT = "{first_byte_s: 0.4, between_s: 0.4}", "{first_byte_s: 60, between_s: 60}"
 """Who waits for a silent host, and who must not be made impatient by a busy machine."""
 
 
@@ -71,9 +71,8 @@ class Faulty:
     def _reset(self, _: Received, handler: Handler) -> None:
         handler.close_connection = True
 
-    def _hang(self, received: Received, handler: Handler) -> None:
-        time.sleep(1.2)
-        completion(received, handler)
+    def _hang(self, _: Received, handler: Handler) -> None:
+        handler.connection.recv(1)  # until the proxy leaves
 
     def _slow(self, received: Received, handler: Handler) -> None:
         time.sleep(0.25)

@@ -79,7 +79,7 @@ def test_the_deployment_of_the_path_wins_over_the_model_of_the_body(served):
 )
 def test_a_body_without_a_model_is_enough(served, path, model):
     body = {"messages": [{"role": "user", "content": "Hi"}]}
-    answer = httpx.post(f"{served.base}/openai/deployments/{path}?api-version={VERSION}", json=body, headers={"api-key": KEY})
+    answer = httpx.post(f"{served.base}/openai/deployments/{path}?api-version={VERSION}", json=body, headers={"api-key": KEY}, timeout=60)
     assert (answer.status_code, answer.headers["x-greenlane-model"]) == (200, model)
 
 
@@ -127,6 +127,7 @@ def test_a_form_without_a_model_is_given_the_deployment(served):
         files={"file": ("a.wav", b"RIFF\r\n--", "audio/wav")},
         data={"language": "en"},
         headers={"api-key": KEY},
+        timeout=60,
     )
     assert answer.json()["text"] == TRANSCRIPT["text"]
     [sent] = served.host.requests
@@ -215,10 +216,10 @@ NOT_OURS = [
 @pytest.mark.parametrize("path", NOT_OURS)
 def test_nothing_else_is_reached_under_azures_paths(served, path):
     for method in ("GET", "POST"):
-        answer = httpx.request(method, served.base + path, headers={"api-key": KEY})
+        answer = httpx.request(method, served.base + path, headers={"api-key": KEY}, timeout=60)
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
 
 
 def test_a_get_of_an_inference_path_is_not_allowed(served):
-    answer = httpx.get(f"{served.base}/openai/deployments/small/chat/completions", headers={"api-key": KEY})
+    answer = httpx.get(f"{served.base}/openai/deployments/small/chat/completions", headers={"api-key": KEY}, timeout=60)
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST, OPTIONS")

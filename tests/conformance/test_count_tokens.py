@@ -111,7 +111,7 @@ WRONG = {
 @pytest.mark.parametrize("case", WRONG)
 @pytest.mark.parametrize("model", ["openai", "anthropic"])
 def test_what_is_wrong_is_an_error_of_anthropics_shape(fleet, case, model):
-    answer = httpx.post(f"{fleet.url}{PATH}", json={"model": model, "messages": HELLO, **WRONG[case]})
+    answer = httpx.post(f"{fleet.url}{PATH}", json={"model": model, "messages": HELLO, **WRONG[case]}, timeout=60)
     expected = (404, "not_found_error") if case == "unknown model" else (400, "invalid_request_error")
     assert (answer.status_code, answer.json()["error"]["type"]) == expected
     assert answer.json()["type"] == "error"
@@ -246,13 +246,13 @@ def test_a_long_text_is_counted_by_its_beginning(served):
 
 def test_the_sums_of_the_ledger_are_not_moved(served):
     def sums():
-        found = httpx.get(f"{served.url}/greenlane/usage?group_by=team", headers=GOOD).json()["data"]
+        found = httpx.get(f"{served.url}/greenlane/usage?group_by=team", headers=GOOD, timeout=60).json()["data"]
         return next((row for row in found if row["team"] == "count"), {"requests": 0})
 
     before = sums()
     for wish in ({}, {"x_greenlane_privacy": "local"}):
         answer = ask(served, hello("mixed"), PATH, **GOOD, **wish)
-        entry = httpx.get(f"{served.url}/greenlane/requests/{answer.headers['x-greenlane-id']}", headers=GOOD).json()
+        entry = httpx.get(f"{served.url}/greenlane/requests/{answer.headers['x-greenlane-id']}", headers=GOOD, timeout=60).json()
         assert {entry["tokens"][name] for name in ("input", "cached", "cache_write", "output", "reasoning")} == {0}
         assert (entry["account"]["energy_j"], entry["account"]["carbon_g"], entry["account"]["cost_usd"]) == (0, 0, 0)
     after = sums()

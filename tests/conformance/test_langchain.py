@@ -69,7 +69,7 @@ def test_langchains_standard_tests(willing, tmp_path):
         env={**environ, "OPENAI_API_KEY": "unused", "BASE_URL": willing.base},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     assert report.exists(), ran.stdout + ran.stderr

@@ -234,7 +234,7 @@ def test_an_image_is_varied(media, host):
 
 def test_documents_are_ranked(media, host):
     body = {"model": "studio", "query": "rivers", "documents": ["a", "b"]}
-    answer = httpx.post(f"{media.base_url}rerank", json=body)
+    answer = httpx.post(f"{media.base_url}rerank", json=body, timeout=60)
     assert answer.json()["results"][0]["index"] == 1
     assert host.requests[0].json == {**body, "model": "upstream-name"}
 
@@ -245,7 +245,7 @@ def test_every_media_answer_has_its_entry(media):
         media.audio.transcriptions.with_raw_response.create(model="studio", file=("a.wav", SOUND)),
         media.images.with_raw_response.generate(model="studio", prompt="A river"),
     ):
-        entry = httpx.get(f"{media.base_url}greenlane/requests/{answer.headers['x-greenlane-id']}").json()
+        entry = httpx.get(f"{media.base_url}greenlane/requests/{answer.headers['x-greenlane-id']}", timeout=60).json()
         assert entry["model"] == "studio"
         assert entry["outcome"] == "completed"
 
@@ -263,7 +263,7 @@ def test_an_unknown_model_is_not_found(media, operation):
 
 
 def test_a_form_without_a_model_is_a_bad_request(media):
-    answer = httpx.post(f"{media.base_url}audio/transcriptions", files={"file": ("a.wav", SOUND)})
+    answer = httpx.post(f"{media.base_url}audio/transcriptions", files={"file": ("a.wav", SOUND)}, timeout=60)
     assert answer.status_code == 400
     assert answer.json()["error"]["param"] == "model"
 

@@ -23,7 +23,7 @@ def test_the_javascript_clients(fleet, faulty_proxy, keyed, tmp_path):
         "KEYED_URL": keyed.base,
     }
     command = [str(node), "--test", "--test-reporter=junit", "--test-concurrency=1", *sorted(map(str, tmp_path.glob("*.test.mjs")))]
-    ran = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=120, check=False)
+    ran = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=600, check=False)
     cases = list(ET.fromstring(ran.stdout).iter("testcase"))
     assert len(cases) > 100, ran.stdout[-2000:] + ran.stderr
     failed = [f"{case.get('name')}\n{(found.text or '')[:1500]}" for case in cases if (found := case.find("failure")) is not None]

@@ -169,7 +169,7 @@ def test_the_base_url_may_be_written_in_many_ways(fleet, suffix):
     "path", ["/v1/chat/completions", "/v1/chat/completions/", "//v1//chat//completions", "/chat/completions", "/v1/chat/completions?x=1"]
 )
 def test_a_path_may_be_written_in_many_ways(fleet, path):
-    answer = httpx.post(fleet.base + path, json={"model": "openai", "messages": HELLO})
+    answer = httpx.post(fleet.base + path, json={"model": "openai", "messages": HELLO}, timeout=60)
     assert answer.status_code == 200
     assert not answer.history
 
@@ -224,4 +224,4 @@ def test_a_request_may_be_packed(fleet):
 
     body = gzip.compress(json.dumps({"model": "openai", "messages": HELLO}).encode())
     headers = {"content-type": "application/json", "content-encoding": "gzip"}
-    assert httpx.post(f"{fleet.url}/chat/completions", content=body, headers=headers).status_code == 200
+    assert httpx.post(f"{fleet.url}/chat/completions", content=body, headers=headers, timeout=60).status_code == 200

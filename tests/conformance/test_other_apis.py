@@ -142,7 +142,7 @@ def test_models_need_a_key_where_there_are_keys(keyed):
 
 @pytest.mark.parametrize("method", ["HEAD", "GET"])
 def test_models_answer_head_as_well(fleet, method):
-    answer = httpx.request(method, f"{fleet.url}/models")
+    answer = httpx.request(method, f"{fleet.url}/models", timeout=60)
     assert answer.status_code == 200
     assert bool(answer.content) == (method == "GET")
 
@@ -195,12 +195,12 @@ def test_a_text_completion_is_not_found_where_the_vendor_has_none(client, transl
 
 def test_health_and_metrics_answer(fleet):
     for path in ("/health/live", "/health/ready", "/metrics"):
-        assert httpx.get(fleet.base + path).status_code == 200
+        assert httpx.get(fleet.base + path, timeout=60).status_code == 200
 
 
 def test_a_prompt_is_generated_from(fleet):
     for model in ("openai", "anthropic", "gemini"):
-        answer = httpx.post(f"{fleet.base}/generate", json={"model": model, "prompt": "Once"})
+        answer = httpx.post(f"{fleet.base}/generate", json={"model": model, "prompt": "Once"}, timeout=60)
         assert answer.status_code == 200
         assert answer.json()["text"]
         assert answer.json()["model"] == answer.headers["x-greenlane-model"] == model

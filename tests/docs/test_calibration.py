@@ -9,7 +9,7 @@ from carbon.bands import Band
 from carbon.replica import FACILITY
 from proxy.store import calibrations
 from proxy.workers import calibration as worker
-from tests.carbon.test_calibration import made
+from tests.carbon.test_calibration import IN_COMPANY, batched, made
 from tests.docs.pages import quoted, rows, text
 
 PAGE = text("docs/calibration.md")
@@ -17,7 +17,7 @@ PAGE = text("docs/calibration.md")
 
 def test_every_member_of_the_profile_has_its_line():
     told = {name for row in rows(PAGE, "member") for name in quoted(row[0])}
-    assert told == set(made().record())
+    assert told == set(made(batched=batched(IN_COMPANY), drift=1.5).record())
 
 
 def test_what_it_needs_is_what_is_asked_for():
@@ -35,7 +35,7 @@ def test_bounds_are_those_of_the_code():
     assert f"n/(n + {calibration.PRIOR_RECORDS})" in PAGE
     assert f"({calibration.LEAST_OF_DAY} records or more)" in PAGE
     assert (calibrating.OUTLIER_MADS, calibrating.FOLDS, calibration.BETTER) == (5, 5, 0.95)
-    assert (worker.FIRST_S, worker.SPARSE_S, worker.LOOK_S, worker.DRIFT_S) == (3600, 7 * 86400, 60, 3600)
+    assert (worker.FIRST_S, worker.DRIFTED_S, worker.SPARSE_S, worker.LOOK_S, worker.DRIFT_S) == (3600, 2 * 86400, 7 * 86400, 60, 3600)
 
 
 def test_the_least_band_is_that_of_a_meter_with_the_narrowest():

@@ -23,7 +23,7 @@ def ours(names) -> set[str]:
 def sent(embedded_fleet) -> dict[str, set[str]]:
     """Names of our headers by kind of answer."""
     verbose = {"x-greenlane-verbose": "true", "x-greenlane-max-g-per-kwh": "100"}
-    with httpx.Client(trust_env=False, base_url=embedded_fleet.url) as client:
+    with httpx.Client(trust_env=False, base_url=embedded_fleet.url, timeout=60) as client:
         asked = {
             "whole": client.post("/chat/completions", json=CHAT),
             "stream": client.post("/chat/completions", json={**CHAT, "stream": True}),
@@ -82,6 +82,6 @@ def test_what_is_passed_on_is_told():
 
 
 def test_the_members_of_the_account_are_told(embedded_fleet):
-    with httpx.Client(trust_env=False) as client:
+    with httpx.Client(trust_env=False, timeout=60) as client:
         account = client.post(f"{embedded_fleet.url}/chat/completions", json=CHAT).json()["usage"]["greenlane"]
     assert {name for row in rows(PAGE.split("## In the body")[1], "member") for name in quoted(row[0])} == set(account)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import get_args
 
 import msgspec
+import pytest
 
 from carbon import windows
 from carbon.attribution import Weights
+from carbon.energy import PUE_ASSUMED
 from carbon.meters import meters
-from carbon.replica import FACILITY, GPU, WIDER, Bounds, Note
+from carbon.replica import FACILITY, GPU, HOST_COUNTED, WIDER, Bounds, Note
 from tests.carbon.simulated_replica import Simulated, attributed, figures, least_squares, simulate, traffic, worst
 from tests.carbon.test_fitting import LOADS_PER_S, ROOFLINE, fitted, settled
 from tests.docs.pages import quoted, rows, text
@@ -35,6 +37,8 @@ def test_bands_and_bounds_are_those_of_the_code():
     bounds = Bounds()
     assert f"×{GPU.low}–{GPU.high}" in PAGE  # noqa: RUF001
     assert f"×{FACILITY.low}–{FACILITY.high}" in PAGE  # noqa: RUF001
+    assert f"×{HOST_COUNTED.low}–{HOST_COUNTED.high}" in PAGE  # noqa: RUF001
+    assert pytest.approx(HOST_COUNTED.low, abs=0.005) == GPU.combined(PUE_ASSUMED).low
     assert bounds.held_s == 15 * 60
     assert bounds.forgotten_s == 2 * 3600
     assert f"{bounds.windows:,} windows, {bounds.requests:,} requests" in PAGE

@@ -27,7 +27,7 @@ def following(start: str) -> str:
 def answered(embedded_fleet) -> httpx.Response:
     command = next(block for block in PLAIN if block.startswith("curl -i http://127.0.0.1:8080/v1/chat/completions"))
     body = re.search(r"-d '(.*)'", command).group(1)
-    with httpx.Client(trust_env=False) as client:
+    with httpx.Client(trust_env=False, timeout=60) as client:
         return client.post(f"{embedded_fleet.url}/chat/completions", content=body, headers={"content-type": "application/json"})
 
 

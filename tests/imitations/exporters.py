@@ -99,6 +99,8 @@ class Gpu(NamedTuple):
     """(pod, namespace, container) of each holder: of the GPU, or of the MIG device of the same place."""
     exported: bool = False
     """Scraped through a Prometheus that put its target's own pod in."""
+    old: bool = False
+    """`--use-old-namespace`: other names of the labels (pkg/dcgmexporter/const.go, and `uuid` in the page's template)."""
 
 
 HELP = {
@@ -121,11 +123,13 @@ def dcgm(gpus: list[Gpu]) -> Page:
 
 
 def _labels(gpu: Gpu) -> list[str]:
-    base = f'gpu="{gpu.index}",UUID="{gpu.uuid}",pci_bus_id="00000000:31:00.0",device="nvidia{gpu.index}",modelName="NVIDIA H100 80GB HBM3"'
+    uuid = f'{"uuid" if gpu.old else "UUID"}="{gpu.uuid}"'
+    base = f'gpu="{gpu.index}",{uuid},pci_bus_id="00000000:31:00.0",device="nvidia{gpu.index}",modelName="NVIDIA H100 80GB HBM3"'
     tail = ',Hostname="node-a",DCGM_FI_DRIVER_VERSION="580.105.08"'
     prefix = "exported_" if gpu.exported else ""
     own = ',pod="dcgm-exporter-78z52",namespace="monitoring",container="exporter"' if gpu.exported else ""
-    pods = [f',{prefix}pod="{pod}",{prefix}namespace="{space}",{prefix}container="{name}"' for pod, space, name in gpu.pods]
+    names = ("pod_name", "pod_namespace", "container_name") if gpu.old else (f"{prefix}pod", f"{prefix}namespace", f"{prefix}container")
+    pods = ["," + ",".join(f'{name}="{said}"' for name, said in zip(names, holder, strict=True)) for holder in gpu.pods]
     if gpu.mig:
         held = [*pods, *[""] * len(gpu.mig)]
         return [f'{base},GPU_I_PROFILE="{profile}",GPU_I_ID="{number}"{tail}{held[i]}{own}' for i, (profile, number) in enumerate(gpu.mig)]

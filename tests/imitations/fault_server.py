@@ -162,6 +162,7 @@ def forever(*steps: Step) -> Step:
         while not wire.writer.is_closing():
             for inner in steps:
                 await inner(wire)
+        raise ConnectionResetError
 
     return step
 
@@ -191,7 +192,7 @@ class FaultServer:
 
     async def logged(self, what: str) -> None:
         """Returns once the log has the line."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while what not in self.log:
                 self.changed.clear()
                 await self.changed.wait()
@@ -257,7 +258,7 @@ class Transcript:
                 joined.append(event)
         return joined
 
-    async def finished(self, within_s: float = 5) -> list[tuple[Any, ...]]:
+    async def finished(self, within_s: float = 60) -> list[tuple[Any, ...]]:
         """What was said, once it is over."""
         async with asyncio.timeout(within_s):
             await self.over.wait()
@@ -265,7 +266,7 @@ class Transcript:
 
     async def told(self, count: int) -> None:
         """Returns once there are so many events."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while len(self.events) < count:
                 self.changed.clear()
                 await self.changed.wait()

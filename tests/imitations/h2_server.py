@@ -179,7 +179,7 @@ class H2Server:
 
     async def logged(self, what: str) -> None:
         """Returns once the log has the line."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while what not in self.log:
                 self.changed.clear()
                 await self.changed.wait()

@@ -20,7 +20,7 @@ from tests.carbon.meters.reaching import reach
 from tests.imitations.nvml import library
 from tests.imitations.nvml.library import gpu
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 ONE, TWO = "GPU-11111111-0000-0000-0000-000000000000", "GPU-22222222-0000-0000-0000-000000000000"
 MIG = "MIG-33333333-0000-0000-0000-000000000000"
 
@@ -195,7 +195,7 @@ from carbon.meters.nvml import Nvml
 async def main():
     async with httpx.AsyncClient() as client:
         try:
-            found = await Nvml().read(Reach(client, str, clock_s=lambda: 0.0))
+            found = await Nvml(timeout_s=2.0).read(Reach(client, str, clock_s=lambda: 0.0))
             print([(r.device, r.energy_j, r.power_w) for r in found])
         except OutOfReachError as error:
             print(type(error).__name__, error)
@@ -210,6 +210,13 @@ asyncio.run(main())
 
 def test_the_loader_finds_the_library_by_its_name(tmp_path):
     assert outside(tmp_path, "", lines=gpu(ONE, 3000, 2000)) == f"[('{ONE}', 3.0, 2.0)]"
+
+
+def test_a_gpu_that_hangs_does_not_keep_the_process_from_ending(tmp_path):
+    """For ten times as long as the process may last here."""
+    assert outside(tmp_path, "", lines=f"stall 600000\n{gpu(ONE, 1, 1)}").startswith(
+        "OutOfReachError timeout: NVML did not answer within 2 s"
+    )
 
 
 def test_a_library_too_old_for_the_counter_is_read_by_power(tmp_path):

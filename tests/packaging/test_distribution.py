@@ -24,7 +24,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
         shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns(*LEFT_OUT))
     for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE"):
         shutil.copy(ROOT / name, folder)
-    ended = subprocess.run([sys.executable, "-c", BUILD, "out"], cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    ended = subprocess.run([sys.executable, "-c", BUILD, "out"], cwd=folder, capture_output=True, text=True, timeout=600, check=False)
     assert ended.returncode == 0, ended.stderr
     (wheel,) = (folder / "out").glob("greenlane-*.whl")
     with zipfile.ZipFile(wheel) as archive:

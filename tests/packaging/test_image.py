@@ -78,7 +78,7 @@ def test_the_health_check_tells_a_live_server_from_another(status: int, healthy:
     server = HTTPServer(("127.0.0.1", 0), type("Handler", (_Live,), {"status": status}))
     Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     program, code = _health_check(server.server_port)
-    ended = subprocess.run([program, "-c", code], capture_output=True, timeout=20, check=False)
+    ended = subprocess.run([program, "-c", code], capture_output=True, timeout=120, check=False)
     server.shutdown()
     server.server_close()
     assert (ended.returncode == 0) is healthy
@@ -86,7 +86,7 @@ def test_the_health_check_tells_a_live_server_from_another(status: int, healthy:
 
 def test_the_health_check_fails_where_nobody_listens():
     program, code = _health_check(1)
-    assert subprocess.run([program, "-c", code], capture_output=True, timeout=20, check=False).returncode != 0
+    assert subprocess.run([program, "-c", code], capture_output=True, timeout=120, check=False).returncode != 0
 
 
 def _health_check(port: int) -> tuple[str, str]:

@@ -21,6 +21,9 @@ from tests.store.entries import parts, written
 from tests.store.test_calibrations import (  # noqa: F401 - the same
     test_measured_are_those_restated_by_a_meter_with_the_figure_that_counts,
     test_of_a_busy_hour_a_bounded_number_is_read,
+    test_of_many_that_come_at_once_one_comes_into_force,
+    test_of_two_fitted_beside_each_other_the_first_comes_into_force,
+    test_reports_that_end_at_different_places_are_never_mixed,
     test_the_latest_accepted_of_each_deployment_is_in_force,
     test_what_a_provider_reports_is_measured_too_and_never_mixed_with_our_meters,
 )
@@ -51,6 +54,7 @@ from tests.store.test_metered_days import (  # noqa: F401 - the same
 )
 from tests.store.test_restatements import (  # noqa: F401 - the same
     test_a_restatement_to_unknown_makes_the_sum_say_so,
+    test_one_that_is_never_taken_is_put_aside_and_holds_up_nobody,
     test_sums_take_the_last_that_nothing_replaces,
     test_the_entry_stays_and_lists_what_was_said_later,
     test_the_same_restatement_twice_is_one_and_nothing_is_replaced_twice,

@@ -13,7 +13,7 @@ import time
 import httpx
 import pytest
 
-from tests.harness import Received, Served, Upstream, ask, chunk, completion, exchange, serving
+from tests.harness import Received, Served, Upstream, ask, chunk, completion, exchange, serving, until
 
 ENV_KEY, HASHED_KEY, OTHER_KEY, UP_KEY = "sk-env-9f8e7d6c5b4a", "sk-hashed-1a2b3c4d5e", "sk-other-0f1e2d3c4b", "sk-upstream-a1b2c3d4e5"
 KEYED = """
@@ -147,15 +147,15 @@ def test_any_other_is_401_in_the_form_of_its_route(served, host, case):
 def test_a_wrong_key_is_answered_before_a_large_body_is_sent(served):
     head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer sk-wrong\r\ncontent-type: application/json\r\n"
     began_s = time.monotonic()
-    answer = exchange(served.port, head + b"content-length: 30000000\r\n\r\n{", 5)
+    answer = exchange(served.port, head + b"content-length: 30000000\r\n\r\n{")
     assert answer.startswith(b"HTTP/1.1 401 ")
     assert b"connection: close" in answer
-    assert time.monotonic() - began_s < 4
+    assert time.monotonic() - began_s < 20
 
 
 def test_a_wrong_key_is_answered_instead_of_100_continue(served):
     head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer sk-wrong\r\nexpect: 100-continue\r\n"
-    answer = exchange(served.port, head + b"content-length: 30\r\n\r\n", 5)
+    answer = exchange(served.port, head + b"content-length: 30\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 401 ")
 
 
@@ -383,7 +383,7 @@ def test_no_secret_is_in_entries_metrics_models_logs_or_the_repr_of_anything_ali
     let = threading.Event()
 
     def waits(received, handler):
-        let.wait(10)
+        let.wait(60)
         told_back(received, handler)
 
     host.answer = waits
@@ -391,19 +391,16 @@ def test_no_secret_is_in_entries_metrics_models_logs_or_the_repr_of_anything_ali
     body = {"model": "small", "messages": [{"role": "user", "content": prompt}]}
     asker = threading.Thread(target=lambda: ask(served, body, **key))
     asker.start()
-    end_s = time.monotonic() + 5
-    while not host.requests and time.monotonic() < end_s:
-        time.sleep(0.01)
+    until(lambda: host.requests)
     shown = served.call(lambda _: alive())
     let.set()
     asker.join()
     pages = [get(served, path, **key).text for path in ("/metrics", "/v1/models", "/v1/greenlane/usage", "/health/ready")]
     entries = [str(entry) for entry in served.entries()]
-    time.sleep(0.3)
-    out, err = capfd.readouterr()
-    assert '"outcome"' in err
+    written = []
+    until(lambda: written.append("".join(capfd.readouterr())) or '"outcome"' in "".join(written))
     for secret in SECRETS:
-        for where, text in {**shown, "pages": "".join(pages), "entries": "".join(entries), "logs": caplog.text + out + err}.items():
+        for where, text in {**shown, "pages": "".join(pages), "entries": "".join(entries), "logs": caplog.text + "".join(written)}.items():
             assert secret not in text, where
 
 
@@ -429,5 +426,5 @@ def ours(each: object) -> bool:
 def test_a_connection_that_says_nothing_or_rubbish_gets_no_secret(served):
     with socket.create_connection(("127.0.0.1", served.port)) as wire:
         wire.sendall(b"\x00\x01\x02 Bearer " + ENV_KEY.encode() + b"\r\n\r\n")
-        wire.settimeout(3)
+        wire.settimeout(60)
         assert ENV_KEY.encode() not in wire.recv(65536)

@@ -39,7 +39,7 @@ class Busy:
 
         def waits(received, handler):
             if "keep busy" in received.body.decode():
-                self.let.wait(10)
+                self.let.wait(60)
             free(received, handler)
 
         self.upstream.answer, self.free = waits, free
@@ -98,7 +98,7 @@ def test_it_is_kept_there_while_that_has_little_more_to_do_and_says_so(pair):
 
     def waits(received, handler):
         if b"keep busy" in received.body:
-            let.wait(10)
+            let.wait(60)
         completion(received, handler)
 
     served.second.answer = waits
@@ -120,7 +120,7 @@ def test_it_moves_when_that_has_much_more_to_do(pair):
 
     def waits(received, handler):
         if b"keep busy" in received.body:
-            let.wait(10)
+            let.wait(60)
         completion(received, handler)
 
     served.second.answer = served.first.answer = waits

@@ -27,7 +27,7 @@ def test_a_budget_that_is_used_up_refuses_the_team_and_nobody_else(proxy, upstre
     served = proxy(text)
 
     def ask(key):
-        return httpx.post(f"{served.url}/chat/completions", json=ASK, headers={"authorization": f"Bearer {key}"})
+        return httpx.post(f"{served.url}/chat/completions", json=ASK, headers={"authorization": f"Bearer {key}"}, timeout=60)
 
     assert [ask("sk-search").status_code for _ in range(3)] == [200, 200, 429]
     refused = ask("sk-search")

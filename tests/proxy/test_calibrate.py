@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
+import threading
 import time
+from pathlib import Path
 
 import httpx
 import msgspec
@@ -28,6 +32,7 @@ from tests.harness import ask, serving
 from tests.store.entries import ENTRY, written
 from tests.store.test_calibrations import restated
 
+ROOT = Path(__file__).parents[2]
 FLEET = """
 deployments:
   ours: {{model: small, base_url: "{url}", zone: SE, parameters_b: 8, hardware: {{gpu: H100, count: 1}}}}
@@ -75,7 +80,7 @@ def kept(served):
 
 def look(served) -> None:
     """The look at the store that the proxy takes every minute."""
-    asyncio.run_coroutine_threadsafe(served.runtime.calibrator.look(), served.loop).result(timeout=10)
+    asyncio.run_coroutine_threadsafe(served.runtime.calibrator.look(), served.loop).result(timeout=60)
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +172,7 @@ def test_it_survives_a_reload_and_a_change_of_machine_ends_it(served):
 def test_the_days_drift_is_a_gauge(served):
     look(served)
     served.runtime.calibrator._drift_due_s = 0.0
-    asyncio.run_coroutine_threadsafe(served.runtime.calibrator._work(), served.loop).result(timeout=20)
+    asyncio.run_coroutine_threadsafe(served.runtime.calibrator._work(), served.loop).result(timeout=60)
     (line,) = [each for each in metrics(served).splitlines() if each.startswith("greenlane_calibration_drift_ratio{")]
     assert 0.8 < float(line.split()[-1]) < 1.25
 
@@ -177,11 +182,38 @@ def test_the_proxy_fits_by_itself_when_it_has_been_up_for_an_hour(tmp_path_facto
     with serving(lambda host: FLEET.format(url=host), tmp_path_factory.mktemp("by-itself")) as one:
         fill(one)
         one.runtime.calibrator._began_s -= 3600
+        asked, fit = threading.Event(), one.runtime.calibrator._fit
+
+        async def fits(*given):
+            """Its verdict is not taken before the request meanwhile was answered."""
+            verdict = await fit(*given)
+            assert await asyncio.to_thread(asked.wait, 60)
+            return verdict
+
+        one.runtime.calibrator._fit = fits
         fitting = asyncio.run_coroutine_threadsafe(one.runtime.calibrator._work(), one.loop)
         assert ask(one).headers["x-carbon-method"] == "flops_roofline"
-        fitting.result(timeout=60)
+        asked.set()
+        fitting.result(timeout=240)
         assert ask(one).headers["x-carbon-method"] == "calibrated"
         assert [each.accepted for each in kept(one)] == [True]
+
+
+def test_two_that_calibrate_at_once_bring_one_into_force(tmp_path_factory):
+    """Two processes on one store: whichever comes second is refused, having been overtaken or found no better."""
+    with serving(lambda host: FLEET.format(url=host), tmp_path_factory.mktemp("two")) as one:
+        fill(one)
+        command = [sys.executable, "-c", "from proxy.cli import main; raise SystemExit(main())", "calibrate", "--json"]
+        arguments = [*command, "--deployment", "ours", "--config", str(one.path)]
+        both = [subprocess.Popen(arguments, stdout=subprocess.PIPE, cwd=ROOT, text=True) for _ in range(2)]
+        told = [json.loads(each.communicate(timeout=240)[0])[0]["calibration"] for each in both]
+        assert [each.returncode for each in both] == [0, 0]
+        (winner,) = [each for each in told if each["accepted"]]
+        (loser,) = [each for each in told if not each["accepted"]]
+        assert winner["id"] in {loser["overtaken"], loser["incumbent"]}
+        assert [each.id for each in kept(one) if each.accepted] == [winner["id"]]
+        look(one)
+        assert one.runtime.calibrator.in_force["ours"].id == winner["id"]
 
 
 def test_a_name_that_is_not_there_and_no_configuration_are_told(served, capsys, monkeypatch):

@@ -72,7 +72,7 @@ def test_the_request_reaches_the_upstream_with_only_the_model_changed(proxy, ups
     body = (
         b'{ "model":"small",  "messages":[{"role":"user","content":"\\u00e9 \xc3\xa9"}], "x_unknown": {"a":1.50}, "greenlane":{"max_g":5} }'
     )
-    answer = httpx.post(f"{served.url}/chat/completions", content=body, headers={"content-type": "application/json"})
+    answer = httpx.post(f"{served.url}/chat/completions", content=body, headers={"content-type": "application/json"}, timeout=60)
     assert answer.status_code == 200, answer.text
     sent = host.requests[0]
     assert sent.json == {"model": "Qwen/Qwen3-8B", "messages": [{"role": "user", "content": "é é"}], "x_unknown": {"a": 1.5}}
@@ -87,7 +87,7 @@ def test_the_answer_differs_from_the_upstreams_bytes_only_by_the_account(proxy, 
         b' "usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2},"x":1.0}'
     )
     served = proxy(FLEET.format(url=upstream(lambda _, handler: handler.reply(200, answer)).url))
-    got = httpx.post(f"{served.url}/chat/completions", json={"model": "small", "messages": []}).content
+    got = httpx.post(f"{served.url}/chat/completions", json={"model": "small", "messages": []}, timeout=60).content
     before, mark, rest = got.partition(b',"greenlane":')
     assert mark
     assert before + rest[rest.index(b"}") + 1 :] == answer
@@ -95,7 +95,9 @@ def test_the_answer_differs_from_the_upstreams_bytes_only_by_the_account(proxy, 
 
 def test_the_ledger_keeps_what_was_done_and_why(proxy, upstream):
     served = proxy(FLEET.format(url=upstream().url))
-    answer = httpx.post(f"{served.url}/chat/completions", json={"model": "auto", "messages": [{"role": "user", "content": "Hi"}]})
+    answer = httpx.post(
+        f"{served.url}/chat/completions", json={"model": "auto", "messages": [{"role": "user", "content": "Hi"}]}, timeout=60
+    )
     entry = served.entry(answer.headers["x-greenlane-id"])
     assert entry["model_requested"] == "auto"
     assert entry["deployment"] == "north"

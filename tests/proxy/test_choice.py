@@ -114,9 +114,14 @@ def test_the_fastest_is_the_one_observed_to_be(pair):
         completion(received, handler)
 
     served.north.answer = slow
-    for _ in range(4):
-        ask(served, STREAMED, x_greenlane_policy="turns")
-    assert {chosen(ask(served, x_greenlane_policy="quick")) for _ in range(4)} == {("south", "fastest")}
+
+    def observed():
+        for _ in range(4):
+            ask(served, STREAMED, x_greenlane_policy="turns")
+        return {chosen(ask(served, x_greenlane_policy="quick")) for _ in range(4)}
+
+    # on a busy machine the quick one may be slow now and then
+    until(lambda: observed() == {("south", "fastest")})
 
 
 def test_one_that_was_never_observed_is_tried_now_and_then(pair):

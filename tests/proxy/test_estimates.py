@@ -97,6 +97,7 @@ def test_the_time_it_took_makes_a_better_method_qualify(served):
         ({"model": "gpt-4o", "provider": "openai"}, None, "WORLD", "vendor_prior"),
         ({"model": "Qwen/Qwen3-235B-A22B", "provider": "FR"}, None, "FRA", "flops_roofline"),
         ({"model": "wonder-70b", "provider": "aws"}, None, "WORLD", "token_proxy"),
+        ({"model": "gemini-2.5-pro", "provider": "Google"}, None, "WORLD", "vendor_prior"),
         ({"model": "mute"}, "mute", "SWE", "none"),
     ],
 )
@@ -118,16 +119,16 @@ def test_in_another_place_the_building_is_another_unless_stated(served):
 def test_what_is_not_said_is_assumed_and_told(served):
     found = estimate(served, {"model": "pair", "tokens_in": 10}).json()
     names = [each["name"] for each in found["explanation"]["assumptions"]]
-    assert names == ["deployment", "tokens_out", "batch", "gpu", "host_factor", "idle_factor", "pue"]
+    assert names == ["deployment", "tokens_out", "bytes_per_parameter", "batch", "gpu", "gpu_count", "host_factor", "idle_factor", "pue"]
     assert found["tokens"]["output"] == served.runtime.config.limits.expected_output_tokens
     assert estimate(served, {"model": "mute", "tokens_in": 10}).json()["tokens"]["output"] == 77
 
 
 BAD = {
-    "no model": ({"tokens_in": 1}, None),
+    "no model": ({"tokens_in": 1}, "model"),
     "nothing to estimate": ({"model": "pair"}, "prompt"),
     "both": ({"model": "pair", "prompt": "a", "tokens_in": 1}, "prompt"),
-    "a member nobody knows": ({"model": "pair", "tokens_in": 1, "zone": "SE"}, None),
+    "a member nobody knows": ({"model": "pair", "tokens_in": 1, "zone": "SE"}, "zone"),
     "too few tokens": ({"model": "pair", "tokens_in": -1}, "tokens_in"),
     "too many": ({"model": "pair", "tokens_in": 10**10}, "tokens_in"),
     "a float": ({"model": "pair", "tokens_in": 1.5}, "tokens_in"),
@@ -225,7 +226,6 @@ def test_when_the_caller_of_a_run_leaves_the_upstream_is_stopped(served):
     good, begun = served.host.answer, threading.Event()
 
     def slow(_, handler):
-        handler.connection.settimeout(10)
         begun.set()
         with contextlib.suppress(OSError):
             if handler.connection.recv(1) == b"":
@@ -235,10 +235,11 @@ def test_when_the_caller_of_a_run_leaves_the_upstream_is_stopped(served):
     served.host.answer = slow
     served.host.gone.clear()
     try:
-        with pytest.raises(httpx.ReadTimeout):
-            httpx.post(served.base + "/estimate", json={"model": "stated", "prompt": "Hi", "mode": "run"}, timeout=0.5)
-        assert begun.wait(5)
-        assert served.host.gone.wait(5)
+        body = b'{"model": "stated", "prompt": "Hi", "mode": "run"}'
+        with socket.create_connection(("127.0.0.1", served.port)) as wire:
+            wire.sendall(b"POST /estimate HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+            assert begun.wait(60)
+        assert served.host.gone.wait(60)
     finally:
         served.host.answer = good
     until(lambda: any(each.outcome == "client_gone" for each in served.entries()))
@@ -270,10 +271,10 @@ def test_a_team_reads_its_own_and_a_key_knows_its_own_models(proxy, upstream):
 
 
 def test_while_the_store_takes_nothing_it_says_so(proxy, monkeypatch):
-    monkeypatch.setattr("proxy.controlplane.estimates.DEADLINE_S", 0.3)
     host = Upstream()
     served = proxy(FLEET.format(url=host.url))
     assert estimate(served, {"model": "pair", "tokens_in": 1}).status_code == 201
+    monkeypatch.setattr("proxy.controlplane.estimates.DEADLINE_S", 0.3)
     with contextlib.closing(sqlite3.connect(served.folder / "ledger.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         answer = estimate(served, {"model": "pair", "tokens_in": 1})
@@ -318,21 +319,18 @@ def test_the_command_explains_an_estimate_too(served, capsys):
 def test_a_run_that_does_not_come_in_the_time_to_drain_is_accounted_as_failed(tmp_path, upstream):
     """Its upstream is let go and its entry says whose fault it was, as of any other exchange."""
     let = threading.Event()
-    host = upstream(lambda _, handler: let.wait(15))
-    process = Process(FLEET.format(url=host.url), tmp_path / "process")
-    process.close()
-    process.path.write_text(process.path.read_text().replace("server: {port: 0}", "server: {port: 0, drain_s: 1}"))
-    process.start()
+    host = upstream(lambda _, handler: let.wait(60))
+    process = Process(FLEET.format(url=host.url), tmp_path / "process", server="{port: 0, drain_s: 1}")
     try:
         body = b'{"model": "stated", "prompt": "Hi", "mode": "run"}'
         with socket.create_connection(("127.0.0.1", process.port)) as wire:
             wire.sendall(b"POST /estimate HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
             until(lambda: host.requests)
             process.popen.send_signal(signal.SIGTERM)
-            wire.settimeout(10)
+            wire.settimeout(60)
             with contextlib.suppress(ConnectionResetError):
                 b"".join(iter(lambda: wire.recv(65536), b""))
-        assert process.ended(8) == 0
+        assert process.ended() == 0
         with contextlib.closing(sqlite3.connect(process.folder / "ledger.db")) as store:
             assert store.execute("SELECT outcome FROM ledger").fetchall() == [("failed",)]
     finally:

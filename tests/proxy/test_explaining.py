@@ -6,13 +6,15 @@ import asyncio
 import math
 import re
 import sqlite3
+import threading
+import time
 
 import pytest
 
 from carbon.footprint import Footprint, Workload
 from proxy.controlplane.explaining import facts_of
 from proxy.records import Restatement
-from tests.harness import DONE, USAGE, ask, chunk, completion, serving
+from tests.harness import DONE, USAGE, ask, chunk, completion, heard, serving
 
 FLEET = """
 models: {{pair: {{policy: green}}, group: {{members: [big, tiny], policy: green, default: big-pl}}, big: {{expected_output_tokens: 700}}}}
@@ -28,7 +30,7 @@ deployments:
   big-pl: {{model: big, upstream_model: Qwen/Qwen3-32B, base_url: "{url}", zone: PL}}
   tiny-se: {{model: tiny, upstream_model: Qwen/Qwen3-0.6B, base_url: "{url}", zone: SE}}
 """
-CACHED = {"prompt_tokens": 900, "completion_tokens": 40, "total_tokens": 940, "prompt_tokens_details": {"cached_tokens": 800}}
+CACHED = {"prompt_tokens": 900, "completion_tokens": 7, "total_tokens": 907, "prompt_tokens_details": {"cached_tokens": 800}}
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +114,7 @@ def test_the_pace_of_a_stream_is_kept_where_a_figure_was_made_of_it(served):
     pieces = [chunk({"content": "word "}) for _ in range(20)]
     usage = {"prompt_tokens": 9, "completion_tokens": 20, "total_tokens": 29}
     held = [*pieces, chunk({}, "stop", usage=usage), DONE]
+    read = threading.Event()
 
     def answer(_, handler):
         begun = iter(held)
@@ -119,12 +122,15 @@ def test_the_pace_of_a_stream_is_kept_where_a_figure_was_made_of_it(served):
         def slowly():
             yield next(begun)
             handler.wfile.flush()
-            handler.upstream.gone.wait(0.05)  # a pace no machine could have would not count
+            read.wait(60)
+            time.sleep(0.05)  # a pace no machine could have would not count
             yield from begun
 
         handler.events(slowly())
 
-    found = entry(served, "stated", answer, stream=True)
+    served.host.answer = answer
+    body = {"model": "stated", "messages": [{"role": "user", "content": "Hi"}]}
+    found = served.entry(heard(served, body, read).headers["x-greenlane-id"])
     assert found["account"]["method"] == "runtime_power"
     assert found["decode_s"] >= 0.04
     methods = [each["method"] for each in agreed(found)["methods"]]
@@ -150,7 +156,10 @@ def test_the_grid_is_told_with_its_age_source_and_licence(served):
 
 def test_what_was_assumed_and_warned_of_is_told(served):
     found = agreed(entry(served, "open", whole(None)))
-    assert [each["name"] for each in found["assumptions"]] == ["batch", "gpu", "host_factor", "idle_factor", "pue", "tokens", "zone"]
+    assert [each["name"] for each in found["assumptions"]] == [
+        *("bytes_per_parameter", "batch", "gpu", "gpu_count"),
+        *("host_factor", "idle_factor", "pue", "tokens", "zone"),
+    ]
     assert [each["code"] for each in found["warnings"]] == ["tokens_estimated"]
 
 
@@ -220,7 +229,7 @@ def test_the_facts_of_an_entry_are_those_its_account_was_made_of(served):
     (kept,) = [each for each in served.entries() if each.id == found["id"]]
     facts = facts_of(kept)
     assert facts.energy_j is not None
-    work = Workload(input_tokens=900, output_tokens=40, cached_tokens=800)
+    work = Workload(input_tokens=900, output_tokens=7, cached_tokens=800)
     deployment = served.runtime.snapshot().served["stated"]
     assert Footprint.of(work, deployment.estimator, deployment.intensity).energy_j == facts.energy_j.value
 
@@ -237,10 +246,13 @@ deployments:
 def test_a_pace_and_a_failed_attempt_are_in_what_was_avoided(proxy, upstream):
     """The same machine elsewhere would have gone at the same pace; what was burnt on the way is a line of its own."""
 
+    read = threading.Event()
+
     def slowly(_, handler):
         def pieces():
             yield chunk({"content": "word "})
-            handler.upstream.gone.wait(0.05)
+            read.wait(60)
+            time.sleep(0.05)
             yield from [*(chunk({"content": "word "}) for _ in range(19)), chunk({}, "stop", usage=usage), DONE]
 
         handler.events(pieces())
@@ -253,7 +265,7 @@ def test_a_pace_and_a_failed_attempt_are_in_what_was_avoided(proxy, upstream):
     def found(**more):
         return served.entry(ask(served, body | more).headers["x-greenlane-id"])
 
-    paced = found(stream=True)
+    paced = served.entry(heard(served, body, read).headers["x-greenlane-id"])
     assert (paced["account"]["method"], paced["deployment"]) == ("runtime_power", "se")
     compared = agreed(paced)["counterfactual"]
     assert compared["formula"][0]["name"] == "seconds a token"

@@ -70,6 +70,9 @@ def test_the_mean_of_a_year_foretells_nothing(served):
         ({"zone": "SE", "horizon": "soon"}, "horizon", "90m, 24h or 2d"),
         ({"zone": "SE", "horizon": "97h"}, "horizon", "at most 96h"),
         ({"zone": "SE", "history": "0h"}, "history", "at most 96h"),
+        ({"horizon": "24h"}, "horizon", "needs `zone`"),
+        ({"history": "24h"}, "history", "needs `zone`"),
+        ({"zone": "DK-DK2"}, "zone", "Nearest: DK."),
     ],
 )
 def test_what_is_asked_wrongly_is_told_with_its_name(served, query, param, told):
@@ -93,6 +96,12 @@ def test_the_command_shows_the_fleet_and_a_zone(served, capsys):
     assert "no source foretells this zone now" in capsys.readouterr().out
     assert run(["intensity", "Atlantis", "--url", served.base]) == 1
     assert "400: `zone`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["--horizon", "--history"])
+def test_the_command_foretells_one_zone_and_not_the_fleet(served, capsys, name):
+    assert run(["intensity", "--url", served.base, name, "24h"]) == 1
+    assert "name it" in capsys.readouterr().err
 
 
 def test_the_command_asks_the_sources_itself_where_it_is_given_a_configuration(served, capsys):

@@ -145,7 +145,7 @@ def test_what_an_upstream_says_that_is_no_count_is_counted_instead(proxy, upstre
 
 
 def pending(served):
-    return float(re.search(r"\ngreenlane_ledger_pending (\S+)", httpx.get(f"{served.base}/metrics").text)[1])
+    return float(re.search(r"\ngreenlane_ledger_pending (\S+)", httpx.get(f"{served.base}/metrics", timeout=60).text)[1])
 
 
 def test_entries_wait_while_the_stores_file_is_gone_and_go_in_when_it_is_back(proxy, upstream, caplog):
@@ -186,7 +186,7 @@ def test_a_proxy_whose_spool_is_full_says_so_once_and_is_not_ready(proxy, upstre
         served.call(lambda runtime: [runtime.spool.append(row) for _ in iter(lambda: runtime.spool.nearly_full, True)])
         refused = ask(served, CHAT)
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "unavailable")
-        ready = httpx.get(f"{served.base}/health/ready")
+        ready = httpx.get(f"{served.base}/health/ready", timeout=60)
         assert (ready.status_code, ready.json()["reason"]) == (503, "the ledger's spool is full: its store takes no entries")
         served.entries(0)
         assert {ask(served, CHAT).status_code for _ in range(5)} == {503}
@@ -194,7 +194,7 @@ def test_a_proxy_whose_spool_is_full_says_so_once_and_is_not_ready(proxy, upstre
         other.execute("ROLLBACK")
     served.entries(2)
     assert pending(served) == 0
-    assert httpx.get(f"{served.base}/health/ready").status_code == 200
+    assert httpx.get(f"{served.base}/health/ready", timeout=60).status_code == 200
     assert ask(served, CHAT).status_code == 200
     told = [text for text in caplog.messages if "the spool is full" in text]
     assert len(told) == 1

@@ -62,24 +62,25 @@ def test_an_event_within_the_limit_passes_and_a_larger_one_ends_the_stream(serve
 @pytest.mark.parametrize("pieces", [1, 40])
 def test_an_event_without_an_end_is_not_waited_for(served, pieces):
     """Neither held for ever nor forwarded; the upstream is stopped."""
+    told = threading.Event()
 
     def endless(received, handler):
         def events():
             yield chunk({"role": "assistant", "content": "a"})
             for _ in range(pieces):
                 yield b"data: " + b"x" * (40_000 // pieces)
-            time.sleep(1)
+            told.wait(60)
             for _ in range(200):
                 yield b"x" * 65536
 
         handler.events(events())
 
     served.host.answer = endless
-    began_s = time.monotonic()
     answer = ask(served, STREAM)
+    assert not told.is_set()
+    told.set()
     assert '"error"' in answer.text
-    assert time.monotonic() - began_s < 5
-    assert served.host.gone.wait(5)
+    assert served.host.gone.wait(60)
 
 
 @pytest.mark.parametrize("path", ["/chat/completions", "/embeddings", "/messages"])
@@ -96,7 +97,7 @@ def test_an_answer_beyond_the_limit_is_an_error_and_not_read_on(served, path):
     answer = ask(served, {**CHAT, "max_tokens": 5, "input": "Hi"} if path != "/messages" else {**CHAT, "max_tokens": 5}, path)
     assert answer.status_code == 502
     assert len(answer.content) < 1000
-    assert served.host.gone.wait(5)
+    assert served.host.gone.wait(60)
 
 
 def test_a_large_error_answer_is_read_no_further_than_needed(served):
@@ -155,7 +156,7 @@ def test_a_client_that_does_not_read_stops_the_upstream_and_costs_little(served)
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 10 * 1024
         # read on, and all of it comes, to the last byte
         got, last = 0, b""
-        wire.settimeout(10)
+        wire.settimeout(60)
         while not last.endswith(b"0\r\n\r\n"):
             more = wire.recv(1 << 20)
             assert more
@@ -179,7 +180,7 @@ def test_a_client_that_reads_nothing_and_leaves_stops_the_upstream(served):
         wire.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
         until(lambda: served.host.requests)
         time.sleep(0.3)
-    assert served.host.gone.wait(3)
+    assert served.host.gone.wait(60)
 
 
 def test_two_hundred_streams_at_once_all_end_well(proxy):
@@ -220,7 +221,7 @@ def test_two_hundred_streams_at_once_all_end_well(proxy):
         server.close()
         return answers, entries
 
-    answers, entries = asyncio.run(asyncio.wait_for(crowd(), 40))
+    answers, entries = asyncio.run(asyncio.wait_for(crowd(), 240))
     for number, answer in enumerate(answers):
         assert answer.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n"), answer[-200:]
         assert answer.count(b"word-%d-" % number) == 2
@@ -252,7 +253,7 @@ def places(proxy, upstream):
 
 def waits_for(let):
     def answer(received, handler):
-        let.wait(15)
+        let.wait(60)
         completion(received, handler)
 
     return answer
@@ -276,7 +277,7 @@ def test_a_place_goes_to_who_waits_for_it_although_another_model_is_waited_for_l
         until(lambda: waiting(served) == 2)
         first_let.set()
         try:
-            assert queued.result(5).status_code == 200
+            assert queued.result(60).status_code == 200
         finally:
             second_let.set()
         assert {each.result().status_code for each in (*running, queued_other)} == {200}
@@ -287,7 +288,7 @@ def test_when_a_deployment_goes_down_everybody_who_waits_for_it_is_told_at_once(
     let = threading.Event()
 
     def fails(received, handler):
-        let.wait(15)
+        let.wait(60)
         handler.reply(500, {})
 
     served.first.answer = fails
@@ -295,7 +296,7 @@ def test_when_a_deployment_goes_down_everybody_who_waits_for_it_is_told_at_once(
         calls = [pool.submit(ask, served) for _ in range(5)]
         until(lambda: waiting(served) == 4)
         let.set()
-        assert sorted(call.result(8).status_code for call in calls) == [502, 503, 503, 503, 503]
+        assert sorted(call.result(60).status_code for call in calls) == [502, 503, 503, 503, 503]
 
 
 def test_a_client_that_left_the_queue_does_not_keep_the_place_from_the_next(places):
@@ -311,9 +312,9 @@ def test_a_client_that_left_the_queue_does_not_keep_the_place_from_the_next(plac
             until(lambda: waiting(served) == 1)
             queued = pool.submit(ask, served)
             until(lambda: waiting(served) == 2)
-        time.sleep(0.1)
+        until(lambda: waiting(served) == 1)
         let.set()
-        assert queued.result(8).status_code == 200
+        assert queued.result(60).status_code == 200
         assert running.result().status_code == 200
     assert sorted(entry.outcome for entry in served.entries(3)) == ["client_gone", "completed", "completed"]
 
@@ -343,7 +344,7 @@ def test_a_client_that_leaves_the_queue_is_noticed_at_once(places):
         with socket.create_connection(("127.0.0.1", served.port)) as wire:
             wire.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
             until(lambda: waiting(served) == 1)
-        until(lambda: waiting(served) == 0, 1.0)
+        until(lambda: waiting(served) == 0, 30)
         assert [(entry.outcome, entry.status) for entry in served.entries(1)] == [("client_gone", 499)]
         let.set()
         assert running.result().status_code == 200

@@ -149,12 +149,12 @@ def test_one_answer_tells_one_figure_whatever_the_grid_does_meanwhile(live, stre
 
             def pieces():
                 yield chunk({"role": "assistant", "content": "Hel"})
-                let.wait(10)
+                let.wait(60)
                 yield from said(["lo"])[1:]
 
             handler.events(pieces())
             return
-        let.wait(10)
+        let.wait(60)
         message = {"role": "assistant", "content": "Hello"}
         usage = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
         handler.reply(200, {"id": "c", "object": "chat.completion", "choices": [{"index": 0, "message": message}], "usage": usage})
@@ -168,12 +168,12 @@ def test_one_answer_tells_one_figure_whatever_the_grid_does_meanwhile(live, stre
 
     waiting = threading.Thread(target=request)
     waiting.start()
-    assert asked.wait(10)
+    assert asked.wait(60)
     served.maps.provider.grams |= {"SE": 31, "DE": 20}
     again(served)
     told(served, swedish=31)
     let.set()
-    waiting.join(20)
+    waiting.join(60)
     (answer,) = answers
     text = answer.text
     if stream:
@@ -195,7 +195,7 @@ def test_requests_and_streams_go_on_while_figures_change_many_times(live):
     stop, seen, wrong = threading.Event(), set(), []
 
     def request():
-        with httpx.Client(timeout=10) as client:
+        with httpx.Client(timeout=60) as client:
             while not stop.is_set():
                 answer = client.post(f"{served.url}/chat/completions", json=CHAT)
                 ours = answer.json()["usage"]["greenlane"]
@@ -212,11 +212,12 @@ def test_requests_and_streams_go_on_while_figures_change_many_times(live):
         served.maps.provider.grams["SE"] = value
         again(served)
         told(served, swedish=value)
+        until(lambda value=value: value in seen)
     stop.set()
     for each in threads:
-        each.join(20)
+        each.join(60)
     assert wrong == []
-    assert len(seen) > 3
+    assert len(seen) >= 12
 
 
 # 2. never on the path of a request
@@ -246,7 +247,7 @@ def test_whatever_a_source_does_no_request_waits_for_it(live, trouble, caplog):
         answer = ask(served, CHAT)
         took.append(time.perf_counter() - began)
         assert answer.headers["x-carbon-intensity-g-per-kwh"] == "30", "the last figure stands until it is too old"
-    assert statistics.median(took) < 0.5
+    assert statistics.median(took) < 3
     assert "em-key" not in caplog.text
     assert "em-key" not in json.dumps(reads(served))
     if trouble != "silence":

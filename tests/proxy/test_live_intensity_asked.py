@@ -11,6 +11,7 @@ from proxy.cli.command import run
 from tests.harness import ask, until
 from tests.imitations.grids import server as says
 from tests.imitations.grids.electricity_maps import ElectricityMapsApi
+from tests.imitations.grids.prometheus import PrometheusApi
 from tests.imitations.grids.uk_neso import NesoApi
 from tests.proxy.live import CHAT, ENVIRON, VERBOSE, again, grams, reads, states, told
 
@@ -114,6 +115,33 @@ def test_of_two_bases_the_direct_one_is_converted_before_anything_is_compared(br
     until(lambda: reads(served, zone="GB", history="2h")["history"])
     past = reads(served, zone="GB", history="2h")["history"]
     assert {each["basis"] for each in past} == {"lifecycle-estimated"}
+
+
+MARGINS = """
+carbon:
+  sources:
+    - prometheus: {{base_url: "{prom}", query: swedish, zone_label: zone, basis: lifecycle, signal: marginal}}
+    - prometheus: {{base_url: "{prom}", query: polish, zone_label: zone, basis: {basis}, signal: marginal}}
+    - static
+models: {{small: {{policy: green, default: polish}}}}
+policies: {{green: {{objective: lowest_carbon}}}}
+deployments:
+  swedish: {{model: small, upstream_model: Qwen/Qwen3-8B, base_url: "{url}", zone: SE}}
+  polish: {{model: small, upstream_model: Qwen/Qwen3-8B, base_url: "{url}", zone: PL}}
+"""
+
+
+@pytest.mark.parametrize(("basis", "compared"), [("lifecycle", True), ("direct", False)])
+def test_marginal_rates_of_two_bases_are_shown_and_not_compared(proxy, upstream, standing, basis, compared):
+    prom = standing(PrometheusApi)
+    prom.provider.vectors = {"swedish": [({"zone": "SE"}, "500")], "polish": [({"zone": "PL"}, "800")]}
+    served = proxy(MARGINS.format(prom=prom.url, basis=basis, url=upstream().url))
+    until(lambda: served.call(lambda runtime: all(each.marginal for each in runtime.snapshot().served.values())))
+    answer = ask(served, CHAT, **VERBOSE)
+    found = served.entry(answer.headers["x-greenlane-id"])
+    assert (found["deployment"], found["counterfactual"]["marginal"]["basis"]) == ("swedish", basis)
+    assert found["avoided_g"] > 0
+    assert (found["avoided_marginal_g"] is not None, "x-carbon-avoided-marginal-g" in answer.headers) == (compared, compared)
 
 
 def test_where_direct_is_compared_lifecycle_figures_are_unknown_and_never_converted_back(british):

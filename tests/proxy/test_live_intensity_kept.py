@@ -172,6 +172,34 @@ def test_a_source_that_changed_is_asked_anew_and_one_that_left_counts_no_more(li
     assert len(served.maps.requests) == before
 
 
+def test_a_source_that_a_reload_brings_begins_with_what_the_store_knows_of_it(live):
+    served = live()
+    told(served, swedish=30)
+    until(lambda: ("electricity_maps", "SWE") in kept(served))
+    served.write(chain(served, ["static"]))
+    assert served.reload()
+    told(served, swedish=35.9)
+    with_maps = chain(served, [maps_at(served), "static"])
+    served.maps.close()
+    served.write(with_maps)
+    assert served.reload()
+    told(served, swedish=30)
+    answer = ask(served, CHAT, **VERBOSE)
+    assert answer.headers["x-carbon-source"] == "Electricity Maps v4, SE"
+
+
+def test_figures_told_under_other_settings_are_not_recalled(live):
+    served = live()
+    told(served, swedish=30)
+    until(lambda: ("electricity_maps", "SWE") in kept(served))
+    changed = chain(served, [maps_at(served, emission_factor_type="direct"), "static"])
+    served.maps.close()
+    served.write(changed)
+    assert served.reload()
+    until(lambda: states(served)["electricity_maps"] == "connect")
+    assert grams(served)["swedish"] == 35.9
+
+
 WRONG = {
     "a setting nobody knows": ('electricity_maps: {token: "env:LIVE_EM_KEY", region: x}', "carbon.sources[0].electricity_maps"),
     "a token that is missing": ("electricity_maps: {}", "carbon.sources[0].electricity_maps"),

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import time
+import threading
 
 import httpx
 import pytest
 
-from tests.harness import DONE, USAGE, chunk, said
+from tests.harness import DONE, USAGE, chunk, heard, said
 
 TWO = """
 policy: cheap
 policies: {{cheap: {{objective: cheapest}}}}
 deployments:
-  first: {{model: small, base_url: "{first}", privacy: local, usd_per_mtok: {{input: 1, output: 1}}, timeouts: {{between_s: 5}}}}
+  first: {{model: small, base_url: "{first}", privacy: local, usd_per_mtok: {{input: 1, output: 1}}, timeouts: {{between_s: 50}}}}
   second: {{model: small, base_url: "{second}", privacy: local, usd_per_mtok: {{input: 9, output: 9}}}}
 """
 BODIES = {
@@ -31,7 +31,7 @@ WHOLE = (
 
 def ask(served, door="chat", **more):
     path, body = BODIES[door]
-    return httpx.post(served.url + path, json={"model": "small", **body, **more}, timeout=10)
+    return httpx.post(served.url + path, json={"model": "small", **body, **more}, timeout=60)
 
 
 def answering(body, status=200):
@@ -89,16 +89,19 @@ def test_an_answer_that_cannot_be_translated_goes_to_the_next(proxy, upstream, a
 @pytest.mark.parametrize("door", ["messages", "responses"])
 @pytest.mark.parametrize("delta", [{"content": 5}, {"tool_calls": "x"}, {"tool_calls": [{"index": 5_000_000}]}], ids=str)
 def test_a_stream_that_cannot_be_translated_any_more_ends_in_one_error(proxy, upstream, door, delta):
+    begun = threading.Event()
+
     def answer(_, handler):
         def pieces():
             yield said()[0] + said()[1]
-            time.sleep(0.05)
+            begun.wait(60)
             yield chunk(delta)
 
         handler.events(pieces())
 
     served = proxy(TWO.format(first=upstream(answer).url, second=upstream().url))
-    got = ask(served, door, stream=True)
+    path, body = BODIES[door]
+    got = heard(served, body, begun, path)
     assert got.text.count("event: error\n") == 1
     assert "response.completed" not in got.text
     assert "message_stop" not in got.text
@@ -255,11 +258,12 @@ COMPLAINTS = [
 def test_a_complaint_in_an_engines_words_ends_a_stream_of_any_dialect(proxy, upstream, door, dialect, complaint):
     """Gateways before a vendor's API put their own errors into its stream; an end mark behind one makes it no answer."""
     *said, end = STREAMS[dialect]
+    begun = threading.Event()
 
     def answer(_, handler):
         def pieces():
             yield b"".join(said)
-            time.sleep(0.05)
+            begun.wait(60)
             yield b"event: error\n" + events(complaint)[0] + end
 
         handler.events(pieces())
@@ -267,7 +271,8 @@ def test_a_complaint_in_an_engines_words_ends_a_stream_of_any_dialect(proxy, ups
     apis = "apis: [responses], " if dialect == "openai" else ""
     text = TWO.replace("model: small,", f"model: small, dialect: {dialect}, {apis}api_key: env:UPKEY,")
     served = proxy(text.format(first=upstream(answer).url, second=upstream().url), environ={"UPKEY": "sk-secret"})
-    got = ask(served, door, stream=True)
+    path, body = BODIES[door]
+    got = heard(served, body, begun, path)
     assert "Hi" in got.text
     assert "sk-secret" not in got.text
     assert served.entries()[0].outcome == "truncated"

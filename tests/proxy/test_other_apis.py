@@ -253,7 +253,7 @@ def test_a_form_that_is_wrong_is_400_or_404(served, case):
 
 def test_generate_whole(served):
     answer = httpx.post(
-        f"{served.base}/generate", json={"prompt": "Hi", "system": "Be brief.", "model": "small", "max_tokens": 5}, verify=False
+        f"{served.base}/generate", json={"prompt": "Hi", "system": "Be brief.", "model": "small", "max_tokens": 5}, verify=False, timeout=60
     )
     found = answer.json()
     assert (found["text"], found["finish_reason"]) == ("Hello!", "stop")
@@ -266,14 +266,14 @@ def test_generate_whole(served):
 
 
 def test_generate_takes_auto_where_no_model_is_named(served):
-    answer = httpx.post(f"{served.base}/generate", json={"prompt": "Hi"}, verify=False)
+    answer = httpx.post(f"{served.base}/generate", json={"prompt": "Hi"}, verify=False, timeout=60)
     assert (answer.status_code, answer.json()["text"]) == (200, "Hello!")
     assert served.entry(answer.headers["x-greenlane-id"])["model_requested"] == "auto"
 
 
 def test_generate_streamed(served):
     served.host.answer = lambda _, handler: handler.events(said(["Hel", "lo"]))
-    answer = httpx.post(f"{served.base}/generate", json={"prompt": "Hi", "model": "small", "stream": True}, verify=False)
+    answer = httpx.post(f"{served.base}/generate", json={"prompt": "Hi", "model": "small", "stream": True}, verify=False, timeout=60)
     lines = [line for line in answer.text.split("\n") if line]
     assert [json.loads(line.removeprefix("data: ")) for line in lines[:2]] == [{"text": "Hel"}, {"text": "lo"}]
     assert lines[-1] == "data: [DONE]"
@@ -286,7 +286,7 @@ def test_generate_streamed(served):
     "body", [{}, {"prompt": ""}, {"prompt": 5}, {"prompt": ["a"]}, {"prompt": "a", "tools": []}, {"prompt": "a", "system": 1}]
 )
 def test_generate_refuses_what_it_does_not_know(served, body):
-    answer = httpx.post(f"{served.base}/generate", json={"model": "small", **body}, verify=False)
+    answer = httpx.post(f"{served.base}/generate", json={"model": "small", **body}, verify=False, timeout=60)
     assert answer.status_code == 400
     assert answer.json()["error"]["message"]
     assert served.host.requests == []

@@ -89,7 +89,7 @@ def test_a_stream_under_way_ends_under_the_configuration_it_began_with(proxy, up
 
         def pieces():
             yield chunk({"role": "assistant", "content": "Hel"})
-            let.wait(10)
+            let.wait(60)
             yield from said(["lo"])[1:]
 
         handler.events(pieces())
@@ -97,7 +97,7 @@ def test_a_stream_under_way_ends_under_the_configuration_it_began_with(proxy, up
     old.answer = paused
     served = proxy(ONE.format(name="old", url=old.url, zone="SE") + "policies: {mine: {}}\npolicy: mine\n")
     body = {"model": "small", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
-    with httpx.Client(timeout=10, verify=False) as client, client.stream("POST", f"{served.url}/chat/completions", json=body) as stream:
+    with httpx.Client(timeout=60, verify=False) as client, client.stream("POST", f"{served.url}/chat/completions", json=body) as stream:
         lines = stream.iter_lines()
         assert "Hel" in next(lines)
         for zone in ("PL", "DE"):
@@ -121,7 +121,7 @@ def test_a_request_that_waits_for_a_place_is_served_although_its_deployment_left
     quick = old.answer
 
     def slow(received, handler):
-        let.wait(10)
+        let.wait(60)
         quick(received, handler)
 
     old.answer = slow

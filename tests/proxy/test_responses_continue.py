@@ -37,7 +37,10 @@ def test_a_continued_response_goes_where_it_was_made(proxy, upstream):
 
     def ask(key="sk-one", **more):
         return httpx.post(
-            f"{served.url}/responses", json={"model": "small", "input": "Hi", **more}, headers={"authorization": f"Bearer {key}"}
+            f"{served.url}/responses",
+            json={"model": "small", "input": "Hi", **more},
+            headers={"authorization": f"Bearer {key}"},
+            timeout=60,
         )
 
     first = ask().json()["id"]

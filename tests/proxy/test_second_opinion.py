@@ -47,5 +47,6 @@ def test_a_closed_models_entry_has_it_and_its_figure_stays_ours(served, installe
     assert entry(served, "open")["second_opinion"] is None
 
 
-def test_without_the_extra_it_is_unknown(served):
+def test_without_the_extra_it_is_unknown(served, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ecologits.tracers.utils", None)
     assert entry(served, "gpt-4o-mini")["second_opinion"] is None

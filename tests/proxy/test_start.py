@@ -23,7 +23,7 @@ def test_a_ledger_that_can_never_be_is_told_in_one_line(tmp_path, url, spool, to
     file = tmp_path / "g.yaml"
     file.write_text(f'deployments: {{}}\nledger: {{url: "sqlite:///{tmp_path}/{url}", spool_file: "{tmp_path}/{spool}"}}\n')
     command = [sys.executable, "-c", "from proxy.cli import main; main()", "serve", "--config", str(file)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, cwd=Path(__file__).parents[2], check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=Path(__file__).parents[2], check=False)
     assert (ended.returncode, ended.stderr) == (1, f"{file}: {told.format(folder=tmp_path)}\n")
 
 
@@ -32,7 +32,7 @@ def test_the_address_is_told_before_what_was_found(tmp_path):
     known.pop("GREENLANE_CONFIG", None)
     command = [sys.executable, "-c", "from proxy.cli import main; main()", "serve", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=known, cwd=tmp_path, text=True) as process:
-        late = threading.Timer(30, process.kill)
+        late = threading.Timer(120, process.kill)
         late.start()
         lines = []
         for line in process.stdout:

@@ -63,7 +63,7 @@ def test_what_was_said_before_a_break_is_accounted(anthropic):
     def breaks(_, handler):
         def pieces():
             yield from words("one ", "two ")
-            heard.wait(5)
+            heard.wait(60)
             yield event("error", error={"type": "overloaded_error", "message": "Overloaded"})
 
         handler.events(pieces())
@@ -88,7 +88,7 @@ def test_what_was_said_before_a_break_is_accounted(anthropic):
 )
 def test_an_answer_that_names_no_model_names_the_one_that_was_asked(proxy, upstream, dialect, named, answer):
     served = proxy(FLEET.format(dialect=dialect, named=named, url=upstream(lambda _, handler: handler.reply(200, answer)).url))
-    found = httpx.post(f"{served.url}/chat/completions", json={"model": "small", "messages": CHAT}).json()
+    found = httpx.post(f"{served.url}/chat/completions", json={"model": "small", "messages": CHAT}, timeout=60).json()
     assert (found["model"], found["choices"][0]["message"]["content"]) == (named, "Hi")
 
 
@@ -103,7 +103,7 @@ def test_an_answer_that_names_no_model_names_the_one_that_was_asked(proxy, upstr
 @pytest.mark.parametrize("streamed", [False, True])
 def test_a_vendor_in_trouble_is_heard(proxy, upstream, dialect, named, body, streamed):
     served = proxy(FLEET.format(dialect=dialect, named=named, url=upstream(lambda _, handler: handler.reply(503, body)).url))
-    told = httpx.post(f"{served.url}/chat/completions", json={"model": "small", "messages": CHAT, "stream": streamed})
+    told = httpx.post(f"{served.url}/chat/completions", json={"model": "small", "messages": CHAT, "stream": streamed}, timeout=60)
     assert told.status_code == 502
     assert told.json()["error"] == {"message": "The pump is dry.", "type": "upstream_error", "param": None, "code": "upstream_error"}
 
@@ -112,7 +112,7 @@ def test_a_vendor_in_trouble_is_heard(proxy, upstream, dialect, named, body, str
 def test_what_a_vendor_says_of_our_credentials_stays_here(proxy, upstream, code):
     body = {"error": {"message": "Account acme-7 owes us money.", "type": "x"}}
     served = proxy(FLEET.format(dialect="openai", named="small", url=upstream(lambda _, handler: handler.reply(code, body)).url))
-    told = httpx.post(f"{served.url}/chat/completions", json={"model": "small", "messages": CHAT})
+    told = httpx.post(f"{served.url}/chat/completions", json={"model": "small", "messages": CHAT}, timeout=60)
     assert (told.status_code, "acme-7" in told.text) == (502, False)
 
 
@@ -122,7 +122,7 @@ def test_what_a_vendor_says_of_our_credentials_stays_here(proxy, upstream, code)
 @pytest.mark.parametrize(("code", "kind"), [(400, "invalid_request_error"), (422, "invalid_request_error"), (429, "rate_limit_error")])
 def test_an_error_without_a_type_gets_that_of_its_status(proxy, upstream, body, code, kind):
     served = proxy(FLEET.format(dialect="openai", named="small", url=upstream(lambda _, handler: handler.reply(code, body)).url))
-    told = httpx.post(f"{served.url}/chat/completions", json={"model": "small", "messages": CHAT})
+    told = httpx.post(f"{served.url}/chat/completions", json={"model": "small", "messages": CHAT}, timeout=60)
     assert (told.status_code, told.json()["error"]["message"], told.json()["error"]["type"]) == (code, "No.", kind)
 
 
@@ -131,7 +131,7 @@ def test_what_a_vendor_says_of_trying_again_is_passed_on(proxy, upstream, code, 
     said = {"retry-after": "7", "x-should-retry": "false"}
     host = upstream(lambda _, handler: handler.reply(code, {"error": {"message": "No."}}, said))
     served = proxy(FLEET.format(dialect="openai", named="small", url=host.url))
-    told = httpx.post(f"{served.url}/chat/completions", json={"model": "small", "messages": CHAT})
+    told = httpx.post(f"{served.url}/chat/completions", json={"model": "small", "messages": CHAT}, timeout=60)
     assert (told.status_code, told.headers["retry-after"], told.headers["x-should-retry"]) == (expected, "7", "false")
     with pytest.raises(openai.APIStatusError):
         openai.OpenAI(base_url=served.url, api_key="x").chat.completions.create(model="small", messages=CHAT)
@@ -175,5 +175,5 @@ def test_words_and_an_error_in_one_read_are_told_as_they_came(proxy, upstream, d
 def test_a_vendors_host_alone_is_enough(proxy, upstream, dialect, named, base, path):
     host = upstream(lambda _, handler: handler.reply(400, {"error": {"message": "No."}}))
     served = proxy(FLEET.format(dialect=dialect, named=named, url=host.url.removesuffix("/v1") + base))
-    httpx.post(f"{served.url}/chat/completions", json={"model": "small", "messages": CHAT})
+    httpx.post(f"{served.url}/chat/completions", json={"model": "small", "messages": CHAT}, timeout=60)
     assert [request.path for request in host.requests] == [path]

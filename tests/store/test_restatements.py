@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
+from sqlalchemy import select
 
 from proxy.records import Restatement
 from proxy.store.ledger import Ledger
+from proxy.store.tables import quarantine
 from proxy.store.usage import UsageQuery
 from tests.store.entries import ENTRY, written
 
@@ -85,3 +88,32 @@ def test_a_restatement_to_unknown_makes_the_sum_say_so(url):
 
     sums = run(url, steps)
     assert (sums[0]["energy_wh"], sums[0]["energy_wh_unknown"]) == (None, 1)
+
+
+NEVER = {
+    "an instant that is none": {"at_s": float("nan")},
+    "a method that is none": {"method": None},
+    "a text nobody can write down": {"confidence": "\ud800"},
+    "an input of no JSON": {"inputs": {"windows": object()}},
+}
+
+
+@pytest.mark.parametrize("wrong", NEVER.values(), ids=NEVER)
+def test_one_that_is_never_taken_is_put_aside_and_holds_up_nobody(url, wrong):
+    """Between good ones, and in a batch whose halves are tried apart."""
+    entries = [msgspec.structs.replace(ENTRY, id=f"gl-{k}") for k in range(1, 6)]
+
+    async def steps(ledger):
+        for each in entries[1:]:
+            await ledger.insert_records(written(each))
+        batch = [msgspec.structs.replace(later(1, f"gl-{k}", 10.0 * k), id=f"gl-{k}.m", entry=f"gl-{k}") for k in range(1, 6)]
+        batch[2] = msgspec.structs.replace(batch[2], **wrong)
+        refused = await ledger.restate(batch)
+        again = await ledger.restate(batch)
+        aside = await ledger.rows(select(quarantine.c.record))
+        return refused, again, aside, [len((await ledger.get(f"gl-{k}", None)).restatements) for k in range(1, 6)]
+
+    refused, again, aside, kept = run(url, steps)
+    assert (len(refused), len(again), len(aside)) == (1, 1, 1)
+    assert b"gl-3" in aside[0].record
+    assert kept == [1, 1, 0, 1, 1]

@@ -26,8 +26,8 @@ def test_what_is_written_and_read_meanwhile_waits_for_no_long_read(url, entry):
         ledger = await Ledger.open(url)
         await ledger.insert_records(written(entry()))
         long_read = asyncio.create_task(ledger._database.rows(select(func.slow()).select_from(rows)))
-        async with asyncio.timeout(10):
-            assert await asyncio.to_thread(reading.wait, 5)
+        async with asyncio.timeout(120):
+            assert await asyncio.to_thread(reading.wait, 60)
             await ledger.insert_records(written(entry(id="gl-2")))
             found = await ledger.get("gl-2", None)
             waited = long_read.done()
@@ -40,7 +40,7 @@ def test_what_is_written_and_read_meanwhile_waits_for_no_long_read(url, entry):
 
     def slow():
         reading.set()
-        read_on.wait(5)
+        read_on.wait(60)
 
     import sqlalchemy
 

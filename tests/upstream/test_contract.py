@@ -19,9 +19,10 @@ from proxy.upstream.http2 import Http2Upstream
 from proxy.upstream.sweep import Sweep
 from tests.imitations import fault_server as h1
 from tests.imitations import h2_server as h2
+from tests.upstream.asking import Turned
 
 POST = Request(b"POST", b"/v1/chat/completions", ((b"x-a", b"b"),), b'{"model":"m"}')
-QUICK = Timeouts(first_byte_s=0.05, between_s=0.05)
+QUICK = Timeouts(first_byte_s=5, between_s=5)
 STALLED, RESET, ENDED = "stalled", "reset", "ended"
 
 
@@ -38,10 +39,10 @@ class Kind:
         tls = h1.server_tls("h2") if self.secure else None
         return h2.H2Server(*[[*map(http2_act, script)] for script in scripts], tls=tls)
 
-    def upstream(self, port: int, timeouts: Timeouts | None = None):
+    def upstream(self, port: int, timeouts: Timeouts | None = None, sweep: Sweep | None = None):
         made = Http1Upstream if self.version == 1 else Http2Upstream
         endpoint = Endpoint("https" if self.secure else "http", "127.0.0.1", port)
-        return made(endpoint, timeouts, tls=Tls(ca_file=str(h1.certificate()[0])), sweep=Sweep(interval_s=0.02))
+        return made(endpoint, timeouts, tls=Tls(ca_file=str(h1.certificate()[0])), sweep=sweep or Sweep(interval_s=0.02))
 
     def gone(self) -> str:
         """What the server logs when its one request has been given up."""
@@ -79,9 +80,9 @@ def kind(request):
 
 
 @asynccontextmanager
-async def playing(kind, *scripts, timeouts=None):
+async def playing(kind, *scripts, timeouts=None, sweep=None):
     async with kind.server(*scripts) as server:
-        upstream = kind.upstream(server.port, timeouts)
+        upstream = kind.upstream(server.port, timeouts, sweep)
         yield server, upstream
         await closed(upstream)
 
@@ -89,7 +90,7 @@ async def playing(kind, *scripts, timeouts=None):
 async def closed(upstream) -> None:
     """Closes it and waits for its last connection to go."""
     upstream.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while "busy=0 idle=0" not in repr(upstream) and "connections=0" not in repr(upstream):  # noqa: ASYNC110  # there is nothing to wait for
             await asyncio.sleep(0.001)
 
@@ -135,9 +136,14 @@ def test_the_receiver_is_told(kind, run, script, expected):
         # A reset may overtake what was sent before it: the server waits until the client has read.
         read = asyncio.Event()
         held = [*script[:-1], read, RESET] if script[-1] == RESET and len(script) > 1 else script
-        async with playing(kind, held, timeouts=QUICK) as (_, upstream):
+        async with playing(kind, held, timeouts=QUICK, sweep=(sweep := Turned())) as (server, upstream):
             transcript = h1.Transcript(lambda event: read.set() if event == "data" else None)
             upstream.send(POST, transcript)
+            if script[-1] == STALLED:
+                await server.logged("0 request" if kind.version == 1 else "1 request")
+                await transcript.told(len(expected) - 1)
+                sweep.turn()  # which hears what has come
+                sweep.turn(5)
             assert told(await transcript.finished()) == expected
             assert upstream.inflight == 0
 
@@ -241,18 +247,21 @@ def test_the_receiver_may_abort_from_within_a_callback(kind, run, moment):
 
 def test_nothing_arrives_between_pause_and_resume_and_nothing_is_lost(kind, run):
     async def main():
-        more = asyncio.Event()
-        async with playing(kind, [(200,), b"a" * 10, more, b"b" * 3_000_000, ENDED], timeouts=QUICK) as (_, upstream):
+        more, sweep = asyncio.Event(), Turned()
+        async with playing(kind, [(200,), b"a" * 10, more, b"b" * 3_000_000, ENDED], timeouts=QUICK, sweep=sweep) as (_, upstream):
             transcript = h1.Transcript(lambda event: sending.pause() if event == "response" else None)
             sending = upstream.send(POST, transcript)
             await transcript.told(1)
             while_paused = len(transcript.events)
             more.set()
-            # Longer than the limit on silence: while paused it is not the upstream that is silent.
-            await asyncio.sleep(0.2)
+            for _ in range(10):
+                # Longer than the limit on silence: while paused it is not the upstream that is silent.
+                sweep.turn(5)
+                await asyncio.sleep(0.01)
             assert len(transcript.events) <= while_paused + 1
             sending.resume()
             sending.resume()
+            sweep.turn()
             assert told(await transcript.finished()) == [("response", 200, []), ("data", b"a" * 10 + b"b" * 3_000_000), ("end",)]
 
     run(main())
@@ -278,15 +287,18 @@ def test_a_pause_before_the_connection_exists_holds_the_answer_back(kind, run):
 
 def test_the_whole_exchange_has_a_deadline_however_busy_it_is(kind, run):
     async def main():
-        ticks = [asyncio.Event() for _ in range(50)]
+        ticks = [asyncio.Event() for _ in range(19)]
         script = [(200,), *[act for tick in ticks for act in (tick, b".")], STALLED]
-        async with playing(kind, script, timeouts=Timeouts(between_s=5, total_s=0.2)) as (_, upstream):
+        async with playing(kind, script, timeouts=Timeouts(between_s=5, total_s=20), sweep=(sweep := Turned())) as (_, upstream):
             transcript = h1.Transcript()
             upstream.send(POST, transcript)
-            for tick in ticks:
-                if not transcript.over.is_set():
-                    tick.set()
-                    await asyncio.sleep(0.01)
+            await transcript.told(1)
+            for number, tick in enumerate(ticks):
+                tick.set()
+                await transcript.told(2 + number)
+                sweep.turn(1)
+            assert not transcript.over.is_set()
+            sweep.turn(1)
             said = await transcript.finished()
             assert (said[0][0], said[-1]) == ("response", ("error", "timeout_total"))
 
@@ -312,9 +324,11 @@ def test_a_peer_that_accepts_and_says_nothing_ends_the_connecting(run):
     async def main():
         async with h1.FaultServer([h1.stall()]) as server:
             for version in (1, 2):
-                transcript = h1.Transcript()
-                upstream = Kind(version, secure=True).upstream(server.port, Timeouts(connect_s=0.05))
+                transcript, sweep = h1.Transcript(), Turned()
+                upstream = Kind(version, secure=True).upstream(server.port, Timeouts(connect_s=5), sweep)
                 upstream.send(POST, transcript)
+                await server.logged(f"{version - 1} open")
+                sweep.turn(5)
                 assert await transcript.finished() == [("error", "timeout_connect")]
                 await server.logged(f"{version - 1} gone")
 

@@ -12,9 +12,9 @@ from proxy.upstream.endpoint import Endpoint
 from proxy.upstream.forward import Credentials, ForwardProxy, parse_forward_proxy
 from proxy.upstream.http1 import Http1Upstream
 from proxy.upstream.http2 import Http2Upstream
-from proxy.upstream.sweep import Sweep
 from tests.imitations import h2_server
 from tests.imitations.fault_server import FaultServer, Transcript, certificate, forever, read_request, respond, send, server_tls, stall
+from tests.upstream.asking import Turned
 
 POST = Request(b"POST", b"/v1/x", ((b"x-a", b"b"),), b"{}")
 OK = [("response", 200, [(b"content-length", b"2")]), ("data", b"ok"), ("end",)]
@@ -30,7 +30,7 @@ async def asked(upstream):
 
 async def closed(upstream) -> None:
     upstream.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while "idle=0" not in repr(upstream) and "connections=0" not in repr(upstream):  # noqa: ASYNC110  # there is nothing to wait for
             await asyncio.sleep(0.001)
     await asyncio.sleep(0.01)
@@ -127,9 +127,12 @@ def test_a_tunnel_has_the_connecting_s_deadline(run):
     async def main():
         async with FaultServer([read_request(), stall()]) as through:
             proxy = ForwardProxy("http", "127.0.0.1", through.port)
-            timeouts = Timeouts(connect_s=0.05)
-            upstream = Http1Upstream(Endpoint("https", "a.example", 443), timeouts, forward_proxy=proxy, sweep=Sweep(interval_s=0.02))
-            assert await asked(upstream) == [("error", "timeout_connect")]
+            sweep, transcript = Turned(), Transcript()
+            upstream = Http1Upstream(Endpoint("https", "a.example", 443), Timeouts(connect_s=5), forward_proxy=proxy, sweep=sweep)
+            upstream.send(POST, transcript)
+            await through.logged("0 request")
+            sweep.turn(5)
+            assert await transcript.finished() == [("error", "timeout_connect")]
             await through.logged("0 gone")
 
     run(main())

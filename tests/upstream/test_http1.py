@@ -8,9 +8,6 @@ import pytest
 
 from proxy.config import Timeouts
 from proxy.upstream._base import Request
-from proxy.upstream.endpoint import Endpoint
-from proxy.upstream.http1 import Http1Upstream
-from proxy.upstream.sweep import Sweep
 from tests.imitations.fault_server import (
     FaultServer,
     Transcript,
@@ -26,7 +23,7 @@ from tests.imitations.fault_server import (
     stall,
     until,
 )
-from tests.upstream.asking import POST, asked, http1_at, http1_closed, settled
+from tests.upstream.asking import POST, Turned, asked, http1_at, http1_closed, settled
 
 OK = [("response", 200, [(b"content-length", b"2")]), ("data", b"ok"), ("end",)]
 SERVES = [forever(read_request(), respond())]
@@ -108,7 +105,7 @@ def test_an_answer_that_comes_too_much_never_answers_the_next_request(run):
 def test_a_kept_connection_that_dies_before_any_byte_is_replaced_once_unnoticed(run, how):
     async def main():
         async with FaultServer([read_request(), respond(), read_request(), how], SERVES) as server:
-            upstream = http1_at(server)
+            upstream = http1_at(server, sweep=Turned())
             assert [await asked(upstream), await asked(upstream)] == [OK, OK]
             assert (server.connections, len(server.requests)) == (2, 3)
             await http1_closed(upstream)
@@ -119,7 +116,7 @@ def test_a_kept_connection_that_dies_before_any_byte_is_replaced_once_unnoticed(
 def test_the_replacement_is_not_replaced(run):
     async def main():
         async with FaultServer([read_request(), respond(), read_request(), reset()], [read_request(), reset()]) as server:
-            upstream = http1_at(server)
+            upstream = http1_at(server, sweep=Turned())
             assert [await asked(upstream), await asked(upstream)] == [OK, [("error", "reset")]]
             assert server.connections == 2
 
@@ -150,14 +147,13 @@ def test_a_kept_connection_that_dies_after_a_while_is_not_replaced(run):
     """The upstream may have worked on the request: only its caller can know whether to pay twice."""
 
     async def main():
-        now_s = [0.0]
-        go = asyncio.Event()
+        sweep, go = Turned(), asyncio.Event()
         async with FaultServer([read_request(), respond(), read_request(), until(go), close()], SERVES) as server:
-            upstream = Http1Upstream(Endpoint("http", "127.0.0.1", server.port), sweep=Sweep(lambda: now_s[0]))
+            upstream = http1_at(server, sweep=sweep)
             assert await asked(upstream) == OK
             transcript = Transcript()
             upstream.send(POST, transcript)
-            now_s[0] = 3.0
+            sweep.turn(3.0)
             go.set()
             assert await transcript.finished() == [("error", "reset")]
             assert server.connections == 1
@@ -209,15 +205,17 @@ def test_an_upload_that_moves_does_not_count_as_waiting(run):
     """The first byte is awaited from the moment the request has been taken, not from the moment it was handed over."""
 
     async def main():
+        sweep = Turned()
+
         async def slowly(wire):
-            # Slower than the deadline as a whole, quicker in every step.
-            read = 0
-            while read < 60_000_000:
-                read += len(await wire.reader.read(4_000_000))
-                await asyncio.sleep(0.002)
+            # Slower than the deadline as a whole, quicker in every step: what sockets hold meanwhile is less than a step.
+            await wire.reader.readuntil(b"\r\n\r\n")
+            for _ in range(3):
+                await wire.reader.readexactly(20_000_000)
+                sweep.turn(6)
 
         async with FaultServer([slowly, respond(), stall()]) as server:
-            upstream = http1_at(server, Timeouts(first_byte_s=0.15))
+            upstream = http1_at(server, Timeouts(first_byte_s=10), sweep=sweep)
             assert await asked(upstream, Request(b"POST", b"/", (), b"x" * 60_000_000)) == OK
             await http1_closed(upstream)
 
@@ -227,8 +225,15 @@ def test_an_upload_that_moves_does_not_count_as_waiting(run):
 def test_a_first_byte_deadline_passes_on_a_kept_connection_without_a_second_try(run):
     async def main():
         async with FaultServer([read_request(), respond(), read_request(), stall()]) as server:
-            upstream = http1_at(server, Timeouts(first_byte_s=0.05))
-            assert [await asked(upstream), await asked(upstream)] == [OK, [("error", "timeout_first_byte")]]
+            sweep = Turned()
+            upstream = http1_at(server, Timeouts(first_byte_s=10), sweep=sweep)
+            assert await asked(upstream) == OK
+            transcript = Transcript()
+            upstream.send(POST, transcript)
+            sweep.turn(9)
+            assert transcript.events == []
+            sweep.turn(1)
+            assert await transcript.finished() == [("error", "timeout_first_byte")]
             assert server.connections == 1
 
     run(main())

@@ -9,7 +9,7 @@ from proxy.upstream.endpoint import Endpoint
 from proxy.upstream.http2 import Http2Upstream
 from tests.imitations.fault_server import FaultServer, Transcript, certificate, read_request, respond, server_tls, stall
 from tests.imitations.h2_server import H2Server, data, end, goaway, head, until
-from tests.upstream.asking import POST, asked, http2_at, http2_closed, opened
+from tests.upstream.asking import POST, Turned, asked, http2_at, http2_closed, opened
 
 OK = [("response", 200, []), ("data", b"ok"), ("end",)]
 ANSWER = [head(), data(b"ok"), end()]
@@ -59,8 +59,13 @@ def test_a_connection_on_which_a_deadline_passed_gets_no_further_exchange(run):
 
     async def main():
         async with H2Server([until(asyncio.Event())], ANSWER) as server:
-            upstream = http2_at(server, Timeouts(first_byte_s=0.05))
-            assert await asked(upstream) == [("error", "timeout_first_byte")]
+            sweep = Turned()
+            upstream = http2_at(server, Timeouts(first_byte_s=10), sweep=sweep)
+            transcript = Transcript()
+            upstream.send(POST, transcript)
+            await server.logged("1 request")
+            sweep.turn(10)
+            assert await transcript.finished() == [("error", "timeout_first_byte")]
             assert await asked(upstream) == OK
             assert opened(server) == 2
             await http2_closed(upstream)

@@ -345,22 +345,18 @@ def test_an_operation_it_does_not_have_is_not_found(path, method):
 
 
 def test_a_stream_takes_the_time_its_settings_say_and_a_whole_answer_a_share_of_it():
-    async def timed(url: str, stream: bool) -> float:
-        loop = asyncio.get_running_loop()
+    async def waited(url: str, stream: bool) -> float:
+        loop, waits_s = asyncio.get_running_loop(), []
+        loop.call_later = lambda seconds_s, step: (waits_s.append(seconds_s), loop.call_soon(step))[1]
         seen = Transcript()
-        began = loop.time()
         Simulation(url).send(_request(ask(stream=stream, max_tokens=10)), seen)
         await seen.over.wait()
-        return loop.time() - began
+        return sum(waits_s)
 
-    async def run() -> tuple[float, float, float]:
-        await timed(FAST, True)  # the tokenizer
-        paced = "sim://north/v1?ttft_s=0.05&tokens_per_s=200&whole=0"
-        return await timed(FAST, True), await timed(paced, True), await timed(paced, False)
-
-    free_s, paced_s, whole_s = asyncio.run(run())
-    assert paced_s > 0.05 + 10 / 200 > free_s
-    assert whole_s < 0.05
+    paced = "sim://north/v1?ttft_s=0.05&tokens_per_s=200&whole=0"
+    assert asyncio.run(waited(FAST, True)) == 0
+    assert 0.05 + 9 / 200 < asyncio.run(waited(paced, True)) < 0.05 + 13 / 200
+    assert asyncio.run(waited(paced, False)) < 0.05
 
 
 def test_a_paused_answer_says_nothing_until_it_is_resumed():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 
 import msgspec
 import pytest
@@ -29,13 +30,14 @@ class Store:
         accepted = sorted((each for each in self.kept if each.accepted), key=lambda each: each.fitted_at_s)
         return {each.deployment: each for each in accepted}
 
-    async def keep(self, calibration) -> None:
+    async def keep(self, calibration, instead_of=None):
         self.kept.append(calibration)
+        return calibration
 
     async def of(self, deployment, limit):
         return sorted((each for each in self.kept if each.deployment == deployment), key=lambda each: -each.fitted_at_s)[:limit]
 
-    async def measured(self, name, profile, now_s, since_s=DAY_S, source=None):
+    async def measured(self, name, profile, now_s, since_s=14 * DAY_S, boundary=None):
         return evidence([each for each in self.records if now_s - since_s <= each.at_s <= now_s], deployment=name)
 
 
@@ -155,6 +157,58 @@ def test_drift_is_a_number_and_one_line_when_it_begins_and_ends(caplog):
     assert ["has drifted: measured energy is 1.5" in told[0], "no longer drifts" in told[1], len(told)] == [True, True, 2]
 
 
+def test_a_drift_widens_the_band_in_force_until_it_is_over():
+    """Measured at 1.5 times what is foreseen: the upper end by 1.5, the figures as they were, and no other in the store."""
+    store, clock = Store(), Clock()
+    kept = made()
+    store.kept.append(kept)
+    bands, transcript = [], []
+    one = Calibrator(store, lambda: {"ours": PROFILE}, lambda found: transcript.append(found["ours"].drift), clock, None)
+    one._fit = None
+
+    async def script():
+        for factor in (1.0, 1.5, 1.5, 0.5, 1.0):
+            clock.now_s += 3600.0
+            store.records = [msgspec.structs.replace(each, energy_j=factor * each.energy_j) for each in measured(200, days=0.5)]
+            await turn(one)
+            held = one.in_force["ours"]
+            bands.append((held.low / kept.low, held.high / kept.high, held.terms == kept.terms, held.id == kept.id))
+
+    asyncio.run(script())
+    assert bands == [(1, 1, True, True), (1, 1.5, True, True), (1, 1.5, True, True), (0.5, 1, True, True), (1, 1, True, True)]
+    assert transcript == [None, 1.5, 0.5, None]
+    assert store.kept == [kept]
+
+
+def test_after_a_drift_a_fit_is_made_of_the_last_two_days_and_replaces_it():
+    """Of all fourteen days, the twelve before would keep what has drifted in force for a week."""
+    before = measured(900, days=10)
+    asked = []
+
+    async def fit(found, profile, incumbent, now_s):
+        asked.append(len(found.records))
+        return worker.fitted(found, profile, incumbent, now_s)
+
+    store, clock = Store(before), Clock()
+    one = Calibrator(store, lambda: {"ours": PROFILE}, lambda _: None, clock, fit)
+    profile = {"ours": PROFILE}["ours"]
+
+    async def script():
+        await one.keep((await one.consider("ours", profile, fit))[1])
+        await one.look()
+        dearer = [msgspec.structs.replace(each, id=f"later-{k}", at_s=each.at_s + 2 * DAY_S, energy_j=1.6 * each.energy_j)
+                  for k, each in enumerate(measured(500, days=2, seed=5))]  # fmt: skip
+        clock.now_s += 2 * DAY_S
+        store.records = [*before, *dearer]
+        return (await one.consider("ours", profile, fit))[1].calibration
+
+    after = asyncio.run(script())
+    first, second = asked
+    assert (first, second) == (900, 500)
+    assert after.accepted
+    assert after.terms.joules(1000, 0, 300) == pytest.approx(1.6 * store.kept[0].terms.joules(1000, 0, 300), rel=0.05)
+
+
 def test_a_store_that_is_down_is_told_once_and_asked_again(caplog, monkeypatch):
     monkeypatch.setattr(worker, "LOOK_S", 0.001)
     store, clock = Store(), Clock()
@@ -163,7 +217,10 @@ def test_a_store_that_is_down_is_told_once_and_asked_again(caplog, monkeypatch):
 
     async def script():
         task = asyncio.create_task(one.run())
-        await asyncio.sleep(0.02)
+        while not any("unavailable (08006)" in each.message for each in caplog.records):  # noqa: ASYNC110 - nor does it here
+            await asyncio.sleep(0.001)
+        for _ in range(20):
+            await asyncio.sleep(0.001)
         store.down = False
         store.kept.append(made())
         while not done:  # noqa: ASYNC110 - the worker tells nobody
@@ -178,17 +235,18 @@ def test_a_store_that_is_down_is_told_once_and_asked_again(caplog, monkeypatch):
 
 def test_a_fit_in_a_process_is_the_fit_and_holds_up_nobody():
     async def script():
-        late_s, loop = 0.0, asyncio.get_running_loop()
+        busiest_s = 0.0
         task = asyncio.create_task(worker.in_process(evidence(measured(300)), PROFILE, None, NOW_S))
         while not task.done():
-            at_s = loop.time()
+            used_s = time.thread_time()
             await asyncio.sleep(0.005)
-            late_s = max(late_s, loop.time() - at_s - 0.005)
-        return await task, late_s
+            busiest_s = max(busiest_s, time.thread_time() - used_s)
+        return await task, busiest_s
 
-    verdict, late_s = asyncio.run(script())
+    # what the loop's own thread computed, and not how long a busy machine kept it waiting
+    verdict, busiest_s = asyncio.run(script())
     assert verdict == worker.fitted(evidence(measured(300)), PROFILE, None, NOW_S)
-    assert late_s < 0.5
+    assert busiest_s < 0.5
 
 
 def test_a_fit_that_is_cancelled_ends_with_its_process():

@@ -135,7 +135,7 @@ def test_one_that_hangs_holds_up_no_other_and_no_new_configuration(world):
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
-    asyncio.run(asyncio.wait_for(main(), 5))
+    asyncio.run(asyncio.wait_for(main(), 60))
     assert [name for name, *_ in made.asked] == ["stuck", "good", "late"]
 
 
@@ -358,7 +358,7 @@ def test_a_look_up_at_a_source_that_hangs_ends(world, monkeypatch):
         source.hangs = False
         await made.grids.look_up("FRA")
 
-    asyncio.run(asyncio.wait_for(story(), 5))
+    asyncio.run(asyncio.wait_for(story(), 60))
     assert made.states()["one"] == ("timeout", 1)
     assert made.asked[-1] == ("one", ["DEU"]), "one that is failing waits its time"
 

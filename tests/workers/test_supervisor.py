@@ -84,7 +84,10 @@ def test_one_that_fails_does_not_disturb_the_others():
                 beats.release()
                 await asyncio.sleep(0)
 
-        supervisor = Supervisor()
+        async def for_ever(_):
+            await asyncio.Event().wait()
+
+        supervisor = Supervisor(sleep=for_ever)
         supervisor.start("fails", fails)
         supervisor.start("beats", beats_on)
         for _ in range(5):

@@ -46,7 +46,11 @@ def test_every_gpu_on_the_page_is_read():
     )
 
 
-@pytest.mark.parametrize("exported", [False, True], ids=["scraped itself", "through a Prometheus"])
+@pytest.mark.parametrize(
+    "named",
+    [{}, {"exported": True}, {"old": True}, {"old": True, "exported": True}],
+    ids=["itself", "Prometheus", "old", "old, Prometheus"],
+)
 @pytest.mark.parametrize(
     ("settings", "devices"),
     [
@@ -57,8 +61,8 @@ def test_every_gpu_on_the_page_is_read():
         ({"pod": "chat-0", "namespace": "llm"}, [ONE]),
     ],
 )
-def test_gpus_are_chosen_by_uuid_or_by_who_holds_them(settings, devices, exported):
-    page = dcgm([Gpu(ONE, 1, 1.0, pods=(CHAT,), exported=exported), Gpu(TWO, 2, 2.0, pods=(RAG,), exported=exported)])
+def test_gpus_are_chosen_by_uuid_or_by_who_holds_them(settings, devices, named):
+    page = dcgm([Gpu(ONE, 1, 1.0, pods=(CHAT,), **named), Gpu(TWO, 2, 2.0, pods=(RAG,), **named)])
     assert [reading.device for reading in read(page, **settings)] == devices
 
 
@@ -135,13 +139,13 @@ def test_each_failure_says_what_it_is(page, error, says):
         (Page(b"no", 404), "unsupported"),
         (Page(b"DCGM_FI_DEV_POWER_USAGE much\n"), "garbled"),
         (Page(b"x" * 2000), "too_large"),
-        (Page(wait_s=9), "timeout"),
+        (Page(wait_s=60), "timeout"),
     ],
 )
 def test_each_failure_has_its_kind(page, kind, monkeypatch):
     monkeypatch.setattr(_http, "MOST_BYTES", 1000)
     with pytest.raises(OutOfReachError) as raised:
-        read(page, timeout_s=0.3)
+        read(page, timeout_s=0.3 if page.wait_s else 60)
     assert raised.value.kind == kind
     assert str(raised.value).startswith(f"{kind}: ")
 

@@ -16,7 +16,7 @@ from tests.imitations.exporters import Exporter, Page
 BUSY = (Path(__file__).parents[1] / "pages" / "vllm_0.32_busy.txt").read_bytes()
 
 
-def read(page: Page, model="tiny", timeout_s=5.0) -> EngineSignals:
+def read(page: Page, model="tiny", timeout_s=60.0) -> EngineSignals:
     async def once():
         async with Exporter({"/metrics": page}) as exporter, reach() as world:
             return await read_engine(world, exporter.url(), model, timeout_s)
@@ -38,9 +38,9 @@ def test_a_page_of_something_else_tells_nothing():
     [
         (Page(b'vllm:num_requests_running{model_name="tiny" 1\n'), UnreadableError),
         (Page(b"no", 404), NotSupportedError),
-        (Page(b"late", wait_s=9), OutOfReachError),
+        (Page(b"late", wait_s=60), OutOfReachError),
     ],
 )
 def test_a_page_that_cannot_be_read_is_a_meters_error(page, error):
     with pytest.raises(error):
-        read(page, timeout_s=0.2)
+        read(page, timeout_s=0.2 if page.wait_s else 60)

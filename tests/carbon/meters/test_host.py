@@ -66,6 +66,8 @@ def test_packages_and_memory_are_read_once_each(server):
 
 def test_the_whole_board_may_be_read_in_their_place(server):
     assert [(r.device, r.energy_j) for r in read(server, domains=("psys",))] == [("intel-rapl:2 psys", 99.0)]
+    # all others are in it: asked for together, they would be counted twice
+    assert [(r.device, r.energy_j) for r in read(server, domains=("package", "psys"))] == [("intel-rapl:2 psys", 99.0)]
 
 
 def test_core_is_never_added_to_its_package(server):

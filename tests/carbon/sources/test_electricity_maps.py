@@ -9,6 +9,7 @@ import pytest
 
 from carbon.intensity import Intensity
 from carbon.reach import OutOfReachError
+from carbon.sources._grids import Place
 from carbon.sources.electricity_maps import LICENCE, ElectricityMaps
 from tests.carbon.sources.asking import NOW_S, World
 from tests.imitations.grids.electricity_maps import ElectricityMapsApi
@@ -63,9 +64,18 @@ def test_no_figure_of_another_zone_is_taken(world):
     assert world.requests[0].one("disableCallerLookup") == "true"
 
 
+@pytest.mark.parametrize("version", ["v3", "v4"])
+def test_no_place_becomes_the_one_of_our_own_address(world, version):
+    """Without a word against it both versions answer with the zone of the caller's address where they know none."""
+    atlantic = source(world, version=version, zones={"WORLD": Place(lat=45, lon=-30)})
+    assert world.latest(atlantic, "FRA", "SWE")["SWE"].g_per_kwh == 30
+    with pytest.raises(OutOfReachError):
+        world.latest(atlantic, "WORLD")
+
+
 def test_an_answer_for_another_zone_is_refused(world, api):
-    """The third version falls back to the zone of the caller's address."""
-    failure = world.failure(source(world, version="v3"), "FRA")
+    world.instead(said({"zone": "DK-DK2", "carbonIntensity": 75, "datetime": "2026-11-21T12:00:00Z"}))
+    failure = world.failure(source(world), "FRA")
     assert (failure.kind, str(failure)) == ("garbled", "garbled: Electricity Maps answers figures of another zone than was asked for")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.imitations.grids.server import Answer, Request, instant, said
 
 GRANULARITIES = {"5_minutes": 300, "15_minutes": 900, "hourly": 3600}
-WHERE = {"zone", "lat", "lon", "disableCallerLookup"}
+WHERE = {"zone", "lat", "lon", "disableCallerLookup", "shouldUseFallbackCallerLookup"}
 KNOWN = {
     "latest": {*WHERE, "emissionFactorType", "temporalGranularity", "disableEstimations", "flowTraced"},
     "history": {*WHERE, "emissionFactorType", "temporalGranularity", "disableEstimations", "flowTraced"},
@@ -56,8 +56,9 @@ class ElectricityMapsApi:
             return said({"error": "Valid emission factor types are: lifecycle, direct"}, 400)
         if request.one("horizonHours") not in {None, "6", "24", "48", "72"}:
             return said({"error": "Invalid horizonHours"}, 400)
-        if version == "v3" and "disableCallerLookup" in request.params:
-            return said({"error": "Unexpected parameter disableCallerLookup"}, 400)
+        foreign = "disableCallerLookup" if version == "v3" else "shouldUseFallbackCallerLookup"
+        if foreign in request.params:
+            return said({"error": f"Unexpected parameter {foreign}"}, 400)
         zone = self._zone(request)
         if zone is None:
             return said({"error": 'Missing arguments "zone"'}, 400)
@@ -69,12 +70,13 @@ class ElectricityMapsApi:
         return None
 
     def _zone(self, request: Request) -> str | None:
+        asked = request.one("disableCallerLookup") == "true" or request.one("shouldUseFallbackCallerLookup") == "false"
         if "lat" in request.params and "lon" in request.params:
+            if float(request.one("lon") or "") < 0:  # the sea
+                return None if asked else CALLERS_ZONE
             return "SE" if float(request.one("lat") or "") > 55 else "DE"
         zone = request.one("zone")
-        if zone in self.grams or request.one("disableCallerLookup") == "true":
-            return zone
-        return CALLERS_ZONE if "disableCallerLookup" not in request.params else None
+        return zone if asked or zone in self.grams else CALLERS_ZONE
 
     def _told(self, request: Request, version: str, what: str) -> Answer:
         zone = self._zone(request)

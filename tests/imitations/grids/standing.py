@@ -22,7 +22,7 @@ class Standing:
         started = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(started,), daemon=True)
         self._thread.start()
-        assert started.wait(10)
+        assert started.wait(60)
         self.url, self.requests, self.instead = self._server.url, self._server.requests, self._server.instead
 
     def answer(self, request: Request) -> Answer:
@@ -32,9 +32,9 @@ class Standing:
 
     def close(self) -> None:
         if self._thread.is_alive():
-            asyncio.run_coroutine_threadsafe(self._server.__aexit__(), self._loop).result(10)
+            asyncio.run_coroutine_threadsafe(self._server.__aexit__(), self._loop).result(60)
             self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(10)
+            self._thread.join(60)
             self._loop.close()
 
     def _run(self, started: threading.Event) -> None:
