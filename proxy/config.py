@@ -372,6 +372,8 @@ class Limits(Section, frozen=True):
     """One event of a stream of images."""
     answer_bytes: Count = 64 * 1024 * 1024
     """A whole answer that is not streamed."""
+    kept_responses_bytes: Annotated[int, Meta(ge=0)] = 32 * 1024 * 1024
+    """Translated responses kept in memory for clients that go on from them by id; none takes more than an eighth. 0: nothing is kept."""
     n: Count = 128
     """Choices of one request."""
     queue: Count = 1000

@@ -51,6 +51,7 @@ def head_of(hub: Json, request: Json) -> Json:
     echo = {name: default if request.get(name) is None else request[name] for name, default in _ECHO.items()}
     reasoning, text = request.get("reasoning") or {}, request.get("text") or {}
     summary = reasoning.get("summary") or reasoning.get("generate_summary")
+    own = request.get("greenlane") or {}
     return {
         "id": f"resp_{base_id(hub.get('id'))}",
         "object": "response",
@@ -62,11 +63,11 @@ def head_of(hub: Json, request: Json) -> Json:
         "incomplete_details": None,
         "model": hub.get("model") or request.get("model") or "",
         "output": [],
-        "previous_response_id": None,
+        "previous_response_id": own.get("previous_response_id"),
         "reasoning": {"effort": reasoning.get("effort"), "summary": summary},
         "service_tier": hub.get("service_tier") or "default",
-        # nothing is kept here that could be fetched or continued later, and nothing is cut to fit
-        "store": False,
+        # whether a client may go on from it is for whoever keeps it to say; nothing is cut to fit
+        "store": own.get("kept") is True,
         "text": {"format": text.get("format") or {"type": "text"}, "verbosity": text.get("verbosity") or "medium"},
         "truncation": "disabled",
         "usage": None,

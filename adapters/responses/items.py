@@ -205,7 +205,8 @@ def _message(kind: Any, item: Json, path: str) -> Json:
         return {"role": "tool", "tool_call_id": result.call_id, "content": output}
     if kind == "item_reference":
         raise AdapterError(
-            "Items stored at OpenAI cannot be passed on to this model; send the item itself (clients do with `store: false`).",
+            "That item is not kept here, and what OpenAI stores cannot be passed on to this model: send the item itself. "
+            "The AI SDK does with `providerOptions: {openai: {store: false}}`, or through `.chat(NAME)`.",
             path,
             code=_UNSUPPORTED,
         )

@@ -79,7 +79,7 @@ class _Request(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _ELSEWHERE = {
-    "previous_response_id": "Only the deployment that made a response can continue it; send the conversation as input.",
+    "previous_response_id": "That response is not kept here, and only who made it can continue it; send the conversation as input.",
     "conversation": "Stored conversations cannot be passed on to this model; send the conversation as input.",
     "prompt": "Stored prompts cannot be passed on to this model; send instructions and input.",
     "background": "Background responses cannot be had from this model.",

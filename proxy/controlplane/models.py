@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from time import time
 from typing import Any
 
@@ -17,8 +18,11 @@ _OFFERED_S = int(time())
 """Unix time since when this process offers its models; when they were made, nobody tells, and clients show 0 as the year 1970."""
 
 
+_OFFERED = datetime.fromtimestamp(_OFFERED_S, UTC).isoformat().replace("+00:00", "Z")
+
+
 class Models(Controller):
-    """OpenAI's list, with our members under `greenlane`."""
+    """OpenAI's list, with our members under `greenlane`; for Anthropic's clients with that API's members too."""
 
     path = "/v1/models"
     guards = [needs_key]  # noqa: RUF012 - Litestar's own attribute
@@ -28,8 +32,12 @@ class Models(Controller):
         """List the models this key may use."""
         plane: Plane = request.app.state.plane
         allowed = grant_of(request).models
-        members = plane.snapshot().models.values()
-        return {"object": "list", "data": [_shown(each, plane) for each in members if allowed is None or each.name in allowed]}
+        members = [each for each in plane.snapshot().models.values() if allowed is None or each.name in allowed]
+        listed = {"object": "list", "data": [_shown(each, plane, claude=_claude(request)) for each in members]}
+        if not _claude(request):
+            return listed
+        ends = (members[0].name, members[-1].name) if members else (None, None)
+        return {**listed, "has_more": False, "first_id": ends[0], "last_id": ends[1]}
 
     @route("/{model:path}", http_method=["GET", "HEAD"])
     async def one(self, request: Request[Any, Any, Any], model: FromPath[str]) -> dict[str, Any]:
@@ -39,14 +47,22 @@ class Models(Controller):
         found = plane.snapshot().models.get(model.lstrip("/"))
         if found is None or (allowed is not None and found.name not in allowed):
             raise no_such_model(model.lstrip("/"))
-        return _shown(found, plane)
+        return _shown(found, plane, claude=_claude(request))
 
 
-def _shown(member: Member, plane: Plane) -> dict[str, Any]:
+def _claude(request: Request[Any, Any, Any]) -> bool:
+    """Anthropic's clients always say which version of their API they speak."""
+    return "anthropic-version" in request.headers
+
+
+def _shown(member: Member, plane: Plane, *, claude: bool) -> dict[str, Any]:
     deployments = [*member.own, *member.substitutes]
     simulated = bool(deployments) and all(each.simulated for each in deployments)
+    # https://platform.claude.com/docs/en/api/models-list
+    own = {"type": "model", "display_name": member.name, "created_at": _OFFERED, "lifecycle": "active"} if claude else {}
     return {
         "id": member.name,
+        **own,
         "object": "model",
         "created": _OFFERED_S,
         "owned_by": "greenlane-simulation" if simulated else "greenlane",

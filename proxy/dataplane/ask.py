@@ -18,6 +18,7 @@ from adapters._json import View, depth_within, edited, encode, has_duplicate, su
 from policies._base import Ask
 from proxy.access import Grant
 from proxy.config import Limits as Bounds
+from proxy.dataplane.kept import Continued
 from proxy.dataplane.operations import Operation
 from proxy.dataplane.wishes import Wishes, wishes
 from proxy.errors import Refusal, no_such_model
@@ -87,6 +88,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     """The client asked for the usage chunk."""
     continuous_usage: bool
     previous_response_id: str | None
+    continued: Continued = Continued()
+    """What it goes on from, where that is kept here and stands in its input already."""
 
     def __repr__(self) -> str:
         return f"<Call {self.operation.api} {self.member.name}, {len(self.body)} bytes>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from time import time
 from typing import Any
@@ -29,6 +30,7 @@ from proxy.upstream._base import Request
 WRITTEN = 64
 """Beginnings of requests kept of a deployment."""
 _FORWARDED = (b"traceparent", b"tracestate")
+_INPUT = re.compile(r"input\[([0-9]{1,9})\](.*)", re.DOTALL)
 _FORWARDED_MESSAGES = (b"anthropic-version", b"anthropic-beta")
 
 
@@ -54,10 +56,12 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Hub:
     """The hub form of a call, made once and only if a candidate needs it."""
 
-    __slots__ = ("_call", "_request", "_tree", "ignored")
+    __slots__ = ("_call", "_request", "_tree", "ignored", "kept")
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, *, kept: bool = False) -> None:
         self._call = call
+        self.kept = kept
+        """A translated answer is kept, so that its client may go on from it."""
         self.ignored: tuple[str, ...] = ()
         """Hints of the client's dialect that have no place in the hub form; known once `request` was called."""
         self._tree: Json | None = None
@@ -68,12 +72,18 @@ class Hub:
         """The client's own body, decoded whole."""
         if self._tree is None:
             self._tree = self._call.tree()
+            if self._call.operation.api == "responses":
+                # what the answer says of itself beside what the client sent
+                self._tree["greenlane"] = {"kept": self.kept, "previous_response_id": self._call.continued.response_id}
         return self._tree
 
     def request(self) -> Json:
         """The hub request. Raises AdapterError naming what is wrong with the client's."""
         if self._request is None:
-            hub = self._call.operation.door.hub(self.tree)
+            try:
+                hub = self._call.operation.door.hub(self.tree)
+            except AdapterError as error:
+                raise shifted(error, self._call) from None
             self.ignored = tuple(hub.pop("greenlane", {}).get("ignored", ()))
             if self._call.ask.stream:
                 hub["stream"] = True
@@ -104,7 +114,17 @@ def placed(error: AdapterError, call: Call, hub: Hub) -> AdapterError:
     if error.param is None:
         return error
     place = call.operation.door.place(error.param, hub.tree)
-    return AdapterError(error.message.replace(f"`{error.param}`", f"`{place}`"), place, code=error.code)
+    return shifted(AdapterError(error.message.replace(f"`{error.param}`", f"`{place}`"), place, code=error.code), call)
+
+
+def shifted(error: AdapterError, call: Call) -> AdapterError:
+    """The error with the client's own number of an input item, where kept ones were put before them."""
+    found = _INPUT.match(error.param or "")
+    if not call.continued.items or found is None:
+        return error
+    number = int(found[1]) - call.continued.items
+    param = f"input[{number}]{found[2]}" if number >= 0 else "previous_response_id"
+    return AdapterError(error.message.replace(found[0], param), param, code=error.code)
 
 
 def retold(fault: Fault, call: Call, served: Served, hub: Hub) -> Fault:
@@ -113,7 +133,7 @@ def retold(fault: Fault, call: Call, served: Served, hub: Hub) -> Fault:
         return fault
     if any(message["role"] == "tool" and isinstance(message.get("content"), list) for message in hub.request()["messages"]):
         return fault  # what they hold beside text went in messages of its own, so numbers say nothing
-    place = call.operation.door.place(fault.param, hub.tree)
+    place = shifted(AdapterError("", call.operation.door.place(fault.param, hub.tree)), call).param
     return msgspec.structs.replace(fault, param=place, message=fault.message.replace(f"'{fault.param}'", f"'{place}'"))
 
 

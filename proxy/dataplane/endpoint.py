@@ -30,6 +30,7 @@ from proxy.dataplane.carriage import Hub
 from proxy.dataplane.continuity import Continuity, Look
 from proxy.dataplane.counting import Counter
 from proxy.dataplane.finish import Finish
+from proxy.dataplane.kept import Kept
 from proxy.dataplane.operations import Operation, canonical, operation_of
 from proxy.dataplane.peer import Peer
 from proxy.dataplane.refusals import body_of, no_candidate, preflight
@@ -82,7 +83,8 @@ class DataPlane:
         self._around = around
         self.continuity = Continuity(around.look)
         self.budgets = settler.budgets
-        self.finish = Finish(settler, self.counter)
+        self.kept = Kept(self.limits.kept_responses_bytes)
+        self.finish = Finish(settler, self.counter, self.kept)
         self._turns: dict[str, int] = {}
         self._way = self._way_of(snapshot, peers)
         self._peers = weakref.WeakKeyDictionary[Snapshot, Mapping[str, Peer]]({snapshot: peers})
@@ -94,6 +96,7 @@ class DataPlane:
         self.snapshot, self.peers, self.limits = snapshot, peers, snapshot.config.limits
         self._way = self._way_of(snapshot, peers)
         self.waiting.limit = self.limits.queue
+        self.kept.shrink(self.limits.kept_responses_bytes)
 
     # what the connection asks for: proxy.server.Gateway
 
@@ -159,7 +162,7 @@ class DataPlane:
         try:
             call = self._read(exchange, admission, operation)
             plan = self._plan(call, admission)
-            hub = Hub(call)
+            hub = Hub(call, kept=operation.api == "responses" and self._keeps(call, plan))
             if plan.translates and operation.api != "chat":
                 call = self._through_hub(call, plan, hub)
             key, decision = self._standing(call, plan, admission)
@@ -191,8 +194,18 @@ class DataPlane:
         coding = headers.get(b"content-encoding")
         body = exchange.body if coding in (None, b"identity") else inflated(exchange.body, coding or b"", self.limits.body_bytes)
         exchange.body = b""
-        to = (admission.snapshot, admission.grant)
-        return read(body, headers.get(b"content-type", b""), operation, admission.sent, to, admission.kinds)
+        to, content_type = (admission.snapshot, admission.grant), headers.get(b"content-type", b"")
+        if operation.api != "responses":
+            return read(body, content_type, operation, admission.sent, to, admission.kinds)
+        body, continued = self.kept.resolved(None if admission.grant is None else admission.grant.team, body)
+        call = read(body, content_type, operation, admission.sent, to, admission.kinds)
+        if continued.response_id is None:
+            return call
+        return msgspec.structs.replace(call, continued=continued, previous_response_id=continued.response_id)
+
+    def _keeps(self, call: Call, plan: Plan) -> bool:
+        declined = bytes(call.members.get("store", b"true")) == b"false" or plan.prepared.policy.require.zero_retention
+        return bool(self.kept.most_bytes) and not declined
 
     def _plan(self, call: Call, admission: Admission) -> Plan:
         grant = admission.grant
@@ -218,7 +231,9 @@ class DataPlane:
         home = None
         if call.previous_response_id is not None:
             team = admission.grant.team if admission.grant else None
-            home = await asyncio.get_running_loop().create_task(self.continuity.home(team, call.previous_response_id))
+            home = call.continued.home
+            if home is None:
+                home = await asyncio.get_running_loop().create_task(self.continuity.home(team, call.previous_response_id))
             if exchange.gone:
                 self._gone(exchange, admission, call, plan)
                 return None

@@ -19,6 +19,7 @@ from proxy.dataplane.candidates import arm_of
 from proxy.dataplane.carriage import Facts, read_answer, reply, retold
 from proxy.dataplane.compare import NOTHING_BURNT, Burnt, burnt, forfeited
 from proxy.dataplane.counting import Counter, estimated
+from proxy.dataplane.kept import Kept
 from proxy.dataplane.pace import written
 from proxy.dataplane.peer import Peer
 from proxy.dataplane.relay import Result
@@ -75,9 +76,10 @@ def _verbose(journey: Journey) -> bool:
 class Finish:
     """Ends exchanges. One a process."""
 
-    def __init__(self, settler: Settler, counter: Counter) -> None:
+    def __init__(self, settler: Settler, counter: Counter, kept: Kept) -> None:
         self._settler = settler
         self._counter = counter
+        self._kept = kept
 
     def commit(
         self, journey: Journey, served: Served, number: int, ignored: tuple[str, ...]
@@ -126,6 +128,8 @@ class Finish:
             worked = self._account(journey, tried, facts.usage, b"", facts.report)
         shown = told(journey.admission.entry_id, worked, served, journey.plan.policy, reason_of(journey.decision, tried.candidate))
         body = reply(call, served, journey.hub, result.body, facts, shown)
+        if journey.hub.kept:
+            self._keep(journey, served, body)
         outcome = "completed" if facts.error is None else "failed"
         self._settle(journey, tried, worked, Outcome(200, outcome, facts.error, facts.response_id))
         head = self._head(journey, served, (len(tried.attempts), tried.ignored), worked.footprint, worked)
@@ -153,8 +157,15 @@ class Finish:
             stream.usage = _usage(worked.tokens)
         shown = told(journey.admission.entry_id, worked, served, journey.plan.policy, reason_of(journey.decision, tried.candidate))
         last = stream.close(shown)
+        if journey.hub.kept:
+            self._keep(journey, served, last)
         self._settle(journey, tried, worked, Outcome(200, "completed", response_id=getattr(stream, "response_id", None)))
         journey.exchange.end(last)
+
+    def _keep(self, journey: Journey, served: Served, answer: bytes) -> None:
+        call, grant = journey.call, journey.admission.grant
+        if grant is not None and call.operation.api not in served.identity:
+            self._kept.keep(grant.team, served.name, call.members["input"], call.continued, answer)
 
     def _truncated(self, journey: Journey, tried: Tried) -> None:
         fault = refusals.scrubbed(tried.result.fault or Fault(message="The upstream broke the stream."), _secret(tried))

@@ -478,3 +478,14 @@ def test_our_key_goes_to_the_vendor_and_the_clients_does_not(fleet, imitations):
     last = imitations["anthropic"][0].last
     assert last.headers["x-api-key"] == "sk-ant-imitation-0123456789"
     assert "the-clients-own" not in json.dumps(last.headers)
+
+
+def test_the_models_are_listed_as_the_client_knows_them(claude):
+    """https://platform.claude.com/docs/en/api/models-list"""
+    found = {each.id: each for each in claude.models.list()}
+    assert {"openai", "anthropic", "gemini"} <= found.keys()
+    assert all((each.type, each.display_name, each.lifecycle) == ("model", each.id, "active") for each in found.values())
+    assert found["gemini"].created_at.year > 2000
+    assert claude.models.retrieve("gemini").display_name == "gemini"
+    with pytest.raises(anthropic.NotFoundError):
+        claude.models.retrieve("nobody")
