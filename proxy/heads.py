@@ -14,12 +14,15 @@ from typing import Any
 import msgspec
 
 from proxy.access import KEY_HEADERS
+from proxy.errors import Refusal
 from proxy.framed import BYTES, LENGTH, Framed, is_plain
 
 KEPT = 1024
 """Heads kept. Of a head only a digest is: it holds a key."""
 _OWN = frozenset({b"x-request-id", b"traceparent", b"expect"})
 """Lines that are a request's own: a head with one of them will not come again."""
+_ONCE = frozenset((b"content-length", b"transfer-encoding", b"host", b"content-type", *KEY_HEADERS))
+"""Headers of which two lines would leave open which one counts."""
 _UNKEPT = frozenset({*KEY_HEADERS, b"content-length"})
 
 
@@ -39,6 +42,16 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 def kept_fields(fields: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
     """The fields without the key, and without the length."""
     return {name: value for name, value in fields.items() if name not in _UNKEPT}
+
+
+def together(lines: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Lines of one name as the one list they are (RFC 9110, 5.3). Refuses a second line of what may stand only once."""
+    fields: dict[bytes, bytes] = {}
+    for name, value in lines:
+        if name in fields and name in _ONCE:
+            raise Refusal(400, None, f"The header {name.decode()} is given more than once.")
+        fields[name] = fields[name] + b", " + value if name in fields else value
+    return fields
 
 
 class Last(msgspec.Struct, frozen=True, eq=False, gc=False):

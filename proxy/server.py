@@ -12,20 +12,20 @@ import contextlib
 import logging
 import urllib.parse
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 
-from proxy.access import KEY_HEADERS
-from proxy.config import Limits
 from proxy.errors import Refusal
 from proxy.exchange import Exchange
-from proxy.heads import Cut, Head, Heads, Last, cut, kept_fields, plain
+from proxy.gateway import Gateway
+from proxy.heads import Cut, Head, Heads, Last, cut, kept_fields, plain, together
+from proxy.outbox import BUSY, Outbox
 from proxy.sweep import Sweep
 
 if TYPE_CHECKING:
@@ -38,46 +38,6 @@ PIPELINED = 64
 """Requests a client may send ahead on one connection; beyond that its socket is not read."""
 
 log = logging.getLogger("greenlane.server")
-_ONCE = frozenset((b"content-length", b"transfer-encoding", b"host", b"content-type", *KEY_HEADERS))
-"""Headers of which two lines would leave open which one counts."""
-
-
-class Gateway(Protocol):
-    """Whoever answers the inference routes: the data plane."""
-
-    limits: Limits
-
-    def route(self, method: bytes, path: bytes) -> Any:
-        """What serves this path, or None: then it is Litestar's. Never raises."""
-        ...
-
-    def admit(self, exchange: Exchange, operation: Any) -> None:
-        """Called when the headers are complete and before any of the body is read. Raises Refusal."""
-        ...
-
-    def memo(self, notes: Any, fields: Mapping[bytes, bytes]) -> Any:
-        """The notes of an exchange that was let in, to be kept: of its headers they hold these fields, which lack the key."""
-        ...
-
-    def admit_again(self, exchange: Exchange, notes: Any) -> bool:
-        """The same for a request with the head of one that was let in with these notes. False: not so, it must be parsed."""
-        ...
-
-    def serve(self, exchange: Exchange) -> None:
-        """Called when the body is complete. Starts whatever answers; must not block, must not raise."""
-        ...
-
-    def refuse(self, exchange: Exchange, refusal: Refusal) -> None:
-        """Answers with the refusal in the client's dialect, with the headers of every response."""
-        ...
-
-    def adorn(self, exchange: Exchange) -> list[tuple[bytes, bytes]]:
-        """Headers for an answer that Litestar gives."""
-        ...
-
-    def canonical(self, path: bytes) -> bytes:
-        """The path without doubled or trailing slashes, with `/v1` where the API has it."""
-        ...
 
 
 class Connection(asyncio.Protocol):
@@ -85,6 +45,7 @@ class Connection(asyncio.Protocol):
 
     gateway: ClassVar[Gateway]
     heads: ClassVar[Heads]
+    outbox: ClassVar[Outbox]
 
     def __init__(
         self, config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: asyncio.AbstractEventLoop | None = None
@@ -98,6 +59,8 @@ class Connection(asyncio.Protocol):
         self.transport: asyncio.Transport = cast("asyncio.Transport", None)
         self.flow: FlowControl = cast("FlowControl", None)
         self.write: Callable[[bytes], None]
+        self.late = b""
+        """A whole answer that is written at the end of the loop's turn."""
         self.current: Exchange | None = None
         """The one being answered."""
         self.incoming: Exchange | None = None
@@ -222,7 +185,27 @@ class Connection(asyncio.Protocol):
         self.heads.keep(found.digest, head)
 
     def abort(self) -> None:
+        self.flush()
         self.transport.abort()
+
+    def write_whole(self, data: bytes) -> None:
+        if self.late or self.gateway.inflight < BUSY:
+            self.write(data)
+            return
+        self.late = data
+        self.write = self._write_behind
+        self.outbox.put(self)
+
+    def _write_behind(self, data: bytes) -> None:
+        self.flush()
+        self.write(data)
+
+    def flush(self) -> None:
+        """What was put off is written now."""
+        if self.late:
+            data, self.late, self.write = self.late, b"", self.transport.write
+            if not self.transport.is_closing():
+                self.write(data)
 
     def on_message_begin(self) -> None:
         self.incoming = exchange = Exchange(self)
@@ -270,7 +253,7 @@ class Connection(asyncio.Protocol):
                 if exchange.fields.get(b"transfer-encoding") is not None or int(length or 0) > DISCARDED_BYTES or expects:
                     raise
         if expects and exchange.version == b"1.1" and self.current is None:
-            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, data: bytes) -> None:
         exchange = cast("Exchange", self.incoming)
@@ -319,7 +302,7 @@ class Connection(asyncio.Protocol):
         if exchange.version not in (b"1.1", b"1.0"):
             raise Refusal(505, None, "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
         if len(fields) < len(exchange.headers):
-            fields = exchange.fields = self._together(exchange)
+            fields = exchange.fields = together(exchange.headers)
         if b"host" not in fields and exchange.version == b"1.1":
             raise Refusal(400, None, "A request needs exactly one Host header.")
         length, coding = fields.get(b"content-length"), fields.get(b"transfer-encoding")
@@ -346,15 +329,6 @@ class Connection(asyncio.Protocol):
         self.framed_bytes += read_bytes
         if self.framed_bytes > self.limits.header_bytes + 16 * exchange.size:
             self._reject(Refusal(400, None, "The chunked body has too much framing."))
-
-    def _together(self, exchange: Exchange) -> dict[bytes, bytes]:
-        """Lines of one name as the one list they are (RFC 9110, 5.3). Refuses a second line of what may stand only once."""
-        fields: dict[bytes, bytes] = {}
-        for name, value in exchange.headers:
-            if name in fields and name in _ONCE:
-                raise Refusal(400, None, f"The header {name.decode()} is given more than once.")
-            fields[name] = fields[name] + b", " + value if name in fields else value
-        return fields
 
     def _begin(self, exchange: Exchange) -> None:
         self.current = exchange
@@ -452,6 +426,7 @@ class Connection(asyncio.Protocol):
 
     def _linger(self) -> None:
         """Closes after the answer has left; a moment's reading lets a client that still sends see the answer first."""
+        self.flush()
         if self.transport.is_closing():
             return
         incomplete = self.incoming is not None and not self.incoming.complete
@@ -464,6 +439,7 @@ class Connection(asyncio.Protocol):
 
     def shutdown(self) -> None:
         """Lets what runs finish; an idle connection closes now (uvicorn calls this when it drains)."""
+        self.flush()
         if self.current is None:
             self.transport.close()
         else:
@@ -497,4 +473,4 @@ class Connection(asyncio.Protocol):
 
 def protocol_class(gateway: Gateway) -> type[Connection]:
     """The class uvicorn makes a connection's protocol from (`uvicorn.Config(http=…)`)."""
-    return type("GreenlaneConnection", (Connection,), {"gateway": gateway, "heads": Heads()})
+    return type("GreenlaneConnection", (Connection,), {"gateway": gateway, "heads": Heads(), "outbox": Outbox()})

@@ -95,7 +95,7 @@ class DataPlane:
         self._way = self._way_of(snapshot, peers)
         self.waiting.limit = self.limits.queue
 
-    # what the connection asks for: proxy.server.Gateway
+    # what the connection asks for: proxy.gateway.Gateway
 
     def route(self, method: bytes, path: bytes) -> Operation | None:
         operation = operation_of(path)
