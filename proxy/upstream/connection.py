@@ -13,7 +13,7 @@ import httptools
 from proxy.outbox import BUSY
 from proxy.upstream._base import UpstreamError
 from proxy.upstream.answers import Met, met
-from proxy.upstream.exchange import STREAMING, WAITING, Exchange
+from proxy.upstream.exchange import STREAMING, Exchange
 
 if TYPE_CHECKING:
     from proxy.upstream.pool import Pool
@@ -81,7 +81,7 @@ class Connection(asyncio.Protocol):
             self.transport.abort()
             return
         exchange.heard = True
-        begins = exchange.phase == WAITING and not self._quiet_bytes
+        begins = exchange.phase != STREAMING and not self._quiet_bytes
         if begins and (known := self._pool.met) is not None and (body_at := known.framed.body_at(data)):
             self._known(exchange, known, data[body_at:])
             return
@@ -90,9 +90,10 @@ class Connection(asyncio.Protocol):
             self._feed(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             broken = True
-        head = self._head
-        if exchange.phase != STREAMING and not self._response(exchange, data, broken):
-            return
+        if exchange.phase != STREAMING:
+            head = self._head
+            if not self._response(exchange, data, broken):
+                return
         parts = self._parts
         if parts:
             body = parts[0] if len(parts) == 1 else b"".join(parts)
