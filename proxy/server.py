@@ -44,6 +44,11 @@ class Connection(asyncio.Protocol):
     """One client connection. Requests are parsed ahead but answered in order."""
 
     gateway: ClassVar[Gateway]
+    last: Last | None = None
+    """The head of its last request, where it was known."""
+    late = b""
+    """A whole answer that is written at the end of the loop's turn."""
+    answered = False
     heads: ClassVar[Heads]
     outbox: ClassVar[Outbox]
 
@@ -59,8 +64,6 @@ class Connection(asyncio.Protocol):
         self.transport: asyncio.Transport = cast("asyncio.Transport", None)
         self.flow: FlowControl = cast("FlowControl", None)
         self.write: Callable[[bytes], None]
-        self.late = b""
-        """A whole answer that is written at the end of the loop's turn."""
         self.current: Exchange | None = None
         """The one being answered."""
         self.incoming: Exchange | None = None
@@ -76,9 +79,8 @@ class Connection(asyncio.Protocol):
         self.quiet_since_s = perf_counter()
         self.closing = False
         self.read_paused = False
-        self.last: Last | None = None
         self.unmet: Cut | None = None
-        """Of the read that is being parsed, where it holds one request with a head not met before; `last`: of the one before it."""
+        """Of the read that is being parsed, where it holds one request with a head not met before."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
@@ -148,10 +150,13 @@ class Connection(asyncio.Protocol):
         body_at = 0 if last is None else last.framed.body_at(data)
         if last is None or not body_at or len(data) - body_at > self.limits.body_bytes:
             self.unmet = found = cut(data)
-            self.last = last = self.heads.last(found, self.limits.body_bytes)
+            last = self.heads.last(found, self.limits.body_bytes)
             if found is None or last is None:
                 return False
             self.unmet, body_at = None, found.body_at
+            if self.answered:
+                # half a kilobyte, which a connection for one request alone does not need
+                self.last = last
         head = last.head
         exchange = Exchange(self)
         exchange.method, exchange.version = head.method, head.version
@@ -388,6 +393,7 @@ class Connection(asyncio.Protocol):
         if exchange is not self.current:
             return
         self.current = self.cycle = None
+        self.answered = True
         self.server_state.total_requests += 1
         self.quiet_since_s = perf_counter()
         if not exchange.keep_alive or self.closing:

@@ -8,7 +8,7 @@ import re
 import socket
 import threading
 
-from proxy.outbox import BUSY, Outbox
+from proxy.outbox import BUSY, MOST, Outbox
 from tests.harness import serving
 
 FLEET = """
@@ -38,6 +38,21 @@ def test_what_is_put_off_is_written_in_order_before_anything_asked_of_the_loop_s
         return transcript
 
     assert asyncio.run(main()) == ["a0", "a1", "a2", "after a", "b0", "b1", "b2", "after b"]
+
+
+def test_no_more_than_a_bounded_number_waits():
+    async def main() -> tuple[list[str], list[str]]:
+        outbox, transcript = Outbox(), list[str]()
+        names = [str(number) for number in range(2 * MOST + 1)]
+        for name in names:
+            outbox.put(Said(name, transcript))
+        assert transcript == names[: 2 * MOST]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return transcript, names
+
+    transcript, names = asyncio.run(main())
+    assert transcript == names
 
 
 def request(number: int, *lines: bytes) -> bytes:
