@@ -44,6 +44,11 @@ class Wire(Protocol):
     """The connection an exchange came on."""
 
     def write(self, data: bytes) -> None: ...
+
+    def write_whole(self, data: bytes) -> None:
+        """The whole of an answer, which may wait for the end of the loop's turn; what is written later goes out behind it."""
+        ...
+
     def abort(self) -> None: ...
     def exchange_ended(self, exchange: Exchange) -> None: ...
 
@@ -88,7 +93,7 @@ class Exchange:
         self.started = True
         shown = b"" if self.method == b"HEAD" else body
         framing = b"" if status in (204, 304) else b"content-length: %d\r\n" % len(body)
-        self._write(b"%b%b%b%b\r\n%b" % (_STATUS[status], headers, framing, self._connection_line(), shown))
+        self.connection.write_whole(b"%b%b%b%b\r\n%b" % (_STATUS[status], headers, framing, self._connection_line(), shown))
         self._finish()
 
     def start(self, status: int, headers: bytes, first: bytes = b"") -> None:

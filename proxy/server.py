@@ -12,19 +12,20 @@ import contextlib
 import logging
 import urllib.parse
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 
-from proxy.config import Limits
 from proxy.errors import Refusal
 from proxy.exchange import Exchange
+from proxy.gateway import Gateway
 from proxy.heads import Cut, Head, Heads, Last, cut, kept_fields, plain, together
+from proxy.outbox import BUSY, Outbox
 from proxy.sweep import Sweep
 
 if TYPE_CHECKING:
@@ -39,49 +40,17 @@ PIPELINED = 64
 log = logging.getLogger("greenlane.server")
 
 
-class Gateway(Protocol):
-    """Whoever answers the inference routes: the data plane."""
-
-    limits: Limits
-
-    def route(self, method: bytes, path: bytes) -> Any:
-        """What serves this path, or None: then it is Litestar's. Never raises."""
-        ...
-
-    def admit(self, exchange: Exchange, operation: Any) -> None:
-        """Called when the headers are complete and before any of the body is read. Raises Refusal."""
-        ...
-
-    def memo(self, notes: Any, fields: Mapping[bytes, bytes]) -> Any:
-        """The notes of an exchange that was let in, to be kept: of its headers they hold these fields, which lack the key."""
-        ...
-
-    def admit_again(self, exchange: Exchange, notes: Any) -> bool:
-        """The same for a request with the head of one that was let in with these notes. False: not so, it must be parsed."""
-        ...
-
-    def serve(self, exchange: Exchange) -> None:
-        """Called when the body is complete. Starts whatever answers; must not block, must not raise."""
-        ...
-
-    def refuse(self, exchange: Exchange, refusal: Refusal) -> None:
-        """Answers with the refusal in the client's dialect, with the headers of every response."""
-        ...
-
-    def adorn(self, exchange: Exchange) -> list[tuple[bytes, bytes]]:
-        """Headers for an answer that Litestar gives."""
-        ...
-
-    def canonical(self, path: bytes) -> bytes:
-        """The path without doubled or trailing slashes, with `/v1` where the API has it."""
-        ...
-
-
 class Connection(asyncio.Protocol):
     """One client connection. Requests are parsed ahead but answered in order."""
 
     gateway: ClassVar[Gateway]
+    last: Last | None = None
+    """The head of its last request, where it was known."""
+    late = b""
+    """A whole answer that is written at the end of the loop's turn."""
+    answered = False
     heads: ClassVar[Heads]
+    outbox: ClassVar[Outbox]
     leaving: ClassVar[bool] = False
     """The process is about to stop: every answer from now on is its connection's last."""
 
@@ -112,9 +81,8 @@ class Connection(asyncio.Protocol):
         self.quiet_since_s = perf_counter()
         self.closing = False
         self.read_paused = False
-        self.last: Last | None = None
         self.unmet: Cut | None = None
-        """Of the read that is being parsed, where it holds one request with a head not met before; `last`: of the one before it."""
+        """Of the read that is being parsed, where it holds one request with a head not met before."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
@@ -184,10 +152,13 @@ class Connection(asyncio.Protocol):
         body_at = 0 if last is None else last.framed.body_at(data)
         if last is None or not body_at or len(data) - body_at > self.limits.body_bytes:
             self.unmet = found = cut(data)
-            self.last = last = self.heads.last(found, self.limits.body_bytes)
+            last = self.heads.last(found, self.limits.body_bytes)
             if found is None or last is None:
                 return False
             self.unmet, body_at = None, found.body_at
+            if self.answered:
+                # half a kilobyte, which a connection for one request alone does not need
+                self.last = last
         head = last.head
         exchange = Exchange(self)
         exchange.method, exchange.version = head.method, head.version
@@ -221,7 +192,27 @@ class Connection(asyncio.Protocol):
         self.heads.keep(found.digest, head)
 
     def abort(self) -> None:
+        self.flush()
         self.transport.abort()
+
+    def write_whole(self, data: bytes) -> None:
+        if self.late or self.gateway.inflight < BUSY:
+            self.write(data)
+            return
+        self.late = data
+        self.write = self._write_behind
+        self.outbox.put(self)
+
+    def _write_behind(self, data: bytes) -> None:
+        self.flush()
+        self.write(data)
+
+    def flush(self) -> None:
+        """What was put off is written now."""
+        if self.late:
+            data, self.late, self.write = self.late, b"", self.transport.write
+            if not self.transport.is_closing():
+                self.write(data)
 
     def on_message_begin(self) -> None:
         self.incoming = exchange = Exchange(self)
@@ -269,7 +260,7 @@ class Connection(asyncio.Protocol):
                 if exchange.fields.get(b"transfer-encoding") is not None or int(length or 0) > DISCARDED_BYTES or expects:
                     raise
         if expects and exchange.version == b"1.1" and self.current is None:
-            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, data: bytes) -> None:
         exchange = cast("Exchange", self.incoming)
@@ -406,6 +397,7 @@ class Connection(asyncio.Protocol):
         if exchange is not self.current:
             return
         self.current = self.cycle = None
+        self.answered = True
         self.server_state.total_requests += 1
         self.quiet_since_s = perf_counter()
         if not exchange.keep_alive or self.closing:
@@ -444,6 +436,7 @@ class Connection(asyncio.Protocol):
 
     def _linger(self) -> None:
         """Closes after the answer has left; a moment's reading lets a client that still sends see the answer first."""
+        self.flush()
         if self.transport.is_closing():
             return
         incomplete = self.incoming is not None and not self.incoming.complete
@@ -456,6 +449,7 @@ class Connection(asyncio.Protocol):
 
     def shutdown(self) -> None:
         """Lets what runs finish; an idle connection closes now (uvicorn calls this when it drains)."""
+        self.flush()
         if self.current is None:
             self.transport.close()
         else:
@@ -497,4 +491,4 @@ class Connection(asyncio.Protocol):
 
 def protocol_class(gateway: Gateway) -> type[Connection]:
     """The class uvicorn makes a connection's protocol from (`uvicorn.Config(http=…)`)."""
-    return type("GreenlaneConnection", (Connection,), {"gateway": gateway, "heads": Heads()})
+    return type("GreenlaneConnection", (Connection,), {"gateway": gateway, "heads": Heads(), "outbox": Outbox()})

@@ -98,7 +98,7 @@ class DataPlane:
         self.waiting.limit = self.limits.queue
         self.kept.shrink(self.limits.kept_responses_bytes)
 
-    # what the connection asks for: proxy.server.Gateway
+    # what the connection asks for: proxy.gateway.Gateway
 
     def route(self, method: bytes, path: bytes) -> Operation | None:
         operation = operation_of(path)

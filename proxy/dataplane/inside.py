@@ -44,6 +44,8 @@ class _Nowhere:
     def write(self, data: bytes) -> None:
         self.written += data
 
+    write_whole = write
+
     def abort(self) -> None:
         self.end()
 

@@ -19,15 +19,20 @@ from sqlalchemy.exc import InterfaceError, ProgrammingError
 
 from proxy.records import Context
 from proxy.store import engine as engines
-from proxy.store.codec import ROW, checked, parameters
+from proxy.store.codec import ROW, Parameters, checked, parameters
 from proxy.store.tables import contexts, ledger, quarantine
 
 SIZES = (250, 125, 64, 32, 16, 8, 4, 2, 1)
 """Rows of one statement. The largest has 7,500 parameters: the interpreter is held for 0.3 ms to decode and bind them."""
 
+STATEMENTS = 32
+"""Statements kept, here and by the driver, which needs up to 0.3 MB for each."""
+BATCH = 16
+"""A third of a row is NULL, and of most batches the same third: with so many rows it is written into the statement, not bound."""
+COLUMNS = len(ledger.columns)
 
-# A third of a row is NULL. Without an adapter the module looks for a method on each of them that would make it: 210 ns, with one written
-# in Python 90, with one in C 50. An empty dict's `get` answers None.
+# Without an adapter the module looks for a method on each None that would make it: 210 ns, with one written in Python 90, with one in C
+# 50. An empty dict's `get` answers None.
 _nothing: Callable[[None], None] = dict[None, None]().get
 sqlite3.register_adapter(type(None), _nothing)
 
@@ -43,7 +48,7 @@ _PRAGMAS = (
 
 def sqlite_engine(url: str) -> Engine:
     """An engine for any thread, that shows no parameters in errors or logs. The caller disposes of it. Raises StoreUrlError."""
-    arguments = {"timeout": engines.BUSY_TIMEOUT_S, "check_same_thread": False}
+    arguments = {"timeout": engines.BUSY_TIMEOUT_S, "check_same_thread": False, "cached_statements": STATEMENTS}
     made = create_engine(
         engines.store_url(url), connect_args=arguments, hide_parameters=True, pool_size=engines.CONNECTIONS, max_overflow=0
     )
@@ -76,8 +81,9 @@ class SqliteDatabase:
         self._path = engines.sqlite_file(url)
         self._opened: tuple[int, int] | None = None
         """Which file that was when it was first written to."""
-        self._rows = {size: _inserting(ledger, self._engine.dialect, size) for size in SIZES}
-        self._context, self._quarantined = (_inserting(table, self._engine.dialect) for table in (contexts, quarantine))
+        self._rows: dict[tuple[int, tuple[int, ...]], str] = {}
+        """Statements by how many rows they insert, and by the columns that are NULL in all of them."""
+        self._row, self._context, self._quarantined = (_inserting(table, self._engine.dialect) for table in (ledger, contexts, quarantine))
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         self._reading = ThreadPoolExecutor(engines.CONNECTIONS - 1, thread_name_prefix="ledger-reader")
         self._readers = asyncio.Semaphore(engines.CONNECTIONS - 1)
@@ -129,18 +135,33 @@ class SqliteDatabase:
         try:
             with self._engine.begin() as connection:
                 for other in others:
-                    statement = self._context if isinstance(other, Context) else self._rows[1]
+                    statement = self._context if isinstance(other, Context) else self._row
                     connection.exec_driver_sql(statement, astuple(other))
                 at = 0
                 for size in SIZES:
                     while len(rows) - at >= size:
-                        connection.exec_driver_sql(self._rows[size], parameters(rows[at : at + size]))
+                        connection.exec_driver_sql(*self._of_rows(size, parameters(rows[at : at + size])))
                         at += size
         except (InterfaceError, ProgrammingError):
             # a value of a type that cannot be bound: whose, is told by looking at each
             for row in rows:
                 checked(row)
             raise
+
+    def _of_rows(self, size: int, values: Parameters) -> tuple[str, Parameters]:
+        """The statement that inserts so many rows, and its parameters: without those of columns that are NULL in all."""
+        columns = range(COLUMNS) if size >= BATCH else ()
+        nulls = tuple([at for at in columns if values[at] is None and values[at::COLUMNS].count(None) == size])
+        statement = self._rows.get((size, nulls))
+        if statement is None:
+            if len(self._rows) >= STATEMENTS:
+                self._rows.clear()
+            statement = self._rows[size, nulls] = _inserting(ledger, self._engine.dialect, size, nulls)
+        given, width = list(values), COLUMNS
+        for at in reversed(nulls):
+            del given[at::width]
+            width -= 1
+        return statement, tuple(given)
 
     def _set_aside(self, values: tuple[str, str, bytes]) -> None:
         with self._engine.begin() as connection:
@@ -156,8 +177,9 @@ class SqliteDatabase:
             return connection.execute(statement).all()
 
 
-def _inserting(table: Table, dialect: Dialect, rows: int = 1) -> str:
-    """The statement's text, compiled once: its parameters are the values of so many rows in the order of the columns."""
+def _inserting(table: Table, dialect: Dialect, rows: int = 1, nulls: Sequence[int] = ()) -> str:
+    """The statement's text, compiled once: its parameters are the values of so many rows in the order of the columns, less the NULLs."""
     one = str(sqlite.insert(table).on_conflict_do_nothing().compile(dialect=dialect))
-    before, values, after = one.partition("(" + ", ".join("?" * len(table.columns)) + ")")
-    return before + ", ".join([values] * rows) + after
+    before, _, after = one.partition("(" + ", ".join("?" * len(table.columns)) + ")")
+    values = ", ".join(["NULL" if at in nulls else "?" for at in range(len(table.columns))])
+    return before + ", ".join([f"({values})"] * rows) + after

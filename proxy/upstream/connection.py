@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import httptools
 
+from proxy.outbox import BUSY
 from proxy.upstream._base import UpstreamError
 from proxy.upstream.answers import Met, met
-from proxy.upstream.exchange import STREAMING, WAITING, Exchange
+from proxy.upstream.exchange import STREAMING, Exchange
 
 if TYPE_CHECKING:
     from proxy.upstream.pool import Pool
@@ -36,7 +37,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         *("_done", "_feed", "_head", "_headers", "_interim", "_keep", "_parser", "_parts", "_pool", "_quiet_bytes"),
-        *("_status", "_until_close", "born_s", "exchange", "idle_since_s", "on_body", "transport"),
+        *("_status", "_until_close", "born_s", "exchange", "idle_since_s", "late", "on_body", "transport"),
     )
 
     transport: asyncio.Transport
@@ -50,6 +51,8 @@ class Connection(asyncio.Protocol):
         self._parts: list[bytes] = []
         # The parser calls the list itself: a chunk then costs no Python frame.
         self.on_body = self._parts.append
+        self.late = b""
+        """A request that is written at the end of the loop's turn."""
         self._status = 0
         self._quiet_bytes = 0
         self._done = self._interim = self._keep = self._until_close = False
@@ -78,7 +81,7 @@ class Connection(asyncio.Protocol):
             self.transport.abort()
             return
         exchange.heard = True
-        begins = exchange.phase == WAITING and not self._quiet_bytes
+        begins = exchange.phase != STREAMING and not self._quiet_bytes
         if begins and (known := self._pool.met) is not None and (body_at := known.framed.body_at(data)):
             self._known(exchange, known, data[body_at:])
             return
@@ -87,9 +90,10 @@ class Connection(asyncio.Protocol):
             self._feed(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             broken = True
-        head = self._head
-        if exchange.phase != STREAMING and not self._response(exchange, data, broken):
-            return
+        if exchange.phase != STREAMING:
+            head = self._head
+            if not self._response(exchange, data, broken):
+                return
         parts = self._parts
         if parts:
             body = parts[0] if len(parts) == 1 else b"".join(parts)
@@ -146,9 +150,20 @@ class Connection(asyncio.Protocol):
             transport.write(b"%b%d\r\n\r\n" % (exchange.head, len(body)))
             transport.write(body)
         elif body or request.method not in {b"GET", b"HEAD"}:
-            transport.write(b"%b%d\r\n\r\n%b" % (exchange.head, len(body), body))
+            data = b"%b%d\r\n\r\n%b" % (exchange.head, len(body), body)
+            if len(self._pool.sweep.watched) < BUSY:
+                transport.write(data)
+            else:
+                self.late = data
+                self._pool.outbox.put(self)
         else:
             transport.write(exchange.head[: exchange.head.rindex(b"content-length")] + b"\r\n")
+
+    def flush(self) -> None:
+        """The request that was put off is written now, if it is still wanted."""
+        data, self.late = self.late, b""
+        if data and self.exchange is not None and not self.transport.is_closing():
+            self.transport.write(data)
 
     def hold(self, exchange: Exchange) -> None:
         if self.exchange is exchange and exchange.paused and not self.transport.is_closing():
@@ -251,7 +266,7 @@ class Connection(asyncio.Protocol):
         self._quiet_bytes = 0
         self._parts.clear()
         transport = self.transport
-        if reusable and not transport.get_write_buffer_size():
+        if reusable and not self.late and not transport.get_write_buffer_size():
             if exchange.paused:
                 transport.resume_reading()
             self._pool.put(self)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from proxy.outbox import Outbox
 from proxy.upstream.answers import Met
 from proxy.upstream.sweep import Sweep
 
@@ -18,7 +19,7 @@ AGE_S = 300.0
 
 
 class Pool:
-    __slots__ = ("_closed", "_reaper", "age_s", "idle", "idle_s", "limit", "met", "opened", "sweep")
+    __slots__ = ("_closed", "_reaper", "age_s", "idle", "idle_s", "limit", "met", "opened", "outbox", "sweep")
 
     def __init__(self, limit: int, sweep: Sweep) -> None:
         self.limit = limit
@@ -27,6 +28,7 @@ class Pool:
         """Oldest first; only connections that are open, silent and clean."""
         self.opened = 0
         """Connections that exist, idle ones included."""
+        self.outbox = Outbox()
         self.met: Met | None = None
         """The head of the last whole answer."""
         self.idle_s = IDLE_S

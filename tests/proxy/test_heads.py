@@ -117,6 +117,50 @@ def test_the_second_answer_says_what_the_first_did(wire):
     assert said[0]["x-greenlane-policy"] == "guarded"
 
 
+ALIKE = {
+    "plain": {},
+    "another prompt": {"messages": [{"role": "user", "content": "another and a longer one " * 40}]},
+    "a prompt that is no array": {"messages": "Hi"},
+    "no prompt": {"messages": None},
+    "too deep": {"messages": json.loads("[" * 200 + "]" * 200)},
+    "an image": {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://a.example/b.png"}}]}]},
+    "a cap": {"max_tokens": 7},
+    "another cap": {"max_tokens": 8},
+    "no number as a cap": {"max_tokens": "many"},
+    "another model": {"model": "nothing"},
+    "a policy behind the model": {"model": "small/dirty"},
+    "a wish": {"greenlane": {"policy": "guarded"}},
+    "another wish": {"greenlane": {"policy": "dirty"}},
+    "a wish nobody knows": {"greenlane": {"policy": "nobody"}},
+    "choices": {"n": 2},
+    "too many": {"n": 1000},
+    "json": {"response_format": {"type": "json_object"}},
+    "tools": {"tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]},
+    "a user": {"user": "somebody"},
+    "a seed": {"seed": 7},
+    "a member nobody knows": {"zzz": [1]},
+}
+
+
+def test_requests_with_the_same_members_are_read_like_the_first(served, wire):
+    """Whatever came before on the connection, each is answered as under a head that is not known."""
+
+    def said(body: bytes, *lines: bytes) -> tuple[dict[str, str], object]:
+        request = chat("", *lines)
+        before, _, _ = request.partition(b"content-length")
+        wire.say(before + b"content-length: %d\r\n\r\n" % len(body) + body)
+        answer = wire.answer()
+        error = json.loads(answer[2]).get("error")
+        return told(answer), error
+
+    bodies = [json.dumps({"model": "small", "messages": [{"role": "user", "content": "Hi"}]} | more).encode() for more in ALIKE.values()]
+    expected = [said(body, b"x-request-id: not-kept") for body in bodies]
+    assert len({status["status"] for status, _ in expected}) >= 3
+    for order in (range(len(bodies)), reversed(range(len(bodies))), [0, 0, 1, 1, 0, 2, 2, 0, 6, 6, 7, 6, 0]):
+        for index in order:
+            assert said(bodies[index]) == expected[index], list(ALIKE)[index]
+
+
 def test_another_wish_in_the_head_is_another_head(wire):
     found = []
     for policy in (b"guarded", b"dirty", b"guarded", b"dirty"):

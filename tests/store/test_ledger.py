@@ -76,6 +76,31 @@ def test_a_batch_larger_than_a_slice_goes_in_whole(url, entry):
     assert run(url, steps)[0]["requests"] == 1234
 
 
+@pytest.mark.parametrize("size", [1, 15, 16, 47, 300])
+def test_what_is_absent_in_all_of_a_batch_or_in_some_is_absent_in_those_alone(url, entry, tmp_path, size):
+    """Columns that are NULL in every row of a statement are written into it."""
+    absent = {"team": None, "key": None, "task": None, "cost_usd": None, "ttft_s": None, "upstream_id": None}
+    kinds = [{}, absent, {"task": None}, {"upstream_id": None, "cost_usd": None}]
+
+    async def steps(ledger):
+        for kind, changes in enumerate(kinds):
+            await ledger.insert_records(written(*(entry(id=f"{kind}-{at}", status=at % 7, **changes) for at in range(size))))
+        mixed = [entry(id=f"mixed-{at}", status=at % 7, **kinds[at % 4]) for at in range(size)]
+        await ledger.insert_records(written(*mixed))
+
+    run(url, steps)
+    columns = ", ".join(("status", *absent))
+    there = (entry().team, entry().key, entry().task, entry().cost_usd, entry().ttft_s, entry().upstream_id)
+    for at in range(size):
+        expected = {
+            kind: (at % 7, *(None if name in changes else value for name, value in zip(absent, there, strict=True)))
+            for kind, changes in enumerate(kinds)
+        }
+        for kind, values in expected.items():
+            assert query(tmp_path, f"SELECT {columns} FROM ledger WHERE id = '{kind}-{at}'") == [values]
+        assert query(tmp_path, f"SELECT {columns} FROM ledger WHERE id = 'mixed-{at}'") == [expected[at % 4]]
+
+
 def test_recent_gives_the_newest_first(url, entry):
     async def steps(ledger):
         await ledger.insert_records(written(*(entry(id=f"gl-{i}", at_s=float(i), team="ads" if i % 2 else "search") for i in range(6))))

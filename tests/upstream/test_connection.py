@@ -55,14 +55,17 @@ class Memory(asyncio.Transport):
         self.paused = False
 
 
-def played(pieces, request=POST):
-    """What a receiver is told of the pieces, and whether the connection was kept."""
+def played(pieces, request=POST, before=()):
+    """What a receiver is told of the pieces, and whether the connection was kept. `before`: whole answers that came on it first."""
 
     async def main():
         upstream = Http1Upstream(Endpoint("http", "127.0.0.1", 9))
         connection, transport = Connection(upstream.pool, None), Memory()
         connection.connection_made(transport)
         upstream.pool.put(connection)
+        for answer in before:
+            upstream.send(POST, Transcript())
+            connection.data_received(answer)
         transcript = Transcript()
         upstream.send(request, transcript).retried = True
         for piece in pieces:
@@ -165,6 +168,41 @@ def test_any_other_answer_closes_the_connection(pieces, expected):
     assert played(pieces) == (expected, False)
 
 
+BEFORE = response(b"what was answered before")
+
+
+@pytest.mark.parametrize(("answer", "expected"), KEPT.values(), ids=KEPT)
+def test_an_answer_after_others_with_its_head_is_read_the_same(answer, expected):
+    for before in ([answer], [answer, answer], [BEFORE], [BEFORE, answer], [answer, BEFORE]):
+        for pieces in cuts(answer)[:8]:
+            assert played(pieces, before=before) == (expected, True), (before, pieces)
+
+
+@pytest.mark.parametrize(("pieces", "expected"), CLOSED.values(), ids=CLOSED)
+def test_after_a_good_answer_any_other_closes_the_connection_too(pieces, expected):
+    assert played(pieces, before=[BEFORE]) == (expected, False)
+
+
+@given(st.lists(st.binary(max_size=60), min_size=1, max_size=4), st.binary(min_size=1, max_size=20))
+def test_each_of_several_answers_with_one_head_has_its_own_body_and_length(bodies, leftover):
+    head = b"HTTP/1.1 200 OK\r\nServer: a\r\nContent-Length: %d\r\nContent-Type: b\r\n\r\n"
+    answers = [head % len(body) + body for body in bodies]
+    fields = [(b"server", b"a"), (b"content-length", b"%d" % len(bodies[-1])), (b"content-type", b"b")]
+    data = [("data", bodies[-1])] if bodies[-1] else []
+    expected = [("response", 200, fields), *data, END]
+    assert played(answers[-1:], before=answers) == (expected, True)
+    assert played([answers[-1] + leftover], before=answers) == (expected, False)
+
+
+def test_a_head_like_one_before_but_for_one_byte_is_another():
+    for other in (
+        BEFORE.replace(b"200 OK", b"500 OK"),
+        BEFORE.replace(b"HTTP/1.1", b"HTTP/1.0"),
+        BEFORE.replace(b"\r\n\r\n", b"\r\nA: b\r\n\r\n"),
+    ):
+        assert played([other], before=[BEFORE]) == played([other])
+
+
 @pytest.mark.parametrize(("pieces", "expected"), CLOSED.values(), ids=CLOSED)
 def test_byte_by_byte_it_reads_the_same(pieces, expected):
     single = [bytes([byte]) for piece in pieces if piece != EOF for byte in piece] + [EOF] * (EOF in pieces)
@@ -181,6 +219,7 @@ def test_byte_by_byte_it_reads_the_same(pieces, expected):
 def test_bytes_after_the_end_close_the_connection_and_reach_nobody(answer, leftover):
     whole, _ = played([answer])
     assert played([answer + leftover]) == (whole, False)
+    assert played([answer + leftover], before=[answer]) == (whole, False)
     assert played([answer, leftover]) == (whole, False)
     if leftover != b"\n":
         assert played([answer + leftover[:1], leftover[1:]]) == (whole, False)
