@@ -82,7 +82,7 @@ class EnergyProfile(msgspec.Struct, frozen=True, kw_only=True):
     host_factor: float = HOST_FACTOR
     idle_factor: float = IDLE_FACTOR
     pue: float = PUE
-    pue_from: Literal["stated", "team", "region", "provider", "assumed"] = "assumed"
+    pue_from: Literal["stated", "team", "organisation", "region", "provider", "assumed"] = "assumed"
     wue_l_per_kwh: float | None = None
     """Water; None: not known."""
     wue_source: str | None = None
@@ -168,7 +168,7 @@ def tdp_w(gpu: str) -> float | None:
 
 def moved(profile: EnergyProfile, zone: str) -> EnergyProfile:
     """The same machines elsewhere: with the PUE of that place, unless theirs was stated."""
-    if profile.pue_from in ("stated", "team"):
+    if profile.pue_from in ("stated", "team", "organisation"):
         return profile
     there = Serving(upstream_model=profile.model, zone=zone)
     building, water = _building(there), _water(there)

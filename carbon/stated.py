@@ -117,6 +117,7 @@ def _of_building(profile: EnergyProfile) -> list[Assumption]:
         return []
     why = {
         "team": "the team's own",
+        "organisation": "the organisation's own",
         "region": "published for that cloud region",
         "provider": "the provider's mean",
         "assumed": "usual of clouds; state `pue`",

@@ -21,7 +21,7 @@ from carbon.zones import resolve_regions, resolve_zone
 from policies._base import Limits, Place, Privacy
 from policies.constraints import nearest, strictest
 from proxy.access import Grant, Keyring
-from proxy.config import Config, Constraints, Deployment, Model, Parameters, TeamCarbon
+from proxy.config import Config, Constraints, Deployment, Model, OwnFactors, Parameters
 from proxy.config import Policy as PolicySettings
 from proxy.configuration.model_files import shape_in
 from proxy.factors import Factors
@@ -359,12 +359,25 @@ def _grant(name: str, config: Config) -> Grant:
         models=None if key.models is None else frozenset(key.models),
         explain=key.explain,
         budget=team.budget,
-        factors=None if team.carbon == TeamCarbon() else _factors(key.team, team.carbon, config.carbon.basis),
+        factors=_factors(key.team, config),
     )
 
 
-def _factors(team: str, told: TeamCarbon, basis: Literal["lifecycle", "direct"]) -> Factors:
+def _factors(team: str, config: Config) -> Factors | None:
+    """A team's, before its organisation's; None where neither has any."""
+    settings, basis = config.teams[team], config.carbon.basis
+    name = settings.organisation
+    theirs = OwnFactors() if name is None else config.organisations[name].carbon
+    own, shared = _own("team", team, settings.carbon, basis), _own("organisation", name or "", theirs, basis)
+    if own is None or shared is None:
+        return own or shared
+    return own.before(shared)
+
+
+def _own(kind: Literal["team", "organisation"], name: str, told: OwnFactors, basis: Literal["lifecycle", "direct"]) -> Factors | None:
     """On the fleet's basis, which all that is compared must have."""
+    if told == OwnFactors():
+        return None
 
     def sample(g_per_kwh: float) -> Intensity | None:
         given = Intensity(
@@ -373,14 +386,14 @@ def _factors(team: str, told: TeamCarbon, basis: Literal["lifecycle", "direct"])
             low=g_per_kwh * (1 - told.band),
             high=g_per_kwh * (1 + told.band),
             basis=told.basis,
-            source=f"team {team}: {told.source}",
+            source=f"{kind} {name}: {told.source}",
             as_of=f"{told.as_of}T23:59:59Z",
-            licence="the team's own",
+            licence=f"the {kind}'s own",
         )
         return on_basis(given, basis)
 
     figures = told.g_per_kwh
     if not isinstance(figures, dict):
-        return Factors(pue=told.pue, everywhere=None if figures is None else sample(figures))
+        return Factors(pue=told.pue, pue_from=kind, everywhere=None if figures is None else sample(figures))
     by_zone = {resolve_zone(zone).id: made for zone, value in figures.items() if (made := sample(value)) is not None}
-    return Factors(pue=told.pue, by_zone=by_zone)
+    return Factors(pue=told.pue, pue_from=kind, by_zone=by_zone)

@@ -270,8 +270,8 @@ class Budget(Section, frozen=True):
     """US dollars in a period."""
 
 
-class TeamCarbon(Section, frozen=True):
-    """A team's own factors, for its forecasts and accounts; what is left out stays the fleet's. Every entry says which were used."""
+class OwnFactors(Section, frozen=True):
+    """Factors of one's own, for forecasts and accounts. What a team leaves out is its organisation's, then the fleet's."""
 
     pue: Annotated[float, Meta(ge=1)] | None = None
     """Power usage effectiveness of the buildings it is served from, by its contract."""
@@ -287,7 +287,14 @@ class TeamCarbon(Section, frozen=True):
     """The last day `g_per_kwh` is about, as 2025-12-31."""
 
 
+class Organisation(Section, frozen=True):
+    carbon: OwnFactors = OwnFactors()
+    """Factors of its own for energy and carbon, for all its teams."""
+
+
 class Team(Section, frozen=True):
+    organisation: str | None = None
+    """Whose factors hold where the team has none of its own."""
     policy: str | None = None
     """For requests that name none and whose key names none."""
     require: Constraints = Constraints()
@@ -296,7 +303,7 @@ class Team(Section, frozen=True):
     """Steers all requests of the team."""
     budget: Budget | None = None
     """What the team may spend; then 429."""
-    carbon: TeamCarbon = TeamCarbon()
+    carbon: OwnFactors = OwnFactors()
     """Factors of its own for energy and carbon."""
 
 
@@ -466,6 +473,8 @@ class Config(Section, frozen=True):
     """Places that serve models, by name."""
     policies: dict[str, Policy] = {}
     """How to choose, by name."""
+    organisations: dict[str, Organisation] = {}
+    """Whom teams belong to, by name."""
     teams: dict[str, Team] = {}
     """Who pays, by name."""
     keys: dict[str, Key] = {}

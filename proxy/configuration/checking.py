@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 
-from proxy.config import Config, Constraints, Policy, TeamCarbon
+from proxy.config import Config, Constraints, OwnFactors, Policy
 from proxy.configuration import addresses, registries
 from proxy.configuration.findings import Finding
 from proxy.configuration.problems import Path, nearest
@@ -187,8 +187,11 @@ def _circle(config: Config, name: str) -> list[str]:
 
 
 def _teams_and_keys(config: Config) -> Iterator[Finding]:
+    for name, organisation in config.organisations.items():
+        yield from _factors(config, ("organisations", name, "carbon"), organisation.carbon)
     for name, team in config.teams.items():
         yield from _unknown(("teams", name, "policy"), "the policy", team.policy, config.policies)
+        yield from _unknown(("teams", name, "organisation"), "the organisation", team.organisation, config.organisations)
         if team.budget is not None and team.budget.g is None and team.budget.usd is None:
             yield Finding(("teams", name, "budget"), "limits nothing: it needs g or usd")
         yield from _factors(config, ("teams", name, "carbon"), team.carbon)
@@ -201,7 +204,7 @@ def _teams_and_keys(config: Config) -> Iterator[Finding]:
             yield from _unknown((*path, "models", index), "the model", model, known)
 
 
-def _factors(config: Config, path: Path, told: TeamCarbon) -> Iterator[Finding]:
+def _factors(config: Config, path: Path, told: OwnFactors) -> Iterator[Finding]:
     if told.g_per_kwh is None:
         return
     for name in ("source", "as_of"):

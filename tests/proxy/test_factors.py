@@ -96,6 +96,49 @@ def test_without_factors_the_fleets_deployments_are_used_as_they_are(served):
     assert served.call(same) == {"plain": True, "own": False}
 
 
+ORGANISED = """
+deployments:
+  pl: &one {{model: m, base_url: "{url}", zone: PL, privacy: local, parameters_b: 8, batch: 64, hardware: {{gpu: H100, count: 1}}}}
+  se: {{<<: *one, model: n, zone: SE}}
+organisations:
+  acme: {{carbon: {{pue: 1.3, g_per_kwh: {{SE: 20, PL: 700}}, source: "acme's meters", as_of: "2025-12-31"}}}}
+  plain: {{}}
+teams:
+  own: {{organisation: acme, carbon: {{g_per_kwh: {{SE: 12}}, source: "meter of hall 3", as_of: "2025-12-31"}}}}
+  one: {{organisation: acme, carbon: {{pue: 1.1}}}}
+  plain: {{organisation: plain}}
+keys: {{own: {{team: own, key: env:KEY_OWN}}, one: {{team: one, key: env:KEY_ONE}}, plain: {{team: plain, key: env:KEY_PLAIN}}}}
+"""
+
+
+def test_what_a_team_leaves_out_is_its_organisations_and_the_record_says_whose(proxy, upstream):
+    served = proxy(ORGANISED.format(url=upstream().url), environ={f"KEY_{name.upper()}": f"sk-{name}" for name in NAMES})
+    expected = {
+        ("own", "n"): (12, "team own: meter of hall 3", 1.3, "organisation"),
+        ("own", "m"): (700, "organisation acme: acme's meters", 1.3, "organisation"),
+        ("one", "n"): (20, "organisation acme: acme's meters", 1.1, "team"),
+    }
+    for (name, model), told in expected.items():
+        _, found = asked(served, name, model=model)
+        grid, profile = found["account"]["intensity"], found["profile"]
+        assert (grid["g_per_kwh"], grid["source"], profile["pue"], profile["pue_from"]) == told
+        assert found["explanation"]["recomputed"]
+    _, found = asked(served, "plain")
+    assert (found["profile"]["pue_from"], found["account"]["intensity"]["g_per_kwh"]) == ("assumed", 615)
+
+
+def test_an_organisation_that_is_not_there_is_told_with_its_place():
+    text = "organisations: {acme: {carbon: {g_per_kwh: 3}}}\nteams: {t: {organisation: acne}}\n"
+    with pytest.raises(ConfigurationError) as raised:
+        loads("deployments: {a: {model: m, base_url: 'http://127.0.0.1:1'}}\n" + text)
+    assert {each.path for each in raised.value.problems} == {
+        "organisations.acme.carbon.source",
+        "organisations.acme.carbon.as_of",
+        "teams.t.organisation",
+    }
+    assert "acme" in next(each.message for each in raised.value.problems if each.path == "teams.t.organisation")
+
+
 @pytest.mark.parametrize(
     ("carbon", "path"),
     [
