@@ -83,7 +83,7 @@ def _paced(rows: tuple[Measurement, ...]) -> LeftOut:
     errors = []
     for row in rows:
         power = power_share(row.batch) * (tdp_w(row.gpu) or 0.0) * row.gpu_count / row.batch
-        paced = RuntimePower(slot_w=power, prompt=form(row.load(), row.gpu), band=RUNTIME_BAND)
+        paced = RuntimePower(slot_w=power, machine_w=power * row.batch, prompt=form(row.load(), row.gpu), band=RUNTIME_BAND)
         found = paced.figures(INPUT_TOKENS[row.task], 0, row.output_tokens, row.itl_s * (row.output_tokens - 1))
         if found is None:
             raise ValueError(f"no pace: {row.model}")
