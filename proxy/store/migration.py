@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,9 @@ _SCRIPTS = Path(__file__).parent / "migrations"
 _LOCK_NUMBER = 0x677265656E6C  # "greenl": the advisory lock's number in PostgreSQL
 _BUSY_TRIES = 100
 _BUSY_PAUSE_S = 0.05
+_ALEMBIC = threading.Lock()
+"""Alembic's `context` and `op` are the module's own, one for the process: of two threads that migrate, one would write by the other's
+connection, and both at once by one connection end the process."""
 
 
 class StoreVersionError(Exception):
@@ -110,7 +114,8 @@ def _run_scripts(connection: Connection, command: Literal["upgrade", "downgrade"
     config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
     config.attributes["connection"] = connection
     try:
-        getattr(alembic_command, command)(config, revision)
+        with _ALEMBIC:
+            getattr(alembic_command, command)(config, revision)
     except CommandError as error:
         raise StoreVersionError(
             f"the store's schema is not one this version knows (up to {HEAD}): {command} to {revision} failed"

@@ -96,6 +96,23 @@ def test_processes_that_start_together_migrate_once(url):
     assert tables(url) == {"alembic_version", *metadata.tables}
 
 
+APART = """
+import sys, threading
+from proxy.store.migration import migrate
+threads = [threading.Thread(target=migrate, args=(f"sqlite:///{sys.argv[1]}/{number}.db",)) for number in range(8)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+"""
+
+
+def test_threads_that_migrate_stores_of_their_own_keep_out_of_each_others(tmp_path):
+    """Where they do not, the process is killed: so it is one of its own."""
+    child = subprocess.run([sys.executable, "-c", APART, tmp_path], check=False, capture_output=True)
+    assert (child.returncode, child.stderr) == (0, b"")
+    for number in range(8):
+        assert tables(f"sqlite:///{tmp_path}/{number}.db") == {"alembic_version", *metadata.tables}
+
+
 def test_a_store_of_a_later_version_is_refused(url, tmp_path):
     migrate(url)
     with sqlite3.connect(tmp_path / "greenlane.db") as connection:
