@@ -315,7 +315,7 @@ class Finish:
             overhead_s=tried.started_s - journey.exchange.arrived_s if len(tried.attempts) == 1 else None,
             upstream_id=upstream_id(tried.result.headers),
             holdout=arm_of(journey.plan, journey.decision) if journey.plan.holdout else None,
-            baseline=None if worked.saving is None or journey.plan.baseline is tried.served else journey.plan.baseline,
+            baseline=None if worked.saving is None else journey.plan.baseline,
         )
         self._settler.settle(journey.admission, journey.call, tried, worked, ending, journey.exchange.arrived_s)
 

@@ -80,7 +80,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     forecast: Footprint | None = None
     upstream_id: str | None = None
     baseline: Served | None = None
-    """What the saving is measured against, where that is another deployment."""
+    """What the saving is measured against; it may be who served."""
     holdout: Arm | None = None
 
 

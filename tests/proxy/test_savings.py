@@ -64,7 +64,8 @@ def test_where_the_default_serves_nothing_is_saved(served):
     # but for what the proxy itself took: 2 mJ at the world's mean
     assert found["avoided_g"] == pytest.approx(-PROXY_G)
     assert answer.headers["x-carbon-avoided-g"] == "-0.00000026"
-    assert (found["counterfactual"], found["router_j"]) == (None, 0.002)
+    assert (found["counterfactual"]["deployment"], found["router_j"]) == (found["deployment"], 0.002)
+    assert found["explanation"]["counterfactual"]["lines"][-1]["result"] == pytest.approx(-PROXY_G, rel=1e-4)
 
 
 def test_a_smaller_model_is_measured_against_the_groups_default(served):
@@ -76,7 +77,7 @@ def test_a_smaller_model_is_measured_against_the_groups_default(served):
 
 def test_what_the_constraints_forbid_is_never_the_counterfactual(served):
     found = entry(served, ask(served, body("big"), x_greenlane_policy="home"))
-    assert (found["deployment"], found["avoided_g"], found["counterfactual"]) == ("big-se", pytest.approx(-PROXY_G), None)
+    assert (found["deployment"], found["avoided_g"], found["counterfactual"]["deployment"]) == ("big-se", pytest.approx(-PROXY_G), "big-se")
 
 
 def test_a_dearer_choice_is_shown_as_what_it_is(served):
