@@ -48,10 +48,10 @@ def told(body: Any, columns: int) -> str:
     ]
     if chain["note"]:
         lines += textwrap.wrap(shown(chain["note"]), columns)
-    return "\n".join([*lines, *_chain(chain, columns)]) + "\n"
+    return "\n".join([*lines, *_chain(chain, columns, body.get("deployment"))]) + "\n"
 
 
-def _chain(chain: Any, columns: int) -> Iterator[str]:
+def _chain(chain: Any, columns: int, deployment: str | None) -> Iterator[str]:
     methods = chain["methods"]
     if methods:
         yield from ("", "Methods that qualify, best first (Wh)")
@@ -77,8 +77,8 @@ def _chain(chain: Any, columns: int) -> Iterator[str]:
             for each in chain[name]:
                 value = f" = {shown(each['value'])}" if "value" in each else ""
                 yield from _wrapped(f"{each.get('name') or each.get('code')}{value}", each[key], columns)
-    yield from _compared(chain["counterfactual"], columns)
-    yield from _restated(chain.get("restatements", ()), columns)
+    yield from _compared(chain["counterfactual"], columns, deployment)
+    yield from _restated(chain.get("restatements", ()), columns, deployment)
 
 
 def _grid(grid: Any, columns: int) -> Iterator[str]:
@@ -102,17 +102,19 @@ def _parts(parts: Any) -> Iterator[str]:
     yield from _indented(table(("part", "J"), [[name, value] for name, value in known.items()]))
 
 
-def _compared(found: Any, columns: int) -> Iterator[str]:
+def _compared(found: Any, columns: int, deployment: str | None) -> Iterator[str]:
+    """Where the default itself served, its formula stands above already."""
     if found is None:
         return
-    yield from ("", f"Otherwise: {shown(found['model'])} on {shown(found['deployment'])}")
-    yield from _lines(found["formula"], columns)
+    same = found["deployment"] == deployment
+    yield from ("", f"Otherwise: {'the same, ' if same else ''}{shown(found['model'])} on {shown(found['deployment'])}")
+    yield from () if same else _lines(found["formula"], columns)
     yield from _lines(found["lines"], columns)
     band = [found["avoided_g"], found["avoided_low_g"], found["avoided_high_g"]]
     yield f"  avoided {shown(band[0])} g [{shown(band[1])} to {shown(band[2])}]"
 
 
-def _restated(later: Sequence[Any], columns: int) -> Iterator[str]:
+def _restated(later: Sequence[Any], columns: int, deployment: str | None) -> Iterator[str]:
     if not later:
         return
     yield from ("", "Said since")
@@ -132,7 +134,7 @@ def _restated(later: Sequence[Any], columns: int) -> Iterator[str]:
             known = [f"{name.removesuffix('_j')} {shown(joules)} J" for name, joules in parts.items() if joules is not None]
             yield f"    {', '.join(known)}; the host is {each['host']}"
         if each["counts"]:
-            yield from _compared(each.get("counterfactual"), columns)
+            yield from _compared(each.get("counterfactual"), columns, deployment)
 
 
 def _section(title: str, lines: Sequence[Any], columns: int) -> Iterator[str]:
