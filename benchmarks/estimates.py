@@ -45,7 +45,7 @@ REPORT = ProviderReport(energy_j=120.0, source="neuralwatt", raw={"energy_joules
 def measured() -> tuple[Estimate, ...]:
     """Each the least of many batches, in processor time of this thread."""
     found = [Estimate(what=f"{FORECAST}, of twenty", took_us=_forecast_us(), goal_us=FORECAST_GOAL_US)]
-    work = Workload(input_tokens=420, output_tokens=57, cached_tokens=128, seconds_s=1.2)
+    work = Workload(input_tokens=420, output_tokens=57, cached_tokens=128)
     for served in compiled(loads(FLEET), Static().table()).served.values():
         estimator, intensity = served.estimator, served.intensity
         method = Footprint.of(work, estimator, intensity).method
@@ -66,7 +66,7 @@ def measured() -> tuple[Estimate, ...]:
 
 def paced_by(served: Served) -> Callable[[], object]:
     """Of a stream at 20 ms a token."""
-    work = Workload(input_tokens=420, output_tokens=57, cached_tokens=128, seconds_s=1.2, decode_s=1.12)
+    work = Workload(input_tokens=420, output_tokens=57, cached_tokens=128, decode_s=1.12)
     assert Footprint.of(work, served.estimator, served.intensity).method == "runtime_power"
     return lambda: Footprint.of(work, served.estimator, served.intensity)
 

@@ -31,7 +31,6 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     cached_tokens: int = 0
     estimated: bool = False
     """Counted by us because the upstream reported nothing."""
-    seconds_s: float | None = None
     decode_s: float | None = None
     """From its first token to its last; None: nothing tells."""
 

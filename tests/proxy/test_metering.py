@@ -17,7 +17,7 @@ from carbon.windows import Reading
 from proxy.cli.command import run
 from proxy.configuration import ConfigurationError, loads
 from proxy.configuration.checking import check
-from tests.harness import said, until
+from tests.harness import chunk, said, until
 from tests.proxy.counting import WATTS, Counter, days, entry, measuring, meters, restated, slowly, stream
 from tests.proxy.test_explaining import redone
 
@@ -87,6 +87,21 @@ def test_what_was_saved_is_said_again_by_what_was_measured(proxy, upstream, coun
         assert redone(line["expression"]) == pytest.approx(line["result"], rel=5.001e-6), line
     assert told["formula"][-1]["result"] == pytest.approx(later["energy_j"] * 1.25, rel=1e-4)
     assert told["lines"][-1]["result"] == pytest.approx(later["avoided_g"], rel=1e-4)
+
+
+def test_what_broke_off_earns_no_credit_by_being_measured(proxy, upstream, counter):
+    def answer(_, handler):
+        handler.send_response(200)
+        handler.send_header("content-type", "text/event-stream")
+        handler.end_headers()
+        handler.wfile.write(said(usage=True)[0] + chunk({"content": "word "}))
+        handler.close_connection = True
+
+    url = upstream(answer).url
+    served = measuring(proxy, FLEET.format(url=url, root=counter.root, idle=100) + DEARER.format(url=url))
+    found = restated(served, stream(served))
+    assert (found["outcome"], found["restatements"][0]["avoided_g"]) == ("truncated", None)
+    assert found["avoided_g"] < 0
 
 
 def test_a_team_with_a_building_of_its_own_gets_its_own_figure(proxy, upstream, counter):
