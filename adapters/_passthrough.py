@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from adapters._alike import Alike
 from adapters._base import Fault, FaultError, GarbledError, Usage
 from adapters._json import encode, with_member
 from adapters._sse import EVENT_BYTES, Events, block
@@ -122,9 +123,12 @@ class ChatStream:
         "_decode",
         "_events",
         "_fault",
+        "_known",
         "_last",
         "_usage_chunk",
+        "_usual",
         "_wants_usage",
+        "alike",
         "capture",
         "ended",
         "finish_reason",
@@ -139,6 +143,10 @@ class ChatStream:
         self._continuous = continuous
         self._decode: Callable[[bytes], Any] = _decode if capture else _decode_brief
         self._fault: FaultError | GarbledError | None = None
+        self._known = Alike()
+        self.alike = self._known.holds
+        self._usual = False
+        """The last chunk had nothing but words, which nobody needs."""
         self._usage_chunk: bytes | None = None
         self._last = b""
         self._bare = b""
@@ -165,9 +173,10 @@ class ChatStream:
             raise self._fault
         if self.ended:
             return b""
+        self._known.on = False
         if data.endswith(b"\n\n") and data.startswith(b"data: {") and not self._events.held and _CR not in data:
             if data.find(_LF) == len(data) - 2:
-                return data if self._plain(data[6:-2]) else self._special(data[6:-2], data)
+                return self._one(data)
             if (whole := self._run(data)) is not None:
                 return whole
         out: list[bytes] = []
@@ -177,6 +186,14 @@ class ChatStream:
         except (FaultError, GarbledError) as error:
             return self._before(error, out, begun=begun)
         return b"".join(out)
+
+    def _one(self, data: bytes) -> bytes:
+        """One whole event."""
+        if not self._plain(data[6:-2]):
+            return self._special(data[6:-2], data)
+        if self._usual:
+            self._known.learn(data)
+        return data
 
     def _take(self, data: bytes, out: list[bytes]) -> None:
         for event in self._events.feed(data):
@@ -265,12 +282,14 @@ class ChatStream:
         if chunk.usage is not None or chunk.error is not _NONE:
             return False
         choices = chunk.choices
+        self._usual = not self.capture
         if choices:
             self.started = True
             for choice in choices:
                 if choice.finish_reason is not None:
                     self.finish_reason = choice.finish_reason
                     self._last = payload
+                    self._usual = False
                 if self.capture:
                     self._keep(choice)
         elif chunk.object == "error" or choices is None:
@@ -278,6 +297,7 @@ class ChatStream:
         else:
             self.started = True
             self._bare = payload
+            self._usual = False
         return True
 
     def _keep(self, choice: _Choice) -> None:

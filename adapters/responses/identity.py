@@ -116,6 +116,9 @@ class ResponsesStream:
             self.ended = False
             raise self._broken
 
+    def alike(self, data: bytes, start: int, end: int, /) -> bool:  # noqa: ARG002  # each event is read
+        return False
+
     def finish(self) -> bytes:
         self._raise_broken()
         return b"".join([self._pass(event) for event in closed(self._events)])

@@ -61,6 +61,8 @@ class Relay:
     _held = b""
     _size = 0
     _first_s: float | None = None
+    _alike: Callable[[bytes, int, int], bool] | None = None
+    """Tells the events that may be forwarded in their chunk, once chunks are what the client gets."""
     _committed = False
     _done = False
     _held_up = False
@@ -142,6 +144,14 @@ class Relay:
             self._exchange.send(out)
         if stream.ended and not self._done:
             self._at_the_end(stream)
+
+    def on_chunk(self, chunk: bytes, start: int) -> None:
+        alike = self._alike
+        if alike is not None and alike(chunk, start, len(chunk) - 2):
+            self.events += 1
+            self._exchange.pass_on(chunk)
+        else:
+            self.on_data(chunk[start:-2])
 
     def _on_early_data(self, data: bytes) -> None:
         """Data of an answer that is whole or forwarded unread, and of a stream of which nothing has gone to the client yet."""
@@ -263,6 +273,8 @@ class Relay:
         first, self._held = self._held + out, b""
         if self._on_commit is not None:
             self._on_commit(self._headers, first)
+        if self._stream is not None and self._exchange.chunked and not self._done:
+            self._alike = self._stream.alike
 
     def _broken(self, fault: Fault, kind: str) -> None:
         self._abort()
@@ -287,6 +299,7 @@ class Relay:
 
     def _finish(self, result: Result) -> None:
         self._done = True
+        self._alike = None
         # the two hold each other: left so, only the collector would free them, at 8 µs a request
         self._sending = None
         self._parts = []

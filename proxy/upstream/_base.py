@@ -64,6 +64,13 @@ class Receiver(Protocol):
         """Body bytes as they came in one read, de-chunked. Never empty."""
         ...
 
+    def on_chunk(self, chunk: bytes, start: int) -> None:
+        """`on_data` for a read that is one chunk in its framing, as it stood on the wire: the data is `chunk[start:-2]`.
+
+        Its framing is the one any server would give it: the size in hexadecimal digits without leading zeros, in lower case.
+        """
+        ...
+
     def on_end(self) -> None:
         """The body is whole by its own framing."""
         ...

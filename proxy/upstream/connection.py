@@ -13,6 +13,7 @@ import httptools
 from proxy.outbox import BUSY
 from proxy.upstream._base import UpstreamError
 from proxy.upstream.answers import Met, met
+from proxy.upstream.chunks import HEADS, LONGEST
 from proxy.upstream.exchange import STREAMING, Exchange
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ JOINED_BYTES = 32 * 1024
 """Up to here head and body are copied into one write: cheaper than a second one."""
 OK = 200
 LAST_CHUNK = b"\r\n0\r\n\r\n"
-_H = ord("H")
+_H, _D, _CR, _LF = b"Hd\r\n"
 
 
 class RefusedError(Exception):
@@ -36,7 +37,7 @@ class Connection(asyncio.Protocol):
     """`exchange` is None exactly while idle: then any byte that comes closes it."""
 
     __slots__ = (
-        *("_done", "_feed", "_head", "_headers", "_interim", "_keep", "_parser", "_parts", "_pool", "_quiet_bytes"),
+        *("_between", "_done", "_feed", "_head", "_headers", "_interim", "_keep", "_parser", "_parts", "_pool", "_quiet_bytes"),
         *("_status", "_until_close", "born_s", "exchange", "idle_since_s", "late", "on_body", "transport"),
     )
 
@@ -55,6 +56,8 @@ class Connection(asyncio.Protocol):
         """A request that is written at the end of the loop's turn."""
         self._status = 0
         self._quiet_bytes = 0
+        self._between = False
+        """The last read ended with a chunk, and with its framing: the parser waits for the head of the next one."""
         self._done = self._interim = self._keep = self._until_close = False
         self._parser = httptools.HttpResponseParser(self)
         self._feed = self._parser.feed_data
@@ -81,6 +84,14 @@ class Connection(asyncio.Protocol):
             self.transport.abort()
             return
         exchange.heard = True
+        if self._between:
+            framing = HEADS[size] if (size := len(data)) < LONGEST else b""
+            start = len(framing)
+            if start and data[:start] == framing and data[-1] == _LF and data[-2] == _CR:
+                # the parser need not see it: it is between two chunks before and after
+                exchange.receiver.on_chunk(data, start)
+                return
+            self._between = False
         begins = exchange.phase != STREAMING and not self._quiet_bytes
         if begins and (known := self._pool.met) is not None and (body_at := known.framed.body_at(data)):
             self._known(exchange, known, data[body_at:])
@@ -106,6 +117,9 @@ class Connection(asyncio.Protocol):
                     self._pool.met = met(data, head)
                 self._finish(exchange, reusable)
                 return
+            last = parts[-1]
+            # A piece whose own end looks like this is nothing but CRs and LFs, and has no `d` (of `data:`).
+            self._between = last[0] == _D and data[-2 - len(last) :] == last + b"\r\n"
             parts.clear()
             self._quiet_bytes = 0
         elif self._done:
@@ -256,12 +270,16 @@ class Connection(asyncio.Protocol):
     def _clean(self, data: bytes) -> bool:
         """True if the last read ended with the response. Line ends after it are all that the parser does not report."""
         if self._parts:
-            return data.endswith((self._parts[-1], LAST_CHUNK))
+            last = self._parts[-1]
+            if not last.strip(b"\r\n") and not data.endswith(LAST_CHUNK):
+                # of line ends alone: how many are its own is told by the head, if that came in the same read
+                return data.startswith(b"HTTP/") and data.find(b"\r\n\r\n") + 4 + len(last) == len(data)
+            return data.endswith((last, LAST_CHUNK))
         return (data.endswith(b"\r\n\r\n") and not data.endswith(b"\r\n\r\n\r\n")) or LAST_CHUNK.endswith(data)
 
     def _finish(self, exchange: Exchange, reusable: bool) -> None:
         self.exchange = None
-        self._done = self._until_close = False
+        self._between = self._done = self._until_close = False
         self._status = 0
         self._quiet_bytes = 0
         self._parts.clear()

@@ -235,6 +235,10 @@ class Transcript:
         assert data
         self._add("data", bytes(data))
 
+    def on_chunk(self, chunk: bytes, start: int) -> None:
+        assert chunk == b"%x\r\n%b\r\n" % (len(chunk) - start - 2, chunk[start:-2])
+        self.on_data(chunk[start:-2])
+
     def on_end(self) -> None:
         self.over.set()
         self._add("end")

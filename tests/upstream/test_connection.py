@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxy.upstream._base import Request
+from proxy.upstream.chunks import LONGEST
 from proxy.upstream.connection import Connection
 from proxy.upstream.endpoint import Endpoint
 from proxy.upstream.http1 import Http1Upstream
@@ -183,6 +185,7 @@ def test_after_a_good_answer_any_other_closes_the_connection_too(pieces, expecte
     assert played(pieces, before=[BEFORE]) == (expected, False)
 
 
+@example([b"\n"], b"\n")
 @given(st.lists(st.binary(max_size=60), min_size=1, max_size=4), st.binary(min_size=1, max_size=20))
 def test_each_of_several_answers_with_one_head_has_its_own_body_and_length(bodies, leftover):
     head = b"HTTP/1.1 200 OK\r\nServer: a\r\nContent-Length: %d\r\nContent-Type: b\r\n\r\n"
@@ -308,3 +311,76 @@ def test_a_small_body_travels_with_its_head_and_a_large_one_after_it():
     assert asyncio.run(written(b"", b"GET")) == [b"GET" + line + b"\r\n"]
     large = b"x" * 100_000
     assert asyncio.run(written(large)) == [b"POST" + line + b"content-length: 100000\r\n\r\n", large]
+
+
+EVENT = b'data: {"choices":[{"delta":{"content":"word"}}]}\n\n'
+
+
+class Chunks(Transcript):
+    """Counts what came as chunks, which a receiver may pass on as they are."""
+
+    whole = 0
+
+    def on_chunk(self, chunk, start):
+        self.whole += 1
+        super().on_chunk(chunk, start)
+
+
+def received(pieces, kind=Transcript):
+    async def main():
+        upstream = Http1Upstream(Endpoint("http", "127.0.0.1", 9))
+        connection = Connection(upstream.pool, None)
+        connection.connection_made(Memory())
+        upstream.pool.put(connection)
+        transcript = kind()
+        upstream.send(POST, transcript)
+        for piece in pieces:
+            connection.data_received(piece)
+        upstream.close()
+        return transcript
+
+    return asyncio.run(main())
+
+
+def sized(data):
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+@pytest.mark.parametrize("size", [1, 10, 15, 16, 17, 255, 256, 257, 1000, 2034, 2035, 2036, 2040, 2041, 2042, 4096])
+def test_reads_of_one_chunk_each_are_told_as_chunks(size):
+    data = (EVENT * (size // len(EVENT) + 1))[:size]
+    seen = received([CHUNKED + sized(EVENT), *[sized(data)] * 3, b"0\r\n\r\n"], Chunks)
+    assert seen.said == [OK_CHUNKED, ("data", EVENT + data * 3), END]
+    assert seen.whole == (3 if len(sized(data)) < LONGEST else 0)
+
+
+ODD = {
+    "a size with a leading zero": b"032\r\n" + EVENT + b"\r\n",
+    "an extension": b"32;a=b\r\n" + EVENT + b"\r\n",
+    "two chunks": sized(EVENT) * 2,
+    "a chunk and half a head": sized(EVENT) + b"3",
+    "a chunk without its end": sized(EVENT)[:-2],
+    "a chunk whose last byte is missing": sized(EVENT)[:-1],
+    "half a chunk": sized(EVENT)[:20],
+    "a size that is too small": b"31\r\n" + EVENT + b"\r\n",
+    "a size that is too large": b"33\r\n" + EVENT + b"\r\n",
+    "no chunk": EVENT,
+}
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+def test_a_read_that_is_not_one_chunk_is_taken_apart(odd):
+    whole = CHUNKED + sized(EVENT) + odd + sized(EVENT) + b"0\r\n\r\n"
+    first = len(CHUNKED) + len(sized(EVENT))
+    pieces = [whole[:first], whole[first : first + len(odd)], whole[first + len(odd) :]]
+    assert received(pieces).said == received([whole]).said
+
+
+@given(st.lists(st.sampled_from([EVENT, b"d", b"data: [DONE]\n\n", b"d\r\n", b"\r\n", b"0\r\n\r\n", b": ping\n\n"]), max_size=6), st.data())
+def test_chunks_are_read_the_same_wherever_they_are_cut(parts, drawn):
+    whole = CHUNKED + b"".join([sized(part) for part in parts]) + b"0\r\n\r\n"
+    at = sorted(drawn.draw(st.sets(st.integers(1, len(whole) - 1), max_size=8)))
+    edges = [len(CHUNKED) + sum(len(sized(part)) for part in parts[:number]) for number in range(len(parts) + 1)]
+    for places in (at, sorted({*at, *edges}), edges):
+        cut_up = [whole[start:end] for start, end in pairwise([0, *places, len(whole)])]
+        assert received(cut_up).said == [OK_CHUNKED, *([("data", b"".join(parts))] if parts else []), END]
