@@ -21,6 +21,7 @@ _LF, _CR = b"\n\r"
 """As numbers: a byte is found faster than a piece of one."""
 
 
+_DONE = b"data: [DONE]\n\n"
 _NONE = msgspec.Raw(b"")
 
 
@@ -179,6 +180,9 @@ class ChatStream:
                 return self._one(data)
             if (whole := self._run(data)) is not None:
                 return whole
+        elif data == _DONE and not self._events.held:
+            self.ended = True
+            return b""
         out: list[bytes] = []
         begun = self.started
         try:

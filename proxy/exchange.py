@@ -115,10 +115,6 @@ class Exchange:
         if data and not self.gone:
             self.connection.write(b"%x\r\n%b\r\n" % (len(data), data) if self.chunked else data)
 
-    def pass_on(self, chunk: bytes) -> None:
-        """`send` for data in a chunk's framing, while the client is there."""
-        self.connection.write(chunk)
-
     def end(self, data: bytes = b"") -> None:
         """The last bytes and the end of the answer in one write."""
         if self.gone or self.ended:

@@ -9,6 +9,7 @@ from time import perf_counter
 import msgspec
 
 from adapters._base import AdapterError, Fault, FaultError, GarbledError, Outbound, Stream
+from carbon.footprint import Footprint
 from policies._base import Candidate, Decision
 from proxy.dataplane.admit import Admission
 from proxy.dataplane.ask import Call
@@ -43,6 +44,8 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     """Of an answer that is streamed: what is left to be written comes from it."""
     events: int = 0
     """Events that went to the client."""
+    foretold: Footprint | None = None
+    """What the head of a stream said it would take."""
     facts: Facts | None = None
     """What a whole answer says."""
     batch: float | None = None
@@ -75,7 +78,7 @@ class Journey(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
         return self.call.ask.stream or self.call.operation.api == "speech"
 
 
-Commit = Callable[[Journey, Served, int, tuple[str, ...]], Callable[[list[tuple[bytes, bytes]], bytes], None]]
+Commit = Callable[[Journey, Served, int, tuple[str, ...]], Callable[[list[tuple[bytes, bytes]], bytes], Footprint]]
 """Makes what sends the head of a stream with its first bytes, for the attempt of that number and what it ignored."""
 
 
@@ -127,6 +130,7 @@ async def attempt(journey: Journey, way: Way) -> Tried:
             ignored=ignored,
             stream=relay.stream,
             events=relay.events,
+            foretold=relay.foretold,
             facts=facts,
             batch=None if peer.meter is None else _batch(peer, now_s, shares_s),
         )

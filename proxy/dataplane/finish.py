@@ -83,16 +83,17 @@ class Finish:
 
     def commit(
         self, journey: Journey, served: Served, number: int, ignored: tuple[str, ...]
-    ) -> Callable[[list[tuple[bytes, bytes]], bytes], None]:
-        """What sends the head of a stream with its first bytes: made for each attempt, called at its commit point."""
+    ) -> Callable[[list[tuple[bytes, bytes]], bytes], Footprint]:
+        """What sends the head of a stream with its first bytes, and gives what that foretold: called at the attempt's commit point."""
 
-        def send(headers: list[tuple[bytes, bytes]], first: bytes) -> None:
+        def send(headers: list[tuple[bytes, bytes]], first: bytes) -> Footprint:
             call = journey.call
             footprint = forecast(call, served) if call.operation.text else Footprint(intensity=served.intensity)
             head = self._head(journey, served, (number, ignored), footprint, None)
             kind = EVENTS if call.operation.text else content_type(headers)
             lines = passed_on(headers) if served.limited is None else _with_limits(call, served.limited, headers)
             journey.exchange.start(200, head + kind + lines, first)
+            return footprint
 
         return send
 
@@ -300,6 +301,10 @@ class Finish:
         worked: Account,
         how: Outcome,
     ) -> None:
+        foretold = None
+        if journey.call.ask.stream and tried.served is not None:
+            foretold = tried.foretold if journey.call.operation.text else None
+            foretold = forecast(journey.call, tried.served) if foretold is None else foretold
         ending = Ending(
             status=how.status,
             outcome=how.outcome,
@@ -311,7 +316,7 @@ class Finish:
             attempts=tried.attempts,
             decision=journey.decision,
             ignored=tried.ignored,
-            forecast=forecast(journey.call, tried.served) if journey.call.ask.stream and tried.served is not None else None,
+            forecast=foretold,
             overhead_s=tried.started_s - journey.exchange.arrived_s if len(tried.attempts) == 1 else None,
             upstream_id=upstream_id(tried.result.headers),
             holdout=arm_of(journey.plan, journey.decision) if journey.plan.holdout else None,

@@ -14,8 +14,9 @@ from typing import Literal
 import msgspec
 
 from adapters._base import Fault, FaultError, GarbledError, Stream
+from carbon.footprint import Footprint
 from proxy.exchange import Exchange
-from proxy.upstream._base import Sending, UpstreamError
+from proxy.upstream._base import Lane, Sending, UpstreamError
 
 log = logging.getLogger("greenlane.relay")
 ERROR_BYTES = 256 * 1024
@@ -61,19 +62,21 @@ class Relay:
     _held = b""
     _size = 0
     _first_s: float | None = None
-    _alike: Callable[[bytes, int, int], bool] | None = None
-    """Tells the events that may be forwarded in their chunk, once chunks are what the client gets."""
     _committed = False
     _done = False
     _held_up = False
-    events = 0
-    """Events forwarded; about the tokens generated where nobody says."""
+    _lane: Lane | None = None
+    """Set once chunks are what the client gets."""
+    foretold: Footprint | None = None
+    """What the head said the answer would take."""
+    _events = 0
+    """Events forwarded, but for those on the lane."""
 
     def __init__(
         self,
         exchange: Exchange,
         stream: Stream | None,
-        on_commit: Callable[[list[tuple[bytes, bytes]], bytes], None] | None,
+        on_commit: Callable[[list[tuple[bytes, bytes]], bytes], Footprint] | None,
         answer_bytes: int,
         *,
         raw: bool = False,
@@ -90,6 +93,11 @@ class Relay:
     def stream(self) -> Stream | None:
         """What reads the answer's events; None where it has none."""
         return self._stream
+
+    @property
+    def events(self) -> int:
+        """Events forwarded; about the tokens generated where nobody says."""
+        return self._events + (0 if self._lane is None else self._lane.chunks)
 
     @property
     def committed(self) -> bool:
@@ -140,18 +148,13 @@ class Relay:
             self._unreadable(error)
             return
         if out:
-            self.events += out.count(b"\n\n")
+            self._events += out.count(b"\n\n")
             self._exchange.send(out)
         if stream.ended and not self._done:
             self._at_the_end(stream)
 
     def on_chunk(self, chunk: bytes, start: int) -> None:
-        alike = self._alike
-        if alike is not None and alike(chunk, start, len(chunk) - 2):
-            self.events += 1
-            self._exchange.pass_on(chunk)
-        else:
-            self.on_data(chunk[start:-2])
+        self.on_data(chunk[start:-2])
 
     def _on_early_data(self, data: bytes) -> None:
         """Data of an answer that is whole or forwarded unread, and of a stream of which nothing has gone to the client yet."""
@@ -257,7 +260,7 @@ class Relay:
 
     def _forward_events(self, out: bytes) -> None:
         stream = self._stream
-        self.events += out.count(b"\n\n")
+        self._events += out.count(b"\n\n")
         if not self._committed and stream is not None and not stream.started:
             self._held += out
             if len(self._held) > HELD_BYTES:
@@ -272,9 +275,9 @@ class Relay:
         self._committed = True
         first, self._held = self._held + out, b""
         if self._on_commit is not None:
-            self._on_commit(self._headers, first)
-        if self._stream is not None and self._exchange.chunked and not self._done:
-            self._alike = self._stream.alike
+            self.foretold = self._on_commit(self._headers, first)
+        if self._stream is not None and self._sending is not None and self._exchange.chunked:
+            self._lane = self._sending.lane = Lane(self._stream.alike, self._exchange.connection.write)
 
     def _broken(self, fault: Fault, kind: str) -> None:
         self._abort()
@@ -299,7 +302,8 @@ class Relay:
 
     def _finish(self, result: Result) -> None:
         self._done = True
-        self._alike = None
+        if self._lane is not None and self._sending is not None:
+            self._sending.lane = None
         # the two hold each other: left so, only the collector would free them, at 8 µs a request
         self._sending = None
         self._parts = []

@@ -7,6 +7,7 @@ nothing arrives any more. An `on_error` can come at any point, also first.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, Protocol
 
 import msgspec
@@ -78,8 +79,23 @@ class Receiver(Protocol):
     def on_error(self, error: UpstreamError) -> None: ...
 
 
+class Lane:
+    """Where chunks go that the receiver need not see: one for which `holds` says so is written as it stood on the wire, and counted."""
+
+    __slots__ = ("chunks", "holds", "write")
+
+    def __init__(self, holds: Callable[[bytes, int, int], bool], write: Callable[[bytes], object]) -> None:
+        self.holds = holds
+        """Of the chunk, and where in it its data begins and ends."""
+        self.write = write
+        self.chunks = 0
+
+
 class Sending(Protocol):
     """The handle on one request under way."""
+
+    lane: Lane | None
+    """Set by the receiver while chunks may pass it by. Not every client looks at it."""
 
     def pause(self) -> None:
         """Reads nothing more from the socket until `resume` (back-pressure)."""

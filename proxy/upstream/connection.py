@@ -89,7 +89,12 @@ class Connection(asyncio.Protocol):
             start = len(framing)
             if start and data[:start] == framing and data[-1] == _LF and data[-2] == _CR:
                 # the parser need not see it: it is between two chunks before and after
-                exchange.receiver.on_chunk(data, start)
+                lane = exchange.lane
+                if lane is not None and lane.holds(data, start, size - 2):
+                    lane.chunks += 1
+                    lane.write(data)
+                else:
+                    exchange.receiver.on_chunk(data, start)
                 return
             self._between = False
         begins = exchange.phase != STREAMING and not self._quiet_bytes

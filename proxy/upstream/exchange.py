@@ -6,7 +6,7 @@ import asyncio
 from typing import Protocol
 
 from proxy.config import Timeouts
-from proxy.upstream._base import ErrorKind, Receiver, Request, UpstreamError
+from proxy.upstream._base import ErrorKind, Lane, Receiver, Request, UpstreamError
 from proxy.upstream.sweep import Sweep
 
 CONNECTING, WAITING, STREAMING, ENDED = range(4)
@@ -65,6 +65,7 @@ class Exchange:
 
     phase = CONNECTING
     connection: Carrier | None = None
+    lane: Lane | None = None
     task: asyncio.Task[None] | None = None
     """The dialling, where it is done for this exchange alone."""
     heard = False

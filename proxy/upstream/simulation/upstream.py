@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from proxy.configuration.simulated import Pace, pace_of
-from proxy.upstream._base import Receiver, Request, UpstreamError
+from proxy.upstream._base import Lane, Receiver, Request, UpstreamError
 from proxy.upstream.simulation import bodies, requests, tokens
 from proxy.upstream.simulation.answers import answer
 from proxy.upstream.simulation.requests import BadRequestError
@@ -129,6 +129,8 @@ _OPERATIONS: dict[str, Callable[[requests.Json, Pace], Reply]] = {
 
 class _Sending:
     """One request under way. A timer or a thread is due, or it is paused, or it has ended."""
+
+    lane: Lane | None = None
 
     def __init__(self, receiver: Receiver, ended: Callable[[_Sending], None]) -> None:
         self._receiver, self._ended = receiver, ended
