@@ -20,6 +20,7 @@ import msgspec
 
 from adapters._base import AdapterError
 from policies._base import Ask, Candidate, Decision
+from policies.constraints import strictest
 from proxy.config import Limits
 from proxy.dataplane import answer
 from proxy.dataplane.admit import Admission, admit, admit_again, greet
@@ -30,7 +31,7 @@ from proxy.dataplane.carriage import Hub
 from proxy.dataplane.continuity import Continuity, Look
 from proxy.dataplane.counting import Counter
 from proxy.dataplane.finish import Finish
-from proxy.dataplane.kept import Kept
+from proxy.dataplane.kept import FREE, Kept
 from proxy.dataplane.operations import Operation, canonical, operation_of
 from proxy.dataplane.peer import Peer
 from proxy.dataplane.refusals import body_of, no_candidate, preflight
@@ -199,6 +200,10 @@ class DataPlane:
             return read(body, content_type, operation, admission.sent, to, admission.kinds)
         body, continued = self.kept.resolved(None if admission.grant is None else admission.grant.team, body)
         call = read(body, content_type, operation, admission.sent, to, admission.kinds)
+        if continued.under != FREE:
+            # never relaxed, nor by the request after it: the earlier words go where they might go then
+            tight = msgspec.structs.replace(call.wishes, require=strictest(call.wishes.require, continued.under))
+            call = msgspec.structs.replace(call, wishes=tight)
         if continued.response_id is None:
             return call
         return msgspec.structs.replace(call, continued=continued, previous_response_id=continued.response_id)

@@ -165,7 +165,8 @@ class Finish:
     def _keep(self, journey: Journey, served: Served, answer: bytes) -> None:
         call, grant = journey.call, journey.admission.grant
         if grant is not None and call.operation.api not in served.identity:
-            self._kept.keep(grant.team, served.name, call.members["input"], call.continued, answer)
+            continued = msgspec.structs.replace(call.continued, under=journey.plan.prepared.policy.require)
+            self._kept.keep(grant.team, served.name, call.members["input"], continued, answer)
 
     def _truncated(self, journey: Journey, tried: Tried) -> None:
         fault = refusals.scrubbed(tried.result.fault or Fault(message="The upstream broke the stream."), _secret(tried))
