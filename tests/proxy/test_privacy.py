@@ -239,9 +239,8 @@ class Rig:
             "breaker": {"failures": 2},
             **({"policy": world["policy"]} if world["policy"] else {}),
         }
-        if world["key"] is not None:
-            given["teams"] = {"t": world["team"]}
-            given["keys"] = {"k": {"team": "t", "key": f"sha256:{HASH}", **no_empty(world["key"])}}
+        given["teams"] = {"t": world["team"] if world["key"] else {}}
+        given["keys"] = {"k": {"team": "t", "key": f"sha256:{HASH}", **no_empty(world["key"] or {})}}
         self.served.write("\n".join(f"{name}: {json.dumps(value)}" for name, value in given.items()) + "\n")
         assert self.served.reload()
 
@@ -373,7 +372,7 @@ def test_the_filter_is_whole_again(rig):
     }
     rig.take(world)
     rig.ears[0].heard.clear()
-    answer = ask(rig.served, {"model": "m0", "messages": [{"role": "user", "content": "Hi"}]})
+    answer = ask(rig.served, {"model": "m0", "messages": [{"role": "user", "content": "Hi"}]}, authorization=f"Bearer {KEY}")
     assert (answer.status_code, bytes(rig.ears[0].heard)) == (422, b"")
 
 
@@ -384,11 +383,14 @@ deployments:
       concurrency: 1, timeouts: {{first_byte_s: {patience_s}}}}}
   far: {{model: small, base_url: "http://127.0.0.1:{far}/v1", privacy: vendor, zone: US, zero_retention: false}}
 breaker: {{failures: 1}}
+teams: {{t: {{}}}}
+keys: {{k: {{team: t, key: "sha256:{hash}"}}}}
 """
+OURS = {"authorization": f"Bearer {KEY}"}
 
 
 def near_and_far_in_force(rig, patience_s=60):
-    rig.served.write(NEAR_AND_FAR.format(near=rig.ears[0].port, far=rig.ears[1].port, patience_s=patience_s))
+    rig.served.write(NEAR_AND_FAR.format(near=rig.ears[0].port, far=rig.ears[1].port, patience_s=patience_s, hash=HASH))
     assert rig.served.reload()
 
 
@@ -415,10 +417,11 @@ def test_of_a_header_and_a_body_that_both_require_the_stricter_counts(near_and_f
     name = "x-greenlane-" + member.replace("_", "-")
     body = {"model": "small", "messages": [], "greenlane": {member: tight}}
     for _ in range(3):
-        answer = ask(near_and_far.served, body, **{name: loose_text, "x-greenlane-prefer": "regions=US"})
+        answer = ask(near_and_far.served, body, **OURS, **{name: loose_text, "x-greenlane-prefer": "regions=US"})
         assert (answer.status_code, answer.headers["x-greenlane-deployment"]) == (200, "near")
     tight_text = ",".join(tight) if isinstance(tight, list) else str(tight).lower()
-    answer = ask(near_and_far.served, {**body, "greenlane": {member: loose}}, **{name: tight_text, "x-greenlane-prefer": "regions=US"})
+    wanted = {name: tight_text, "x-greenlane-prefer": "regions=US"}
+    answer = ask(near_and_far.served, {**body, "greenlane": {member: loose}}, **OURS, **wanted)
     assert (answer.status_code, answer.headers["x-greenlane-deployment"]) == (200, "near")
     assert not near_and_far.ears[1].heard
 
@@ -431,6 +434,6 @@ def test_neither_crowds_nor_failures_open_the_way(near_and_far, manner):
         near_and_far_in_force(near_and_far, 0.2)
     body = {"model": "small", "messages": [{"role": "user", "content": "Hi"}]}
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(lambda _: ask(near_and_far.served, body, x_greenlane_privacy="local"), range(16)))
+        answers = list(pool.map(lambda _: ask(near_and_far.served, body, **OURS, x_greenlane_privacy="local"), range(16)))
     assert {answer.status_code for answer in answers} <= ({200} if manner == "good" else {502, 503, 504})
     assert not near_and_far.ears[1].heard
