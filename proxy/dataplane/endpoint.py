@@ -23,7 +23,7 @@ from policies._base import Ask, Candidate, Decision
 from policies.constraints import strictest
 from proxy.config import Limits
 from proxy.dataplane import answer
-from proxy.dataplane.admit import Admission, admit, admit_again, greet
+from proxy.dataplane.admit import Admission, admit, admit_again, greet, readmit
 from proxy.dataplane.ask import Call, read, through_hub
 from proxy.dataplane.attempt import Journey, Tried, Way, attempt
 from proxy.dataplane.candidates import Affinity, Key, candidates, held_out, key_of, recalled, standing
@@ -167,7 +167,7 @@ class DataPlane:
         try:
             if admission.snapshot is not self.snapshot:
                 # its body came slowly, or others were answered first: nothing is decided yet, so it begins under what is in force
-                exchange.notes = admission = admit(msgspec.structs.replace(admission, snapshot=self.snapshot))
+                exchange.notes = admission = readmit(admission, self.snapshot)
             call = asked = self._read(exchange, admission, operation)
             while True:
                 plan = self._plan(call, admission)
@@ -182,7 +182,7 @@ class DataPlane:
                     return
                 if decision is not SUPERSEDED:
                     break
-                exchange.notes = admission = admit(msgspec.structs.replace(admission, snapshot=self.snapshot))
+                exchange.notes = admission = readmit(admission, self.snapshot)
                 call = asked = _anew(asked, admission)
             if plan.holdout and random() < plan.holdout:  # noqa: S311 - a sample, not a secret
                 decision = held_out(plan, decision)
