@@ -44,8 +44,8 @@ def fields(body: bytes, content_type: bytes) -> dict[str, Field]:
         name = _NAME.search(head)
         if name is not None and not _FILENAME.search(head) and following - head_end - 4 <= FIELD_BYTES:
             label = name[1].decode("utf-8", "replace")
-            if label in result and label == "model":
-                raise AdapterError("`model` is given twice.", "model")
+            if label in result and label in ("model", "greenlane"):
+                raise AdapterError(f"`{label}` is given twice.", label)
             result[label] = Field(head_end + 4, following, at - len(mark))
         at = following + 2
 

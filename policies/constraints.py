@@ -77,6 +77,11 @@ def barrier(place: Place, limits: Limits) -> str | None:
     return None
 
 
+def never_relaxed(limits: Limits) -> Limits:
+    """What `barrier` looks at, and nothing else: it holds for words wherever they go next, caps for one request alone."""
+    return Limits(privacy=limits.privacy, regions=limits.regions, and_regions=limits.and_regions, zero_retention=limits.zero_retention)
+
+
 def poor(place: Place, limits: Limits) -> str | None:
     """Name `min_quality` where the place fails it whatever the task; None where it passes or the task decides."""
     if limits.min_quality is None or place.quality_by_task:

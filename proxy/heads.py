@@ -21,8 +21,8 @@ KEPT = 1024
 """Heads kept. Of a head only a digest is: it holds a key."""
 _OWN = frozenset({b"x-request-id", b"traceparent", b"expect"})
 """Lines that are a request's own: a head with one of them will not come again."""
-_ONCE = frozenset((b"content-length", b"transfer-encoding", b"host", b"content-type", *KEY_HEADERS))
-"""Headers of which two lines would leave open which one counts."""
+_ONCE = frozenset((b"content-length", b"transfer-encoding", b"host", b"content-type", b"x-greenlane-regions", *KEY_HEADERS))
+"""Headers of which two lines would leave open which one counts; of regions, the one list of both would be the wider."""
 _UNKEPT = frozenset({*KEY_HEADERS, b"content-length"})
 
 

@@ -205,6 +205,9 @@ class Runtime:
         if not config.deployments and self.config.deployments:
             # an editor empties a file before it writes it
             raise ConfigurationError([Problem(path="deployments", message="there are none: the file may not be whole yet")], str(self.path))
+        if not config.keys and self.config.keys:
+            # nor does a file of which the end is missing open a door that was locked
+            raise ConfigurationError([Problem(path="keys", message="there are none any more: start anew to serve without")], str(self.path))
         if not config.keys and not is_loopback(self._host):
             message = f"without keys the proxy listens on loopback only, and it listens on {self._host}"
             raise ConfigurationError([Problem(path="keys", message=message)], str(self.path))

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -420,11 +421,17 @@ class Ear:
         if path.endswith(b"/embeddings"):
             self._reply(wire, b'{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.5]}],"model":"m","usage":'
                         b'{"prompt_tokens":1,"total_tokens":1}}')  # fmt: skip
+        elif path.endswith(b"/count_tokens"):
+            self._reply(wire, b'{"input_tokens":3}')
+        elif path.endswith((b"/speech", b"/transcriptions", b"/generations", b"/moderations", b"/rerank")):
+            self._reply(wire, b'{"text":"Hello","created":1,"data":[],"results":[]}')
         elif json.loads(body).get("stream"):
             self._reply(wire, b"".join(said(usage=False)), kind=b"text/event-stream")
         elif path.endswith(b"/chat/completions"):
-            self._reply(wire, b'{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":'
-                        b'{"role":"assistant","content":"Hello"},"finish_reason":"stop"}]}')  # fmt: skip
+            # what it was told last stands in the answer, under an id of its own
+            told = (re.findall(rb"the secret number \d+ ", body) or [b"Hello"])[-1]
+            self._reply(wire, b'{"id":"c%d","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":'
+                        b'{"role":"assistant","content":"%b"},"finish_reason":"stop"}]}' % (zlib.crc32(told), told))  # fmt: skip
         else:
             self._reply(wire, b'{"id":"c","object":"text_completion","created":1,"model":"m","choices":[{"index":0,"text":"Hello",'
                         b'"finish_reason":"stop"}]}')  # fmt: skip

@@ -16,6 +16,7 @@ from adapters import _multipart
 from adapters._base import AdapterError, Json
 from adapters._json import View, depth_within, edited, encode, has_duplicate, surely_once, tree, view
 from policies._base import Ask
+from policies.constraints import strictest
 from proxy.access import Grant
 from proxy.config import Limits as Bounds
 from proxy.dataplane.kept import Continued
@@ -33,6 +34,9 @@ IMAGE_TOKENS = 800
 _MODEL = b'"model"'
 _ESCAPED = b"\\u006"
 """In every way to write one of that name's letters as an escape."""
+_OURS = b'"greenlane"'
+_R = b"\\u0072"
+"""The one of this name's letters whose escape is not like those."""
 _PARTS = b'"type"'
 """Without it a body has neither parts nor tools: one search instead of seven."""
 _PLAIN = frozenset({"model", "messages", "input", "prompt", "stream", "stream_options", "greenlane"})
@@ -196,8 +200,8 @@ def _call(
         raise no_such_model(_text(members, "model") if "model" in members else member.name)
     if wanted.policy is not None and wanted.policy not in snapshot.policies:
         raise Refusal(400, "unknown_policy", "There is no policy of that name.", param="greenlane.policy")
-    if policy is not None and wanted.policy is None:
-        wanted = msgspec.structs.replace(wanted, policy=policy)
+    if policy is not None or wanted.also is not None:
+        wanted = _of_all_named(wanted, policy, snapshot)
     stream = "stream" in members and _flag(members, "stream")
     options = _options(members) if stream and "stream_options" in members else _NO_OPTIONS
     ask = _ask(body, members, operation, (member, stream, wanted.task), snapshot.config.limits)
@@ -215,6 +219,19 @@ def _call(
         continuous_usage=bool(options) and options.get("continuous_usage_stats") is True,
         previous_response_id=_text(members, "previous_response_id") if continues else None,
     )
+
+
+def _of_all_named(wanted: Wishes, behind: str | None, snapshot: Snapshot) -> Wishes:
+    """The wishes of a request that names a policy `behind` its model, or more than one: the header's decides, what any requires counts."""
+    others = [name for name in (wanted.also, behind) if name is not None]
+    if any(name not in snapshot.policies for name in others):
+        raise Refusal(400, "unknown_policy", "There is no policy of that name.", param="greenlane.policy")
+    chosen = wanted.policy or others.pop()
+    others = [name for name in others if name != chosen]
+    if not others:
+        return msgspec.structs.replace(wanted, policy=chosen)
+    require = strictest(wanted.require, *(snapshot.limits_of[name][0] for name in others))
+    return msgspec.structs.replace(wanted, policy=chosen, require=require)
 
 
 def through_hub(call: Call, hub: Json) -> Call:
@@ -235,10 +252,11 @@ def _object(body: bytes, content_type: bytes, bounds: Bounds) -> View:
         raise AdapterError(f"The body nests deeper than {bounds.json_depth} levels.")
     members = view(body)
     if not surely_once(body, members, len(_MODEL) + 3):
-        first = body.find(_MODEL)
-        again = body.find(_MODEL, first + 1) > 0 or body.find(_ESCAPED) > 0
-        if again and has_duplicate(body, "model"):
+        escaped = body.find(_ESCAPED) > 0
+        if (escaped or body.find(_MODEL, body.find(_MODEL) + 1) > 0) and has_duplicate(body, "model"):
             raise AdapterError("`model` is given twice.", "model")
+        if "greenlane" in members and (escaped or _R in body or body.count(_OURS) > 1) and has_duplicate(body, "greenlane"):
+            raise AdapterError("`greenlane` is given twice.", "greenlane")
     return members
 
 

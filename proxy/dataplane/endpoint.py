@@ -20,9 +20,10 @@ import msgspec
 
 from adapters._base import AdapterError
 from policies._base import Ask, Candidate, Decision
+from policies.constraints import strictest
 from proxy.config import Limits
 from proxy.dataplane import answer
-from proxy.dataplane.admit import Admission, admit, admit_again, greet
+from proxy.dataplane.admit import Admission, admit, admit_again, greet, readmit
 from proxy.dataplane.ask import Call, read, through_hub
 from proxy.dataplane.attempt import Journey, Tried, Way, attempt
 from proxy.dataplane.candidates import Affinity, Key, candidates, held_out, key_of, recalled, standing
@@ -30,14 +31,14 @@ from proxy.dataplane.carriage import Hub
 from proxy.dataplane.continuity import Continuity, Look
 from proxy.dataplane.counting import Counter
 from proxy.dataplane.finish import Finish
-from proxy.dataplane.kept import Kept
+from proxy.dataplane.kept import FREE, Kept
 from proxy.dataplane.operations import Operation, canonical, operation_of
 from proxy.dataplane.peer import Peer
 from proxy.dataplane.refusals import body_of, no_candidate, preflight
 from proxy.dataplane.settle import NOTHING, Ending, Settler
 from proxy.dataplane.steps import Steps
 from proxy.dataplane.waiting import WaitingRoom
-from proxy.errors import Refusal
+from proxy.errors import Refusal, no_such_model
 from proxy.exchange import Exchange, date_line
 from proxy.snapshot import Plan, Snapshot
 from proxy.telemetry.metrics import Metrics
@@ -53,6 +54,10 @@ QUEUE_S = 60.0
 
 COUNTED_INSTEAD = frozenset({"model_not_found", "no_eligible_deployment", "unsupported_parameter", "unavailable"})
 """Why no deployment counts a request's tokens: it is done here then."""
+
+
+SUPERSEDED = Decision(order=(), reason="refused", rejected=(), unmet=())
+"""No decision: it is to be made anew."""
 
 
 class Around(NamedTuple):
@@ -160,16 +165,25 @@ class DataPlane:
         self.inflight += 1
         call: Call | None = None
         try:
-            call = self._read(exchange, admission, operation)
-            plan = self._plan(call, admission)
-            hub = Hub(call, kept=operation.api == "responses" and self._keeps(call, plan))
-            if plan.translates and operation.api != "chat":
-                call = self._through_hub(call, plan, hub)
-            key, decision = self._standing(call, plan, admission)
-            if decision is None:
+            if admission.snapshot is not self.snapshot:
+                # its body came slowly, or others were answered first: nothing is decided yet, so it begins under what is in force
+                exchange.notes = admission = readmit(admission, self.snapshot)
+            call = asked = self._read(exchange, admission, operation)
+            while True:
+                plan = self._plan(call, admission)
+                hub = Hub(call, kept=operation.api == "responses" and self._keeps(call, plan))
+                if plan.translates and operation.api != "chat":
+                    call = self._through_hub(call, plan, hub)
+                key, decision = self._standing(call, plan, admission)
+                if decision is not None:
+                    break
                 decision = await self._decide(exchange, call, plan, admission, key)
                 if decision is None:
                     return
+                if decision is not SUPERSEDED:
+                    break
+                exchange.notes = admission = readmit(admission, self.snapshot)
+                call = asked = _anew(asked, admission)
             if plan.holdout and random() < plan.holdout:  # noqa: S311 - a sample, not a secret
                 decision = held_out(plan, decision)
             journey = Journey(exchange=exchange, admission=admission, call=call, plan=plan, decision=decision, hub=hub)
@@ -199,6 +213,10 @@ class DataPlane:
             return read(body, content_type, operation, admission.sent, to, admission.kinds)
         body, continued = self.kept.resolved(None if admission.grant is None else admission.grant.team, body)
         call = read(body, content_type, operation, admission.sent, to, admission.kinds)
+        if continued.under != FREE:
+            # never relaxed, nor by the request after it: the earlier words go where they might go then
+            tight = msgspec.structs.replace(call.wishes, require=strictest(call.wishes.require, continued.under))
+            call = msgspec.structs.replace(call, wishes=tight)
         if continued.response_id is None:
             return call
         return msgspec.structs.replace(call, continued=continued, previous_response_id=continued.response_id)
@@ -226,7 +244,10 @@ class DataPlane:
         return key, None if kept is None else recalled(kept, self._peers_of(admission.snapshot), self.trouble)
 
     async def _decide(self, exchange: Exchange, call: Call, plan: Plan, admission: Admission, key: Key | None) -> Decision | None:
-        """The decision, kept under its key; waits while everything is full. None: the client left meanwhile."""
+        """The decision, kept under its key; waits while everything is full. None: the client left meanwhile.
+
+        SUPERSEDED: while it waited another configuration came into force, which may no longer let it go where this one would.
+        """
         peers = self._peers_of(admission.snapshot)
         home = None
         if call.previous_response_id is not None:
@@ -237,6 +258,8 @@ class DataPlane:
             if exchange.gone:
                 self._gone(exchange, admission, call, plan)
                 return None
+            if admission.snapshot is not self.snapshot:
+                return SUPERSEDED
         began_s, place = perf_counter(), None
         while True:
             found = candidates(call, plan, peers, perf_counter(), self._home(call, plan, admission))
@@ -260,6 +283,9 @@ class DataPlane:
                         self.waiting.freed(place)
                     self._gone(exchange, admission, call, plan)
                     return None
+                if place is not None and admission.snapshot is not self.snapshot:
+                    self.waiting.freed(place)
+                    return SUPERSEDED
                 if place is not None:
                     continue
             refusal = no_candidate(call, plan, decision, admission, peers, perf_counter())
@@ -370,6 +396,17 @@ class DataPlane:
     def _gone(self, exchange: Exchange, admission: Admission, call: Call, plan: Plan) -> None:
         ending = Ending(status=499, outcome="client_gone", reason="refused", policy=plan.policy)
         self.settler.settle(admission, call, None, NOTHING, ending, exchange.arrived_s)
+
+
+def _anew(call: Call, admission: Admission) -> Call:
+    """The call under the configuration of this admission. Raises Refusal where that does not know what it names any more."""
+    snapshot, grant, name = admission.snapshot, admission.grant, call.member.name
+    member = snapshot.models.get(name)
+    if member is None or (grant is not None and grant.models is not None and name not in grant.models):
+        raise no_such_model(name)
+    if call.wishes.policy is not None and call.wishes.policy not in snapshot.policies:
+        raise Refusal(400, "unknown_policy", "There is no policy of that name.", param="greenlane.policy")
+    return msgspec.structs.replace(call, member=member)
 
 
 def inflated(body: bytes, coding: bytes, limit_bytes: int) -> bytes:

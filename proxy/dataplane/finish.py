@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from adapters._base import Fault, Limited, Usage
+from adapters._base import Fault, Usage
 from carbon.footprint import Footprint, ProviderReport
 from proxy.dataplane import answer, refusals
 from proxy.dataplane.admit import Admission
@@ -90,8 +90,8 @@ class Finish:
             call = journey.call
             footprint = forecast(call, served) if call.operation.text else Footprint(intensity=served.intensity)
             head = self._head(journey, served, (number, ignored), footprint, None)
-            kind = EVENTS if call.operation.text else content_type(headers)
-            lines = passed_on(headers) if served.limited is None else _with_limits(call, served.limited, headers)
+            kind = EVENTS if call.operation.text else content_type(headers, served.secret)
+            lines = passed_on(headers, served.secret) if served.limited is None else _with_limits(call, served, headers)
             journey.exchange.start(200, head + kind + lines, first)
             return footprint
 
@@ -131,11 +131,14 @@ class Finish:
         body = reply(call, served, journey.hub, result.body, facts, shown)
         if journey.hub.kept:
             self._keep(journey, served, body)
-        outcome = "completed" if facts.error is None else "failed"
-        self._settle(journey, tried, worked, Outcome(200, outcome, facts.error, facts.response_id))
+        outcome, error = "completed", None
+        if facts.error is not None:
+            body, outcome = refusals.scrubbed_error(body, served.secret), "failed"
+            error = refusals.code_of(refusals.scrubbed(Fault(message="", code=facts.error), served.secret).code)
+        self._settle(journey, tried, worked, Outcome(200, outcome, error, facts.response_id))
         head = self._head(journey, served, (len(tried.attempts), tried.ignored), worked.footprint, worked)
-        kind = JSON if text else content_type(result.headers)
-        lines = passed_on(result.headers) if served.limited is None else _with_limits(call, served.limited, result.headers)
+        kind = JSON if text else content_type(result.headers, served.secret)
+        lines = passed_on(result.headers, served.secret) if served.limited is None else _with_limits(call, served, result.headers)
         journey.exchange.respond(200, b"%b%b%b" % (head, kind, lines), body)
 
     def _reread(self, journey: Journey, served: Served, peer: Peer, result: Result) -> Facts:
@@ -166,7 +169,8 @@ class Finish:
     def _keep(self, journey: Journey, served: Served, answer: bytes) -> None:
         call, grant = journey.call, journey.admission.grant
         if grant is not None and call.operation.api not in served.identity:
-            self._kept.keep(grant.team, served.name, call.members["input"], call.continued, answer)
+            continued = msgspec.structs.replace(call.continued, under=journey.plan.prepared.policy.require)
+            self._kept.keep(grant.team, served.name, call.members["input"], continued, answer)
 
     def _truncated(self, journey: Journey, tried: Tried) -> None:
         fault = refusals.scrubbed(tried.result.fault or Fault(message="The upstream broke the stream."), _secret(tried))
@@ -177,7 +181,7 @@ class Finish:
             router_g = self._settler.router_j * journey.admission.snapshot.router_g_per_j
             lost = forfeited(journey.plan, tried.served, worked.footprint, self._burnt(journey, tried), router_g)
             worked = msgspec.structs.replace(worked, saving=lost, against=None)
-        self._settle(journey, tried, worked, Outcome(200, "truncated", fault.code or "upstream_error"))
+        self._settle(journey, tried, worked, Outcome(200, "truncated", refusals.code_of(fault.code)))
         if stream is None:
             journey.exchange.abort()
         else:
@@ -203,14 +207,17 @@ class Finish:
             fault = retold(fault, journey.call, tried.served, journey.hub)
         kind = tried.result.kind
         worked = NOTHING if kind in _UNTOUCHED else Account(tokens=NO_TOKENS, footprint=Footprint(), cost_usd=None)
-        self._settle(journey, tried, worked, Outcome(status, "failed", fault.code or "upstream_error"))
+        self._settle(journey, tried, worked, Outcome(status, "failed", refusals.code_of(fault.code)))
         named = b"" if tried.served is None else tried.served.head
         head = named + answer.refused(journey.admission, journey.plan.policy, len(tried.attempts), worked=kind not in _UNTOUCHED)
         operation, admission = journey.call.operation, journey.admission
         body = operation.door.error(fault, status, admission.request_id)
-        limited = None if tried.served is None else tried.served.limited
+        served = tried.served
         lines = answer.claude_id(operation, admission)
-        lines += passed_on(tried.result.headers) if limited is None else _with_limits(journey.call, limited, tried.result.headers)
+        if served is None or served.limited is None:
+            lines += passed_on(tried.result.headers, _secret(tried))
+        else:
+            lines += _with_limits(journey.call, served, tried.result.headers)
         if fault.retry_after_s is not None and b"retry-after:" not in lines:
             lines += b"retry-after: %d\r\n" % max(1, round(fault.retry_after_s))
         journey.exchange.respond(status, head + JSON + lines, body)
@@ -240,6 +247,8 @@ class Finish:
             paced = written(journey.call, tried, estimator.runtime, tokens, perf_counter())
         charges = NOTHING_BURNT if len(tried.attempts) < 2 else self._burnt(journey, tried)
         against = (journey.plan, charges, self._settler.router_j * journey.admission.snapshot.router_g_per_j)
+        if report is not None and served.secret:
+            report = msgspec.structs.replace(report, raw=_without(report.raw, served.secret))
         return account(served, tokens, report, (paced, tried.batch), against)
 
     def _burnt(self, journey: Journey, tried: Tried) -> Burnt:
@@ -318,24 +327,35 @@ class Finish:
             ignored=tried.ignored,
             forecast=foretold,
             overhead_s=tried.started_s - journey.exchange.arrived_s if len(tried.attempts) == 1 else None,
-            upstream_id=upstream_id(tried.result.headers),
+            upstream_id=upstream_id(tried.result.headers, _secret(tried)),
             holdout=arm_of(journey.plan, journey.decision) if journey.plan.holdout else None,
             baseline=None if worked.saving is None else journey.plan.baseline,
         )
         self._settler.settle(journey.admission, journey.call, tried, worked, ending, journey.exchange.arrived_s)
 
 
-def passed_on(headers: list[tuple[bytes, bytes]]) -> bytes:
+def passed_on(headers: list[tuple[bytes, bytes]], secret: str | None) -> bytes:
     """The upstream's header lines that are the client's business."""
-    return b"".join([b"%b: %b\r\n" % header for header in headers if _passes(header[0])])
+    lines = b"".join([b"%b: %b\r\n" % header for header in headers if _passes(header[0])])
+    return _hidden(lines, secret) if lines else lines
 
 
-def _with_limits(call: Call, limited: Limited, headers: list[tuple[bytes, bytes]]) -> bytes:
+def _hidden(told: bytes, secret: str | None) -> bytes:
+    """What an upstream told in a header, without our key."""
+    return told.replace(secret.encode(), b"***") if secret else told
+
+
+def _with_limits(call: Call, served: Served, headers: list[tuple[bytes, bytes]]) -> bytes:
     """The same, and the upstream's rate limits under the names that the clients of other dialects know."""
-    lines = passed_on(headers)
-    if call.operation.claude or b"ratelimit-" not in lines:
+    lines = passed_on(headers, served.secret)
+    if call.operation.claude or b"ratelimit-" not in lines or served.limited is None:
         return lines
-    return lines + b"".join([b"%b: %b\r\n" % header for header in limited.limits(headers, _until_s)])
+    return lines + _hidden(b"".join([b"%b: %b\r\n" % header for header in served.limited.limits(headers, _until_s)]), served.secret)
+
+
+def _without(told: dict[str, float | str | None], secret: str) -> dict[str, float | str | None]:
+    """A provider's own report as entries keep it, without what quotes our key."""
+    return {name: value for name, value in told.items() if secret not in name and not (isinstance(value, str) and secret in value)}
 
 
 def _until_s(instant: str) -> float:
@@ -347,19 +367,19 @@ def _passes(name: bytes) -> bool:
     return name in answer.PASSED_ON or name.startswith(answer.PASSED_ON_PREFIXES)
 
 
-def content_type(headers: list[tuple[bytes, bytes]]) -> bytes:
+def content_type(headers: list[tuple[bytes, bytes]], secret: str | None) -> bytes:
     """The upstream's content type as a header line."""
     for name, value in headers:
         if name == b"content-type":
-            return b"content-type: " + value + b"\r\n"
+            return b"content-type: " + _hidden(value, secret) + b"\r\n"
     return b"content-type: application/octet-stream\r\n"
 
 
-def upstream_id(headers: list[tuple[bytes, bytes]]) -> str | None:
+def upstream_id(headers: list[tuple[bytes, bytes]], secret: str | None) -> str | None:
     """The request id the upstream gave, for its support."""
     for name, value in headers:
         if name in (b"x-request-id", b"request-id"):
-            return value[:128].decode("ascii", "replace")
+            return _hidden(value, secret)[:128].decode("ascii", "replace")
     return None
 
 

@@ -1,7 +1,8 @@
 """Translated responses kept in memory, so that a client may go on from them by id: `previous_response_id`, `item_reference`.
 
 Other vendors than OpenAI keep nothing. Bounded in bytes, the oldest goes first; never on disk, never for another team, and nothing of a
-request with `store: false` or under a policy that asks for zero retention.
+request with `store: false` or under a policy that asks for zero retention. What was required of where the words may go is kept with them,
+and holds for whoever goes on from them.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import msgspec
 
 from adapters._base import AdapterError
 from adapters._json import edited, encode, view
+from policies._base import Limits
+from policies.constraints import never_relaxed, strictest
 
 _SHARE = 8
 """No response may take more than this part of the room: one large picture must not cost the other teams theirs."""
@@ -20,6 +23,7 @@ _OVERHEAD_BYTES = 1024
 _RAWS = list[msgspec.Raw]
 Key = tuple[str | None, str]
 """Team and id."""
+FREE = Limits()
 
 
 class Continued(msgspec.Struct, frozen=True):
@@ -30,6 +34,8 @@ class Continued(msgspec.Struct, frozen=True):
     """The deployment that made it."""
     items: int = 0
     """Of the input, how many were put before the client's own."""
+    under: Limits = FREE
+    """What was required for the words that were put in, by all the requests they are of."""
 
 
 class _Turn(msgspec.Struct, frozen=True):
@@ -37,6 +43,7 @@ class _Turn(msgspec.Struct, frozen=True):
     previous: str | None
     items: _RAWS
     """The client's own input, and the output."""
+    under: Limits
     ids: tuple[str, ...]
     size_bytes: int
 
@@ -70,7 +77,7 @@ class Kept:
         self.most_bytes = most_bytes
         self.size_bytes = 0
         self._turns: OrderedDict[Key, _Turn] = OrderedDict()
-        self._items: dict[Key, bytes] = {}
+        self._items: dict[Key, tuple[bytes, Limits]] = {}
 
     def __repr__(self) -> str:
         return f"<Kept {len(self._turns)} responses, {self.size_bytes} bytes>"
@@ -83,17 +90,23 @@ class Kept:
             members = view(body)
             own = _listed(members["input"])
             previous = _id_of(members.get("previous_response_id", b"null"))
-            told = [self._told(team, item) for item in own]
+            found = [self._told(team, item) for item in own]
         except (AdapterError, KeyError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return body, Continued()
-        before = None if previous is None else self._conversation(team, previous)
-        if previous is None or before is None:
-            return (body if told == own else edited(body, members, {"input": encode(told)})), Continued()
+        told = [item for item, _ in found]
+        under = strictest(*{limits for _, limits in found})
+        turns = None if previous is None else self._conversation(team, previous)
+        if previous is None or turns is None:
+            return (body if told == own else edited(body, members, {"input": encode(told)})), Continued(under=under)
+        before = [item for turn in turns for item in turn.items]
         fresh = edited(body, members, {"input": encode([*before, *told]), "previous_response_id": None})
-        return fresh, Continued(previous, self._turns[team, previous].home, len(before))
+        return fresh, Continued(previous, turns[-1].home, len(before), strictest(under, *{turn.under for turn in turns}))
 
     def keep(self, team: str | None, home: str, given: msgspec.Raw, continued: Continued, answer: bytes) -> None:
-        """Keeps a turn: `given` is the whole input, `answer` a Response, or the last events of its stream."""
+        """Keeps a turn: `given` is the whole input, `answer` a Response, or the last events of its stream.
+
+        `continued` says what it goes on from and, by `under`, what was required of it.
+        """
         try:
             response = _response_of(answer) if answer.startswith(b"{") else _last_of(answer[answer.rfind(b"\ndata: ") + 7 :]).response
             items = [*_listed(given), *response.output]
@@ -109,9 +122,10 @@ class Kept:
             return
         if known:
             self._drop((team, response.id))
-        self._turns[team, response.id] = _Turn(home, previous, items, tuple(named), size_bytes)
+        under = never_relaxed(continued.under)
+        self._turns[team, response.id] = _Turn(home, previous, items, under, tuple(named), size_bytes)
         self.size_bytes += size_bytes
-        self._items |= {(team, item_id): item for item_id, item in named.items()}
+        self._items |= {(team, item_id): (item, under) for item_id, item in named.items()}
         self.shrink(self.most_bytes)
 
     def shrink(self, most_bytes: int) -> None:
@@ -126,15 +140,16 @@ class Kept:
         for item_id in turn.ids:
             self._items.pop((key[0], item_id), None)
 
-    def _told(self, team: str | None, item: msgspec.Raw) -> msgspec.Raw:
+    def _told(self, team: str | None, item: msgspec.Raw) -> tuple[msgspec.Raw, Limits]:
+        """The item, or the one it refers to, and what that is under."""
         if b'"item_reference"' not in bytes(item):
-            return item
+            return item, FREE
         found = _item_of(item)
         kept = self._items.get((team, found.id or "")) if found.type == "item_reference" else None
-        return item if kept is None else msgspec.Raw(kept)
+        return (item, FREE) if kept is None else (msgspec.Raw(kept[0]), kept[1])
 
-    def _conversation(self, team: str | None, response_id: str) -> _RAWS | None:
-        """All that was said until then; None where part of it is not kept any more."""
+    def _conversation(self, team: str | None, response_id: str) -> list[_Turn] | None:
+        """All turns until then, the first one first; None where part of it is not kept any more."""
         turns: list[_Turn] = []
         at: str | None = response_id
         while at is not None:
@@ -144,7 +159,7 @@ class Kept:
             self._turns.move_to_end((team, at))
             turns.append(turn)
             at = turn.previous
-        return [item for turn in reversed(turns) for item in turn.items]
+        return turns[::-1]
 
 
 def _listed(given: bytes | msgspec.Raw) -> _RAWS:

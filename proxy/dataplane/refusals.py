@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Mapping
+from html import escape
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
 from adapters._base import Fault
 from adapters._chat import error_body
+from adapters._json import edited, encode, view
 from policies._base import Decision
 from policies.refusal import CAPACITY, refusal
 from proxy.dataplane import answer
@@ -31,6 +35,7 @@ _MEMBER = {
 _TYPES = {403: "permission_error", 429: "rate_limit_error"}
 """A missing or wrong key (401) is an `invalid_request_error` at OpenAI, told apart by its code."""
 _SECRET = re.compile(r"(?:sk|pk|key|gsk|xai|AIza|Bearer)[-_ ]?[A-Za-z0-9_\-.*]{8,}")
+_CODE = re.compile(r"[\w.:/-]{1,64}", re.ASCII)
 
 
 def body_of(operation: Operation | None, refusal: Refusal, request_id: str) -> bytes:
@@ -68,17 +73,48 @@ def type_of(status: int) -> str:
 
 def scrubbed(fault: Fault, secret: str | None) -> Fault:
     """The fault without our key, wherever it stands in it, and without anything in its text that looks like a key."""
-
-    def clean(text: str) -> str:
-        return text if not secret else text.replace(secret, "***")
-
+    written = _written(secret)
     return msgspec.structs.replace(
         fault,
-        message=_SECRET.sub("***", clean(fault.message)),
-        type=clean(fault.type),
-        code=None if fault.code is None else clean(fault.code),
-        param=None if fault.param is None else clean(fault.param),
+        message=_SECRET.sub("***", _clean(fault.message, written)),
+        type=_clean(fault.type, written),
+        code=None if fault.code is None else _clean(fault.code, written),
+        param=None if fault.param is None else _clean(fault.param, written),
     )
+
+
+def scrubbed_error(body: bytes, secret: str | None) -> bytes:
+    """An answer that tells of an error beside what was generated, without our key in the words of that error."""
+    members = view(body)
+    told: Any = msgspec.json.decode(members.get("error", b"null"))
+    return edited(body, members, {"error": encode(_cleaned(told, _written(secret)))}) if told else body
+
+
+def code_of(told: str | None) -> str:
+    """An upstream's code for an error as entries keep it: a name, never a sentence, which may quote what was asked."""
+    return told if told is not None and _CODE.fullmatch(told) else "upstream_error"
+
+
+def _written(secret: str | None) -> tuple[str, ...]:
+    """Our key, and how those write it who quote the request that it came with: in a URL, in HTML, in base64 alone or with its scheme."""
+    if not secret:
+        return ()
+    coded = [base64.b64encode(each.encode()).decode().rstrip("=") for each in (secret, f"Bearer {secret}")]
+    return (secret, quote(secret, safe=""), escape(secret), *coded)
+
+
+def _clean(text: str, written: tuple[str, ...]) -> str:
+    for each in written:
+        text = text.replace(each, "***")
+    return text
+
+
+def _cleaned(told: Any, written: tuple[str, ...]) -> Any:
+    if isinstance(told, str):
+        return _SECRET.sub("***", _clean(told, written))
+    if isinstance(told, dict):
+        return {name: _cleaned(value, written) for name, value in told.items()}
+    return [_cleaned(each, written) for each in told] if isinstance(told, list) else told
 
 
 def no_candidate(call: Call, plan: Plan, decision: Decision, admission: Admission, peers: Mapping[str, Peer], now_s: float) -> Refusal:

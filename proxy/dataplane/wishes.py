@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -17,10 +18,14 @@ from policies.constraints import strictest
 PREFIX = b"x-greenlane-"
 _NAME = re.compile(r"[\x21-\x2b\x2d-\x7e]{1,100}")
 _TASK = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_NAMES = bytes.maketrans(b"-_", b"_-")
+"""Both ways, so that `max_g` and `max-g` are not two headers of one name, of which one would go unheard."""
 
 
 class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     policy: str | None = None
+    also: str | None = None
+    """Another policy that the body names: what it requires counts as well."""
     require: Limits = Limits()
     prefer: Limits = Limits()
     substitute: Substitution | None = None
@@ -40,20 +45,24 @@ NONE = Wishes(require=_NOTHING, prefer=_NOTHING)
 def sent_in(headers: Mapping[bytes, bytes]) -> dict[str, str]:
     """What the `x-greenlane-*` headers say, under the names of the body's member."""
     return {
-        name[len(PREFIX) :].decode("ascii", "replace").replace("-", "_"): value.decode("latin-1")
+        name[len(PREFIX) :].translate(_NAMES).decode("ascii", "replace"): value.decode("latin-1")
         for name, value in headers.items()
         if name.startswith(PREFIX)
     }
 
 
 def wishes(sent: Mapping[str, str], told: msgspec.Raw | None) -> Wishes:
-    """Headers and member together: of what both require the stricter counts, of the rest the header's. Raises AdapterError."""
+    """Headers and member together: of what both require the stricter counts, of the rest the header's. Raises AdapterError.
+
+    A name given twice is an error: JSON's readers take the last, and the first may be the one that requires something.
+    """
     if not sent and told is None:
         return NONE
     body = _said(_object(told)) if told is not None and bytes(told) != b"null" else {}
     if not body and not sent:
         return NONE
     sent = dict(sent)
+    also = body.get("policy") if "policy" in sent else None
     plain = {
         name: said.pop(name) for said in (body, sent) for name in ("policy", "substitute", "verbose", "task", "prefer") if name in said
     }
@@ -62,6 +71,7 @@ def wishes(sent: Mapping[str, str], told: msgspec.Raw | None) -> Wishes:
     require = strictest(*required) if len(required) == 2 else required[0] if required else _NOTHING
     return Wishes(
         policy=_matching(plain, "policy", _NAME),
+        also=_matching({"policy": also}, "policy", _NAME),
         task=_matching(plain, "task", _TASK),
         substitute=_substitute(plain.get("substitute")),
         verbose=_truth(plain.get("verbose", False), "greenlane.verbose"),
@@ -71,9 +81,16 @@ def wishes(sent: Mapping[str, str], told: msgspec.Raw | None) -> Wishes:
 
 
 def _object(told: msgspec.Raw) -> dict[str, Any]:
-    found = msgspec.json.decode(told)
+    found = json.loads(bytes(told), object_pairs_hook=_once)
     if not isinstance(found, dict):
         raise AdapterError("`greenlane` must be an object.", "greenlane")
+    return found
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise AdapterError("`greenlane` names a member twice.", "greenlane")
     return found
 
 

@@ -1,0 +1,176 @@
+"""What has not been sent when a reload comes is sent under the new configuration, or not at all; and a reload opens no locked door."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+import httpx
+import pytest
+
+from proxy.configuration import key_hash
+from tests.harness import held, until
+
+FLEET = """
+deployments:
+  near: {{model: small, base_url: "{near}", privacy: {privacy}, concurrency: 1}}
+  far: {{model: small, base_url: "{far}", privacy: vendor}}
+policies: {{guarded: {{require: {{privacy: local}}}}}}
+"""
+KEYS = """
+teams: {{one: {{}}}}
+keys:
+  stays: {{team: one, key: "sha256:{stays}"}}
+"""
+LEAVER = '  leaves: {{team: one, key: "sha256:{leaves}"}}\n'
+BODY = json.dumps({"model": "small", "messages": [{"role": "user", "content": "Hi"}]}).encode()
+GUARDED = b"x-greenlane-policy: guarded"
+
+
+class Bank:
+    def __init__(self, proxy, upstream):
+        self.near, self.far = upstream(), upstream()
+        self.served = proxy(self.text())
+
+    def text(self, privacy="local", keys=KEYS + LEAVER):
+        hashes = {"stays": key_hash("sk-stays"), "leaves": key_hash("sk-leaves")}
+        return (FLEET + keys).format(near=self.near.url, far=self.far.url, privacy=privacy, **hashes)
+
+    def reload(self, **changes):
+        self.served.write(self.text(**changes))
+        return self.served.reload()
+
+    def begin(self, key, *lines, body=BODY, sent=0):
+        """A request of which so much of the body has been sent."""
+        wire = socket.create_connection(("127.0.0.1", self.served.port), timeout=60)
+        head = [b"POST /v1/chat/completions HTTP/1.1", b"host: x", b"content-type: application/json", *lines]
+        head += [b"authorization: Bearer " + key, b"content-length: %d" % len(body)]
+        wire.sendall(b"\r\n".join([*head, b"", b""]) + body[:sent])
+        if sent < len(body):
+            until(lambda: self.served.call(lambda _: any(each.incoming for each in connections(self.served))))
+        return wire
+
+
+def connections(served):
+    return list(served.server.server_state.connections)
+
+
+def end(wire, rest=b""):
+    """The status of the answer."""
+    wire.sendall(rest)
+    with wire, wire.makefile("rb") as answer:
+        return int(answer.readline().split(b" ", 2)[1])
+
+
+@pytest.fixture
+def bank(proxy, upstream):
+    return Bank(proxy, upstream)
+
+
+def test_a_request_that_waits_goes_nowhere_that_is_no_longer_private(bank):
+    let = held(bank.near)
+    first = bank.begin(b"sk-stays", GUARDED, sent=len(BODY))
+    until(lambda: bank.near.requests)
+    second = bank.begin(b"sk-stays", GUARDED, sent=len(BODY))
+    until(lambda: bank.served.call(lambda runtime: len(runtime.plane.waiting)) == 1)
+    assert bank.reload(privacy="vendor")
+    let.set()
+    assert (end(first), end(second)) == (200, 422)
+    assert (len(bank.near.requests), bank.far.requests) == (1, [])
+
+
+def test_a_request_that_waits_is_served_where_it_still_may_go(bank):
+    let = held(bank.near)
+    first = bank.begin(b"sk-stays", GUARDED, sent=len(BODY))
+    until(lambda: bank.near.requests)
+    second = bank.begin(b"sk-stays", GUARDED, sent=len(BODY))
+    until(lambda: bank.served.call(lambda runtime: len(runtime.plane.waiting)) == 1)
+    assert bank.reload(keys=KEYS)
+    let.set()
+    assert (end(first), end(second)) == (200, 200)
+    assert (len(bank.near.requests), bank.far.requests) == (2, [])
+
+
+@pytest.mark.parametrize(("key", "status"), [(b"sk-stays", 200), (b"sk-leaves", 401)])
+def test_neither_is_another_of_a_head_that_was_met_before(bank, key, status):
+    """Of which the key is not kept."""
+    let = held(bank.near)
+    let.set()
+    for _ in range(3):
+        assert end(bank.begin(key, GUARDED, sent=len(BODY))) == 200
+    let = held(bank.near)
+    before = len(bank.near.requests)
+    first = bank.begin(b"sk-stays", GUARDED, sent=len(BODY))
+    until(lambda: len(bank.near.requests) > before)
+    second = bank.begin(key, GUARDED, sent=len(BODY))
+    until(lambda: bank.served.call(lambda runtime: len(runtime.plane.waiting)) == 1)
+    assert bank.reload(keys=KEYS)
+    let.set()
+    assert (end(first), end(second)) == (200, status)
+
+
+def test_a_request_that_waits_with_a_key_that_is_taken_away_is_refused(bank):
+    let = held(bank.near)
+    first = bank.begin(b"sk-stays", GUARDED, sent=len(BODY))
+    until(lambda: bank.near.requests)
+    second = bank.begin(b"sk-leaves", GUARDED, sent=len(BODY))
+    until(lambda: bank.served.call(lambda runtime: len(runtime.plane.waiting)) == 1)
+    assert bank.reload(keys=KEYS)
+    let.set()
+    assert (end(first), end(second)) == (200, 401)
+
+
+@pytest.mark.parametrize(
+    ("gone", "status"),
+    [("model", 404), ("policy", 400)],
+)
+def test_what_a_request_names_may_be_gone_when_its_turn_comes(bank, gone, status):
+    let = held(bank.near)
+    first = bank.begin(b"sk-stays", GUARDED, sent=len(BODY))
+    until(lambda: bank.near.requests)
+    second = bank.begin(b"sk-stays", GUARDED, sent=len(BODY))
+    until(lambda: bank.served.call(lambda runtime: len(runtime.plane.waiting)) == 1)
+    changed = {"model": ("model: small", "model: large"), "policy": ("guarded", "other")}[gone]
+    bank.served.write(bank.text().replace(*changed))
+    assert bank.served.reload()
+    let.set()
+    assert (end(first), end(second)) == (200, status)
+
+
+def test_a_key_that_is_taken_away_while_a_body_comes_is_taken_away(bank):
+    """Else whoever leaves could begin a thousand requests before, and end them whenever he likes."""
+    wire = bank.begin(b"sk-leaves", sent=5)
+    assert bank.reload(keys=KEYS)
+    assert end(wire, BODY[5:]) == 401
+    assert bank.near.requests == bank.far.requests == []
+
+
+def test_a_body_that_comes_slowly_goes_where_it_may_go_when_it_is_there(bank):
+    wire = bank.begin(b"sk-stays", GUARDED, sent=5)
+    assert bank.reload(privacy="vendor")
+    assert end(wire, BODY[5:]) == 422
+    wire = bank.begin(b"sk-stays", sent=5)
+    assert bank.reload()
+    assert end(wire, BODY[5:]) == 200
+
+
+def test_a_request_sent_ahead_is_decided_when_its_turn_comes(bank):
+    let = held(bank.near)
+    one = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nx-greenlane-privacy: local\r\n"
+    one += b"authorization: Bearer sk-leaves\r\ncontent-length: %d\r\n\r\n" % len(BODY) + BODY
+    with socket.create_connection(("127.0.0.1", bank.served.port), timeout=60) as wire:
+        wire.sendall(one + one.replace(b"host: x", b"host: x\r\nconnection: close"))
+        until(lambda: bank.near.requests and bank.served.call(lambda _: any(each.waiting for each in connections(bank.served))))
+        assert bank.reload(keys=KEYS)
+        let.set()
+        with wire.makefile("rb") as answers:
+            told = answers.read()
+    assert [each.split(b" ", 1)[0] for each in told.split(b"HTTP/1.1 ")[1:]] == [b"200", b"401"]
+    assert len(bank.near.requests) == 1
+
+
+def test_a_file_without_keys_does_not_open_what_was_locked(bank):
+    """An editor may have written the first half of it, or a template lost its end."""
+    assert not bank.reload(keys="")
+    assert httpx.post(f"{bank.served.url}/chat/completions", content=BODY, timeout=60).status_code == 401
+    assert bank.reload(keys=KEYS)
