@@ -16,6 +16,8 @@ from adapters._sse import EVENT_BYTES, Events, block
 from adapters._usage import Counts, usage_from
 
 CAPTURE_BYTES = 4 * 1024 * 1024
+CODE = 64
+"""Characters of an error's code: it stands in entries."""
 _LF, _CR = b"\n\r"
 """As numbers: a byte is found faster than a piece of one."""
 
@@ -107,7 +109,7 @@ def fault_told(found: Any) -> Fault:
     return Fault(
         message=(text["message"] or "The upstream reported an error.")[:2000],
         type=text["type"] or "upstream_error",
-        code=code if isinstance(code, str) else None,
+        code=code[:CODE] if isinstance(code, str) else None,
         param=text["param"],
         status=status if status is not None and 400 <= status < 600 else None,
     )

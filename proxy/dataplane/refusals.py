@@ -81,6 +81,11 @@ def scrubbed(fault: Fault, secret: str | None) -> Fault:
     )
 
 
+def unkeyed(body: bytes, secret: str | None) -> bytes:
+    """An answer that is passed on as it came, without our key."""
+    return body.replace(secret.encode(), b"***") if secret else body
+
+
 def no_candidate(call: Call, plan: Plan, decision: Decision, admission: Admission, peers: Mapping[str, Peer], now_s: float) -> Refusal:
     """Why nothing may serve the call: 400 a member nobody can express, 422 a constraint, 503 nobody is up."""
     name = call.member.name
