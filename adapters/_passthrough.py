@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from adapters._base import Fault, FaultError, GarbledError, Usage
+from adapters._chat import error_body
 from adapters._json import encode, with_member
 from adapters._sse import EVENT_BYTES, Events, block
 from adapters._usage import Counts, usage_from
@@ -252,7 +253,7 @@ class ChatStream:
         return out + (b"" if account is None else b": greenlane " + account + b"\n") + b"data: [DONE]\n\n"
 
     def fail(self, fault: Fault) -> bytes:
-        return block(encode({"error": {"message": fault.message, "type": fault.type, "param": fault.param, "code": fault.code}}))
+        return block(error_body(fault))
 
     def _plain(self, payload: bytes) -> bool:
         """Notes what a chunk says; False where it is not to be forwarded as it came."""
