@@ -10,6 +10,7 @@ from adapters._json import encode
 from adapters._places import CALL, MESSAGE, PART, TOOL, renamed
 from adapters._sse import block
 from adapters._usage import hub_usage
+from adapters._web_search import SEARCHES
 
 _KINDS: dict[str, tuple[str, type]] = {
     **dict.fromkeys(("tools", "functions"), ("an array", list)),
@@ -72,6 +73,8 @@ class ChatDoor:
             answer["choices"] = [_legacy_choice(choice, "message") for choice in answer.get("choices") or ()]
         if names := custom_names(request):
             answer["choices"] = [with_custom_calls(choice, names) for choice in answer.get("choices") or ()]
+        if any(SEARCHES in (choice.get("message") or ()) for choice in answer.get("choices") or ()):
+            answer["choices"] = [_unsearched(choice) for choice in answer["choices"]]
         counts = answer.get("usage") or hub_usage(usage)
         answer.pop("usage", None)
         if counts is None:
@@ -104,6 +107,9 @@ class ChatWriter:
     def write(self, chunk: Json) -> bytes:
         if not self._head:
             self._head = {name: chunk[name] for name in ("id", "object", "created", "model") if name in chunk}
+        for choice in chunk.get("choices") or ():
+            if SEARCHES in (choice.get("delta") or ()):
+                return b""  # readers tell them in chunks of their own
         if self._legacy:
             chunk = {**chunk, "choices": [_legacy_choice(choice, "delta") for choice in chunk.get("choices") or ()]}
         told = chunk if self._custom is None else self._custom.told(chunk)
@@ -141,6 +147,11 @@ def _legacy_choice(choice: Json, holder: str) -> Json:
             told["function_call"] = first.get("function") or {}
         choice = {**choice, holder: told}
     return {**choice, "finish_reason": "function_call"} if choice.get("finish_reason") == "tool_calls" else choice
+
+
+def _unsearched(choice: Json) -> Json:
+    """A choice without what was searched for: the dialect has citations alone."""
+    return {**choice, "message": {name: value for name, value in choice["message"].items() if name != SEARCHES}}
 
 
 def names_participants(messages: Any) -> bool:

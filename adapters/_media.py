@@ -9,7 +9,8 @@ from __future__ import annotations
 import msgspec
 
 from adapters._base import Fault, FaultError, GarbledError, Usage
-from adapters._json import encode, with_account
+from adapters._chat import error_body
+from adapters._json import with_account
 from adapters._passthrough import fault_from, readable, require_object
 from adapters._sse import Event, Events, block, closed, passed
 from adapters._usage import media_usage
@@ -89,7 +90,7 @@ class MediaStream:
         return last if account is None or not last else b": greenlane " + account + b"\n" + last
 
     def fail(self, fault: Fault) -> bytes:
-        return block(encode({"error": {"message": fault.message, "type": fault.type, "param": fault.param, "code": fault.code}}))
+        return block(error_body(fault))
 
     def _pass(self, event: Event) -> bytes:
         if self.ended:

@@ -12,11 +12,14 @@ import msgspec
 
 from adapters._alike import Alike
 from adapters._base import Fault, FaultError, GarbledError, Usage
+from adapters._chat import error_body
 from adapters._json import encode, with_member
 from adapters._sse import EVENT_BYTES, Events, block
 from adapters._usage import Counts, usage_from
 
 CAPTURE_BYTES = 4 * 1024 * 1024
+CODE = 64
+"""Characters of an error's code: it stands in entries."""
 _LF, _CR = b"\n\r"
 """As numbers: a byte is found faster than a piece of one."""
 
@@ -109,7 +112,7 @@ def fault_told(found: Any) -> Fault:
     return Fault(
         message=(text["message"] or "The upstream reported an error.")[:2000],
         type=text["type"] or "upstream_error",
-        code=code if isinstance(code, str) else None,
+        code=code[:CODE] if isinstance(code, str) else None,
         param=text["param"],
         status=status if status is not None and 400 <= status < 600 else None,
     )
@@ -271,7 +274,7 @@ class ChatStream:
         return out + (b"" if account is None else b": greenlane " + account + b"\n") + b"data: [DONE]\n\n"
 
     def fail(self, fault: Fault) -> bytes:
-        return block(encode({"error": {"message": fault.message, "type": fault.type, "param": fault.param, "code": fault.code}}))
+        return block(error_body(fault))
 
     def _plain(self, payload: bytes) -> bool:
         """Notes what a chunk says; False where it is not to be forwarded as it came."""

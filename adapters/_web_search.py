@@ -15,6 +15,10 @@ from adapters._base import AdapterError, Json
 from adapters._shape import shaped
 
 MEMBER = "web_search_options"
+FORCED: Json = {"type": "web_search"}
+"""A `tool_choice` of the hub: it must search. Only doors whose dialect says so make it."""
+SEARCHES = "searches"
+"""A member of the hub's messages and deltas: what the vendor searched for. Chat completions have no place for it."""
 
 
 class Place(msgspec.Struct, forbid_unknown_fields=True):
@@ -22,6 +26,12 @@ class Place(msgspec.Struct, forbid_unknown_fields=True):
     country: str | None = None
     region: str | None = None
     timezone: str | None = None
+
+
+class Near(Place, forbid_unknown_fields=True):
+    """A place as the tools of the other dialects have it."""
+
+    type: Literal["approximate"] | None = None
 
 
 class _Location(msgspec.Struct, forbid_unknown_fields=True):
@@ -50,9 +60,31 @@ def search_of(chat: Json) -> Search | None:
     return shaped(told, Search, MEMBER)
 
 
+def asked_of(near: Near | None, size: str | None, filters: Filters | None) -> Json:
+    """The hub's member for what a tool of another dialect says."""
+    options: Json = {}
+    if near is not None:
+        place = {name: value for name in Place.__struct_fields__ if (value := getattr(near, name)) is not None}
+        options["user_location"] = {"type": "approximate", "approximate": place}
+    if size is not None:
+        options["search_context_size"] = size
+    domains = {} if filters is None else {name: value for name, value in msgspec.structs.asdict(filters).items() if value}
+    return {MEMBER: {**options, "filters": domains} if domains else options}
+
+
+def unsearched(told: Json) -> Json:
+    """The members without the search."""
+    return {name: value for name, value in told.items() if name != MEMBER}
+
+
 def cited(url: str, title: str | None, start: int, end: int) -> Json:
     """One annotation of a message; `start` and `end` count characters of its content."""
     return {"type": "url_citation", "url_citation": {"start_index": start, "end_index": end, "url": url, "title": title or url}}
+
+
+def searched(queries: list[str], pages: list[Json], *, failed: bool = False) -> Json:
+    """A search that the vendor made. `pages` have `url` and `title`."""
+    return {"queries": queries, "pages": pages, "failed": failed}
 
 
 def numbered(annotations: list[Json], before: int) -> list[Json]:

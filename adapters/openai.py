@@ -18,7 +18,7 @@ from adapters._json import View, edited, encode, tree
 from adapters._passthrough import ChatStream, answer_facts, fault_told
 from adapters._spellings import holds_place, in_hub_words, made_id, with_plain_content
 from adapters._sse import Events
-from adapters._web_search import MEMBER
+from adapters._web_search import FORCED, MEMBER
 
 PATHS = {
     "chat": "/chat/completions",
@@ -152,6 +152,9 @@ class OpenAI:
         _refuse_links(chat["messages"])
         if isinstance(chat.get(MEMBER), dict) and chat[MEMBER].get("filters"):
             raise AdapterError("Chat completions cannot keep a search to domains.", f"{MEMBER}.filters", code="unsupported_parameter")
+        if body.get("tool_choice") == FORCED:
+            # with these options the models of chat completions search in any case (.../guides/tools-web-search)
+            del body["tool_choice"]
         body["messages"] = _texts_in_results([_plain_message(message, quirks) for message in chat["messages"]])
         if quirks.nine_character_call_ids:
             body["messages"] = _call_ids.in_messages(body["messages"], _call_ids.nine)

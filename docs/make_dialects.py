@@ -99,12 +99,19 @@ Where a dialect has another way, or none, to say the same.
 - **Signed thinking** of Anthropic must come back as it was, where it was. Chat clients get it as `thinking_blocks` of the message (a
   block that did not come first says in `after` what did) and send them back; responses clients get reasoning items with
   `encrypted_content` in their places; messages clients the blocks themselves. What bears no signature of Anthropic's is left out.
-- **A search of the web** (`web_search_options`, and `web_search` among the tools of the Responses API) is the vendor's own: Anthropic's
-  `web_search`, Google's `googleSearch`. What it found is told as `annotations` of the answer, in a stream after the words they are about;
-  the search itself is no call of the client's. `search_context_size` says at Anthropic how often it may search (1, 5 or 8 times); at
-  Gemini it is left out, like `user_location`, and listed as ignored. Domains can be allowed at Anthropic and at hosts of the Responses
-  API. Beside functions Gemini cannot search: 400. A turn that Anthropic paused among its searches ends as `length`. What vendors charge
-  for a search is not in `cost_usd`, the tokens of its results are. Messages clients get this from Anthropic alone.
+- **A search of the web** (`web_search_options`, `web_search` among the tools of the Responses API, `web_search_20250305` and later among
+  Anthropic's) is the vendor's own: Anthropic's `web_search`, Google's `googleSearch`, `web_search_options` at hosts of OpenAI's dialect.
+  What it found is told as `annotations` of the answer, to messages clients as `citations` of its text, in a stream after the words they
+  are about. Where Anthropic or Google say what they searched for, responses clients get it as `web_search_call` items, messages clients
+  as `server_tool_use` and `web_search_tool_result`: in a whole answer before its words, in a stream where it comes, which at Gemini is
+  the end. What another vendor found bears `greenlane_search` in the place of Anthropic's seal, and is left out where it would go to
+  Anthropic. `search_context_size` says at Anthropic how often it may search (1, 5 or 8 times); at Gemini it is left out, like
+  `user_location`, and listed as ignored; `max_uses` of a messages client is left out elsewhere. Domains can be allowed at Anthropic and
+  at hosts of the Responses API; with chat completions and at Gemini they are a 400. Beside functions Gemini cannot search: 400. A
+  `tool_choice` that asks for the search (its type, `{"type": "tool", "name": "web_search"}`, or `required` where there is nothing else)
+  is Anthropic's; chat completions always search; Gemini cannot be made to: 400. `none`, and allowed tools without it, leave the search
+  out. A turn that Anthropic paused among its searches ends as `length`. What vendors charge for a search is not in `cost_usd`, the tokens
+  of its results are.
 - **Mistral's words**: its reasoning models answer with thinking among the content's parts, which responses and messages clients get as
   reasoning; a chat client gets the parts as they are, and where it sends them on to another vendor they are left out.
   `tool_choice: any` is `required`.

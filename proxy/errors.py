@@ -11,7 +11,8 @@ import re
 
 from policies._base import Decision
 
-_NAME = re.compile(r"[\w.:/@+-]{1,100}", re.ASCII)
+PLAIN_NAME = re.compile(r"[\w.:/@+-]{1,100}", re.ASCII)
+"""What of a caller's own words an error may repeat."""
 
 
 class Refusal(Exception):  # noqa: N818 - it is an answer, not an error of ours
@@ -37,5 +38,5 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, not an error of ours
 
 def no_such_model(name: str) -> Refusal:
     """The same for a model that is not there and for one that the key may not see. Names the model: agents ask for several."""
-    named = f" `{name}`" if _NAME.fullmatch(name) else ""
+    named = f" `{name}`" if PLAIN_NAME.fullmatch(name) else ""
     return Refusal(404, "model_not_found", f"The model{named} does not exist here, or this key may not use it.", param="model")

@@ -23,6 +23,8 @@ _OWN = frozenset({b"x-request-id", b"traceparent", b"expect"})
 """Lines that are a request's own: a head with one of them will not come again."""
 _ONCE = frozenset((b"content-length", b"transfer-encoding", b"host", b"content-type", b"x-greenlane-regions", *KEY_HEADERS))
 """Headers of which two lines would leave open which one counts; of regions, the one list of both would be the wider."""
+_OFFER = frozenset({b"upgrade", b"http2-settings"})
+"""Headers, and the words of `Connection` that name them."""
 _UNKEPT = frozenset({*KEY_HEADERS, b"content-length"})
 
 
@@ -52,6 +54,14 @@ def together(lines: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
 def kept_fields(fields: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
     """The fields without the key, and without the length."""
     return {name: value for name, value in fields.items() if name not in _UNKEPT}
+
+
+def declined(request_line: bytes, lines: list[tuple[bytes, bytes]]) -> bytes:
+    """A head without its offer of another protocol (RFC 9110, 7.8); what else the client said of the connection stays."""
+    words = [word.strip() for name, value in lines if name == b"connection" for word in value.split(b",")]
+    left = b", ".join(word for word in words if word.lower() not in _OFFER)
+    kept = [name + b": " + value for name, value in lines if name != b"connection" and name not in _OFFER]
+    return b"\r\n".join([request_line, *kept, b"connection: " + left, b"", b""])
 
 
 class Last(msgspec.Struct, frozen=True, eq=False, gc=False):

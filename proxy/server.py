@@ -24,7 +24,7 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 from proxy.errors import Refusal
 from proxy.exchange import Exchange
 from proxy.gateway import Gateway
-from proxy.heads import Cut, Head, Heads, Last, cut, kept_fields, plain, together
+from proxy.heads import Cut, Head, Heads, Last, cut, declined, kept_fields, plain, together
 from proxy.outbox import BUSY, Outbox
 from proxy.sweep import Sweep
 
@@ -297,8 +297,7 @@ class Connection(asyncio.Protocol):
         if method == b"CONNECT":
             self._reject(Refusal(405, "method_not_allowed", "This is not a forward proxy."))
             return
-        kept = [name + b": " + value for name, value in exchange.headers if name not in (b"connection", b"upgrade", b"http2-settings")]
-        head = b"\r\n".join([method + b" " + exchange.path + b" HTTP/1.1", *kept, b"", b""])
+        head = declined(b"%b %b HTTP/%b" % (method, exchange.path, self.parser.get_http_version().encode()), exchange.headers)
         self.parser = httptools.HttpRequestParser(self)
         self.in_head, self.head_bytes = True, 0
         self.data_received(head + rest)

@@ -13,11 +13,14 @@ from adapters._base import Completion, Fault, Headers, Json, Outbound, Reader, S
 from adapters._json import View, edited, encode
 from adapters.anthropic.answer import completion_of, fault_of_body
 from adapters.anthropic.door import DOOR
+from adapters.anthropic.door_search import SEAL, own
 from adapters.anthropic.limits import limits_of
 from adapters.anthropic.request import MEMBERS, SAMPLING_VERSION, VERSION, json_by_words, outbound, version_header
 from adapters.anthropic.stream import MessagesReader
 
 __all__ = ["ADAPTER", "DOOR", "Anthropic"]
+
+_SEALED = SEAL.encode()
 
 
 class Anthropic:
@@ -40,6 +43,8 @@ class Anthropic:
         edits: dict[str, bytes | None] = {"model": encode(target.upstream_model)}
         if "greenlane" in members:
             edits["greenlane"] = None
+        if body.find(_SEALED) >= 0 and "messages" in members:
+            edits["messages"] = own(bytes(members["messages"]))
         ignored = tuple(name for name in target.quirks.drops if name in members)
         edits |= dict.fromkeys(ignored)
         kept = members.keys() - set(ignored)

@@ -14,7 +14,7 @@ from adapters._base import Completion, Fault, FaultError, GarbledError, Json, Us
 from adapters._json import encode
 from adapters._order import placed
 from adapters._usage import hub_usage
-from adapters._web_search import cited
+from adapters._web_search import SEARCHES, cited, searched
 
 MESSAGE_CHARACTERS = 2000
 REASONS = {
@@ -219,11 +219,30 @@ def citations_of(citations: Any, start: int, end: int) -> list[Json]:
     ]
 
 
+def query_of(asked: Any) -> list[str]:
+    """What the vendor's own search was asked."""
+    query = asked.get("query") if isinstance(asked, dict) else None
+    return [query] if isinstance(query, str) and query else []
+
+
+def searched_of(result: Json, queries: list[str]) -> Json:
+    """A search with its result: pages, or an error."""
+    found = result.get("content")
+    pages = [
+        {"url": each["url"], "title": each["title"] if isinstance(each.get("title"), str) else each["url"]}
+        for each in (found if isinstance(found, list) else ())
+        if isinstance(each, dict) and isinstance(each.get("url"), str)
+    ]
+    return searched(queries, pages, failed=not isinstance(found, list))
+
+
 def _message_of(answer: _Message) -> Json:
     texts: list[str] = []
     thoughts: list[Json] = []
     calls: list[Json] = []
     annotations: list[Json] = []
+    searches: list[Json] = []
+    queries: dict[Any, list[str]] = {}
     for block in answer.content or ():
         match block.get("type"):
             case "text" if isinstance(block.get("text"), str):
@@ -235,6 +254,10 @@ def _message_of(answer: _Message) -> Json:
             case "tool_use":
                 function = {"name": block.get("name") or "", "arguments": arguments_of(block.get("input"))}
                 calls.append({"id": block.get("id") or "", "type": "function", "function": function})
+            case "server_tool_use":
+                queries[block.get("id")] = query_of(block.get("input"))
+            case "web_search_tool_result":
+                searches.append(searched_of(block, queries.get(block.get("tool_use_id"), [])))
             case _:
                 pass  # the vendor's own tools: their calls are answered there
     text = "".join(texts)
@@ -244,6 +267,8 @@ def _message_of(answer: _Message) -> Json:
     readable = "\n\n".join(block["thinking"] for block in thoughts if block.get("thinking"))
     if annotations:
         message["annotations"] = annotations
+    if searches:
+        message[SEARCHES] = searches
     if readable:
         message["reasoning_content"] = readable
     if thoughts:

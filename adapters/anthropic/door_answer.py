@@ -13,6 +13,8 @@ import msgspec
 from adapters._base import Fault, Json, Usage
 from adapters._json import encode
 from adapters._order import interleaved
+from adapters._web_search import SEARCHES
+from adapters.anthropic.door_search import asks_to_search, blocks_of, cited_of, search_id
 
 _STOPS = {
     "stop": "end_turn",
@@ -73,7 +75,7 @@ def message_of(completion: Json, usage: Usage | None, account: bytes | None, req
         "type": "message",
         "role": "assistant",
         "model": completion.get("model") or request.get("model") or "",
-        "content": _content(said, base),
+        "content": _with_searches(_content(said, base), said, base) if asks_to_search(request) else _content(said, base),
         "stop_reason": reason,
         "stop_sequence": sequence,
         "usage": usage_of(usage, account),
@@ -98,6 +100,16 @@ def _content(said: Json, base: str) -> list[Json]:
             }
         )
     return interleaved(thoughts, texts, calls)
+
+
+def _with_searches(blocks: list[Json], said: Json, base: str) -> list[Json]:
+    """With the citations at the last of the text, as in a stream, and the searches before all of it."""
+    texts = [number for number, block in enumerate(blocks) if block["type"] == "text"]
+    if texts and (told := cited_of(said.get("annotations"), said.get("content") or "")):
+        blocks[texts[-1]]["citations"] = told
+    at = texts[0] if texts else len(blocks)
+    searches = [block for number, each in enumerate(said.get(SEARCHES) or ()) for block in blocks_of(each, search_id(base, number))]
+    return [*blocks[:at], *searches, *blocks[at:]]
 
 
 def call_id(base: str, number: int) -> str:

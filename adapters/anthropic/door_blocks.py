@@ -98,8 +98,25 @@ class _ToolResult(msgspec.Struct, tag_field="type", tag="tool_result", forbid_un
     toolset_name: str | None = None
 
 
+class _ServerToolUse(msgspec.Struct, tag_field="type", tag="server_tool_use", forbid_unknown_fields=True):
+    id: str
+    name: Literal["web_search"]
+    input: Any = None
+    cache_control: CacheControl | None = None
+    caller: Json | None = None
+
+
+class _Searched(msgspec.Struct, tag_field="type", tag="web_search_tool_result", forbid_unknown_fields=True):
+    """What was found is in the words that follow it; the pages are sealed for Anthropic."""
+
+    tool_use_id: str
+    content: Any = None
+    cache_control: CacheControl | None = None
+    caller: Json | None = None
+
+
 Part = Text | _Image | _Document | _SearchResult
-Block = Text | _Image | _Document | _SearchResult | _Thinking | _Redacted | _ToolUse | _ToolResult
+Block = Text | _Image | _Document | _SearchResult | _Thinking | _Redacted | _ToolUse | _ToolResult | _ServerToolUse | _Searched
 
 
 def marked(value: Json, control: CacheControl | None) -> Json:
@@ -154,6 +171,8 @@ def _assistant(content: list[Block], path: str) -> Json:
                     signed.append(placed(kept, _characters(parts), len(calls)))
             case _Redacted():
                 signed.append(placed({"type": "redacted_thinking", "data": block.data}, _characters(parts), len(calls)))
+            case _ServerToolUse() | _Searched():
+                pass
             case _ToolUse():
                 calls.append(_call(block, place))
             case _:

@@ -8,6 +8,7 @@ from adapters._base import Json
 from adapters._places import CALL, MESSAGE, PART, THOUGHT, TOOL, renamed
 from adapters.anthropic.door_blocks import Block, messages_of, parts_of
 from adapters.anthropic.door_request import Message
+from adapters.anthropic.door_search import member_place, tool_place
 
 _NAMES = {
     "max_completion_tokens": "max_tokens",
@@ -27,8 +28,11 @@ def place_of(param: str, body: Json) -> str:
     message, tool = MESSAGE.fullmatch(param), TOOL.fullmatch(param)
     if message is not None:
         return _in_message(int(message[1]), message[2], body)
+    tools = body.get("tools") or []
     if tool is not None:
-        return f"tools[{tool[1]}]" + renamed(tool[2], {".parameters": ".input_schema"})
+        return tool_place(int(tool[1]), tools) + renamed(tool[2], {".parameters": ".input_schema"})
+    if (place := member_place(param, tools)) is not None:
+        return place
     config, thinking = body.get("output_config"), body.get("thinking")
     told: Json = config if isinstance(config, dict) else {}
     form = "output_config.format" if told.get("format") else "output_format"

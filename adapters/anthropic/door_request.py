@@ -11,7 +11,9 @@ import msgspec
 
 from adapters._base import AdapterError, Json
 from adapters._shape import UNKNOWN, shaped
+from adapters._web_search import FORCED, MEMBER, unsearched
 from adapters.anthropic.door_blocks import Block, CacheControl, Text, marked, messages_of, parts_of, plain
+from adapters.anthropic.door_search import NAME, search_of, searches
 
 _LOW_TOKENS, _MEDIUM_TOKENS = 1024, 8192
 """Budgets that Google documents as equal to `low` and `medium` (https://ai.google.dev/gemini-api/docs/openai#thinking)."""
@@ -134,7 +136,7 @@ def _ignored(asked: _Request) -> list[str]:
     named = [name for name in ("context_management", "diagnostics") if getattr(asked, name)]
     if isinstance(asked.thinking, _Enabled | _Adaptive) and asked.thinking.block_binding:
         named.append("thinking.block_binding")
-    tools = [name for name in ("defer_loading", "input_examples") if any(tool.get(name) for tool in asked.tools or ())]
+    tools = [name for name in ("defer_loading", "input_examples", "max_uses") if any(tool.get(name) for tool in asked.tools or ())]
     return [*named, *(f"tools.{name}" for name in tools)]
 
 
@@ -184,23 +186,30 @@ def _reasoning(asked: _Request, body: Json) -> Json:
 
 
 def _tools(asked: _Request) -> Json:
-    chosen: Json = {}
-    if asked.tools:
-        chosen["tools"] = [_tool(tool, f"tools[{number}]") for number, tool in enumerate(asked.tools)]
-    choice = asked.tool_choice
-    if choice is None:
-        return chosen
-    if choice.type == "tool":
-        if choice.name is None:
-            raise AdapterError("Missing required parameter: 'tool_choice.name'.", "tool_choice.name", code="missing_required_parameter")
-        chosen["tool_choice"] = {"type": "function", "function": {"name": choice.name}}
-    elif choice.name is not None:
+    tools, choice = asked.tools or [], asked.tool_choice
+    chosen = search_of(tools)
+    if functions := [_tool(tool, f"tools[{number}]") for number, tool in enumerate(tools) if not searches(tool)]:
+        chosen["tools"] = functions
+    return chosen if choice is None else _chosen(choice, chosen)
+
+
+def _chosen(choice: _ToolChoice, told: Json) -> Json:
+    """The hub's members for tools with the choice among them. Where there is a search it is about that too."""
+    if choice.type == "tool" and choice.name is None:
+        raise AdapterError("Missing required parameter: 'tool_choice.name'.", "tool_choice.name", code="missing_required_parameter")
+    if choice.type != "tool" and choice.name is not None:
         raise AdapterError("Unknown parameter: 'tool_choice.name'.", "tool_choice.name", code=UNKNOWN)
-    else:
-        chosen["tool_choice"] = {"auto": "auto", "any": "required", "none": "none"}[choice.type]
-    if choice.disable_parallel_tool_use and asked.tools:
-        chosen["parallel_tool_calls"] = False
-    return chosen
+    if choice.disable_parallel_tool_use and "tools" in told:
+        told["parallel_tool_calls"] = False
+    if MEMBER in told:
+        if choice.name == NAME:
+            return {**told, "tool_choice": FORCED}
+        if choice.type == "none":
+            told = unsearched(told)
+        if "tools" not in told:
+            return {**told, "tool_choice": FORCED} if choice.type == "any" else told
+    named = {"type": "function", "function": {"name": choice.name}}
+    return {**told, "tool_choice": {"auto": "auto", "any": "required", "none": "none", "tool": named}[choice.type]}
 
 
 def _tool(body: Json, path: str) -> Json:

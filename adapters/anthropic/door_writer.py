@@ -15,9 +15,11 @@ import msgspec
 from adapters._base import Fault, Json, Usage
 from adapters._json import encode
 from adapters._sse import block
+from adapters._web_search import SEARCHES
 from adapters.anthropic.door_answer import base_id, call_id, error_of, status_of, stop_of, usage_of
+from adapters.anthropic.door_search import asks_to_search, blocks_of, cited_of, search_id
 
-Kind = Literal["text", "thinking", "redacted_thinking", "tool_use"]
+Kind = Literal["text", "thinking", "redacted_thinking", "tool_use", "server_tool_use", "web_search_tool_result"]
 
 
 class _Block:
@@ -51,7 +53,22 @@ class _Block:
 class MessagesWriter:
     """One instance a stream."""
 
-    __slots__ = ("_base", "_calls", "_ending", "_index", "_queue", "_reason", "_refused", "_request", "_sequence", "_started")
+    __slots__ = (
+        *(
+            "_base",
+            "_calls",
+            "_ending",
+            "_index",
+            "_queue",
+            "_reason",
+            "_refused",
+            "_request",
+            "_said",
+            "_searches",
+            "_sequence",
+            "_started",
+        ),
+    )
 
     def __init__(self, request: Json) -> None:
         self._request = request
@@ -64,6 +81,9 @@ class MessagesWriter:
         self._refused = False
         self._reason: str | None = None
         self._sequence: str | None = None
+        self._said: list[str] | None = [] if asks_to_search(request) else None
+        """All text so far, where it may come to be cited."""
+        self._searches = 0
 
     def write(self, chunk: Json) -> bytes:
         out = [] if self._started else [self._start(chunk)]
@@ -118,6 +138,21 @@ class MessagesWriter:
                 self._text(delta[name], refusal=name == "refusal")
         for call in delta.get("tool_calls") or ():
             self._call(call)
+        if self._said is not None:
+            self._search(delta, self._said)
+
+    def _search(self, delta: Json, said: list[str]) -> None:
+        """What the vendor searched for, and where its words are from: this is told at the last of the text."""
+        said.append(delta.get("content") or "")
+        last = self._queue[-1] if self._queue else None
+        if delta.get("annotations") and last is not None and last.kind == "text":
+            last.pending += [{"type": "citations_delta", "citation": each} for each in cited_of(delta["annotations"], "".join(said))]
+        for search in delta.get(SEARCHES) or ():
+            call, result = blocks_of(search, search_id(self._base, self._searches))
+            self._searches += 1
+            begun = _Block("server_tool_use", {**call, "input": {}})
+            begun.pending.append({"type": "input_json_delta", "partial_json": encode(call["input"]).decode()})
+            self._queue += (begun, _Block("web_search_tool_result", result))
 
     def _thinking(self) -> _Block:
         """The last block if it is thinking that may go on, else a new one."""

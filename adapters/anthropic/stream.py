@@ -13,7 +13,7 @@ from adapters._base import FaultError, GarbledError, Json, Usage
 from adapters._order import placed
 from adapters._passthrough import require_object
 from adapters._sse import EVENT_BYTES, Event, Events
-from adapters._web_search import numbered
+from adapters._web_search import SEARCHES, numbered
 from adapters.anthropic.answer import (
     TIERS,
     Counts,
@@ -22,7 +22,9 @@ from adapters.anthropic.answer import (
     citations_of,
     completion_id,
     fault_of,
+    query_of,
     reason_of,
+    searched_of,
     usage_of,
 )
 
@@ -86,6 +88,8 @@ class MessagesReader:
         self._characters = 0
         """Of text so far."""
         self._begun = self._searched = False
+        self._queries: dict[Any, list[str]] = {}
+        """Of the vendor's own searches, by the id of the call."""
         self._held: FaultError | GarbledError | None = None
         self.comments = self._events.comments
         self.usage: Usage | None = None
@@ -182,6 +186,9 @@ class MessagesReader:
         match block.kind:
             case "server_tool_use":
                 self._searched = True
+            case "web_search_tool_result":
+                told = searched_of(start, self._queries.get(start.get("tool_use_id"), []))
+                found.append(self._chunk({SEARCHES: [told]}))
             case "text" if start.get("text"):
                 found.append(self._text(start["text"]))
             case "thinking" if start.get("thinking"):
@@ -213,8 +220,10 @@ class MessagesReader:
             case "tool_use", "input_json_delta" if delta.partial_json:
                 block.empty = False
                 found.append(self._argument(block, delta.partial_json))
+            case "server_tool_use", "input_json_delta":
+                block.pieces.append(delta.partial_json)
             case _:
-                pass  # the inputs of the vendor's own tools
+                pass
 
     def _close(self, wire: _Wire, found: list[Json]) -> None:
         if wire.index is None or wire.index not in self._blocks:
@@ -230,6 +239,8 @@ class MessagesReader:
                 if told := citations_of(block.citations or block.start.get("citations"), block.place[0], self._characters):
                     found.append(self._chunk({"annotations": numbered(told, self._citations)}))
                     self._citations += len(told)
+            case "server_tool_use":
+                self._queries[block.start.get("id")] = _query(block)
             case "tool_use" if block.empty:
                 found.append(self._argument(block, arguments_of(block.start.get("input"))))
             case "thinking":
@@ -281,6 +292,15 @@ class MessagesReader:
     def _require_start(self) -> None:
         if not self._head:
             raise GarbledError("the stream does not begin with one message_start")
+
+
+def _query(block: _Block) -> list[str]:
+    told: Any = block.start.get("input")
+    try:
+        told = msgspec.json.decode("".join(block.pieces)) if block.pieces else told
+    except (msgspec.DecodeError, RecursionError):
+        told = None
+    return query_of(told)
 
 
 def _decoded(event: Event) -> _Wire:

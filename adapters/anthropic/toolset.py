@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from adapters._base import AdapterError, Json
-from adapters._web_search import MEMBER, Search, search_of
+from adapters._web_search import FORCED, MEMBER, Search, search_of
 from adapters.anthropic.content import marked
 from adapters.anthropic.conversation import TOOL_NAME
 from adapters.anthropic.models import Rules
@@ -57,11 +57,11 @@ def toolset_of(chat: Json, rules: Rules) -> Toolset:
         tools = [tool for tool in tools if tool["name"] in allowed]
     if sum(tool.get("strict", False) for tool in tools) > STRICT_TOOLS:
         raise AdapterError(f"At most {STRICT_TOOLS} tools may be strict here.", "tools")
-    choice = _choice(wanted, tools, rules)
     search = search_of(chat)
+    choice = _choice(wanted, tools, rules, search)
     # an answer in the form of `functions` has room for one call
     alone = chat.get("parallel_tool_calls") is False or bool(chat.get("functions"))
-    if alone and tools and (choice is None or choice["type"] != "none"):
+    if alone and tools and wanted != FORCED and (choice is None or choice["type"] != "none"):
         choice = {**(choice or {"type": "auto"}), "disable_parallel_tool_use": True}
     if search is not None:
         if any(tool["name"] == SEARCH for tool in tools):
@@ -154,9 +154,11 @@ def _input_schema(parameters: Any, path: str) -> Json:
     return {"type": "object", **parameters}
 
 
-def _choice(wanted: Any, tools: list[Json], rules: Rules) -> Json | None:
+def _choice(wanted: Any, tools: list[Json], rules: Rules, search: Search | None) -> Json | None:
     if wanted in (None, "auto"):
         return None
+    if wanted == FORCED and search is not None:
+        return _possible({"type": "tool", "name": SEARCH}, rules)
     if wanted == "none":
         return {"type": "none"} if tools else None
     if wanted == "required":
@@ -170,6 +172,10 @@ def _choice(wanted: Any, tools: list[Json], rules: Rules) -> Json | None:
         choice = {"type": "tool", "name": name}
     if not tools:
         raise AdapterError("`tool_choice` asks for a tool, but there are none.", "tool_choice")
+    return _possible(choice, rules)
+
+
+def _possible(choice: Json, rules: Rules) -> Json:
     if not rules.forced_tools:
         raise AdapterError("This model cannot be forced to call a tool.", "tool_choice", code="unsupported_value")
     return choice

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from adapters._base import Completion, GarbledError, Json
 from adapters._usage import hub_usage
-from adapters.gemini.grounding import annotations_of
+from adapters._web_search import SEARCHES
+from adapters.gemini.grounding import grounded
 from adapters.gemini.wire import (
     Candidate,
     Ids,
@@ -57,15 +58,14 @@ def _candidate(candidate: Candidate, ids: Ids) -> Json:
     reason = finish_of(candidate.finish_reason or "STOP", calls="tool_calls" in said)
     if reason in ("stop", "length") and "content" not in said and "tool_calls" not in said:
         said["content"] = ""
-    if found := annotations_of(candidate.grounding_metadata, said.get("content") or ""):
-        said["annotations"] = found
+    said |= grounded(candidate.grounding_metadata, said.get("content") or "")
     return _choice(candidate.index, _message(said), reason, logprobs_of(candidate.logprobs_result))
 
 
 def _message(said: Json) -> Json:
     """`content` is null beside calls and where a filter left nothing."""
     message: Json = {"role": "assistant", "content": said.get("content"), "refusal": None}
-    return message | {name: said[name] for name in ("reasoning_content", "tool_calls", "images", "annotations") if name in said}
+    return message | {name: said[name] for name in ("reasoning_content", "tool_calls", "images", "annotations", SEARCHES) if name in said}
 
 
 def _choice(index: int, message: Json, reason: str, logprobs: Json | None) -> Json:

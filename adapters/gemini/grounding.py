@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from adapters._base import Json
-from adapters._web_search import cited
+from adapters._web_search import SEARCHES, cited, searched
 
 
 class _Web(msgspec.Struct):
@@ -33,6 +33,7 @@ class _Support(msgspec.Struct, rename="camel"):
 
 
 class _Grounding(msgspec.Struct, rename="camel"):
+    web_search_queries: list[str] | None = None
     grounding_chunks: list[_Chunk] | None = None
     grounding_supports: list[_Support] | None = None
 
@@ -40,12 +41,25 @@ class _Grounding(msgspec.Struct, rename="camel"):
 _decode = msgspec.json.Decoder(_Grounding).decode
 
 
-def annotations_of(metadata: bytes | msgspec.Raw, text: str) -> list[Json]:
-    """The citations of a text. Metadata of another shape than the reference's tell none: the answer is worth more than they."""
+def grounded(metadata: bytes | msgspec.Raw, text: str) -> Json:
+    """The citations of a text, and what was searched for: `annotations` and `searches`, where there are any.
+
+    Metadata of another shape than the reference's tell none: the answer is worth more than they.
+    """
     try:
         found = _decode(metadata) if metadata else _Grounding()
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return []
+        return {}
+    told: Json = {}
+    if annotations := _annotations(found, text):
+        told["annotations"] = annotations
+    if found.web_search_queries:
+        pages = [{"url": each.web.uri, "title": each.web.title or each.web.uri} for each in found.grounding_chunks or () if each.web]
+        told[SEARCHES] = [searched(found.web_search_queries, pages)]
+    return told
+
+
+def _annotations(found: _Grounding, text: str) -> list[Json]:
     pages = [chunk.web for chunk in found.grounding_chunks or ()]
     if not found.grounding_supports:
         # it says what was read, not for which words

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from adapters._base import FaultError, GarbledError, Json, Target, Usage
 from adapters._sse import Event, Events
-from adapters._web_search import numbered
-from adapters.gemini.grounding import annotations_of
+from adapters._web_search import SEARCHES, numbered
+from adapters.gemini.grounding import grounded
 from adapters.gemini.models import bare
 from adapters.gemini.wire import (
     FAILURES,
@@ -157,8 +157,8 @@ class GeminiReader:
         found = []
         for index, choice in sorted(self._choices.items()):
             if choice.finish_reason is not None:
-                if cited := annotations_of(choice.grounding, "".join(choice.text)) if choice.grounding else []:
-                    found.append(self._chunk(index, {"annotations": numbered(cited, 0)}, None))
+                for name, told in (grounded(choice.grounding, "".join(choice.text)) if choice.grounding else {}).items():
+                    found.append(self._chunk(index, {name: told if name == SEARCHES else numbered(told, 0)}, None))
                 found.append(self._chunk(index, {}, choice.finish_reason, choice.logprobs))
         # of several candidates, one that was cut off is not finished by the others' reasons
         self.ended = bool(found) and all(choice.finish_reason is not None for choice in self._choices.values())

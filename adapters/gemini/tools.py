@@ -9,6 +9,7 @@ import re
 from typing import Any
 
 from adapters._base import AdapterError, Json
+from adapters._web_search import FORCED
 from adapters.gemini.schema import subset, takes_arguments
 
 NAME = re.compile(r"\A[A-Za-z_][A-Za-z0-9_.:-]{0,127}\Z")
@@ -94,6 +95,8 @@ def _choice(chat: Json, declared: dict[str, Json]) -> tuple[str, list[str]]:
         return mode, []
     if not isinstance(told, dict):
         raise AdapterError("This tool choice is not known.", path)
+    if told == FORCED:
+        raise AdapterError("Gemini searches where it sees fit, and cannot be made to.", path, code="unsupported_value")
     if told.get("type") == "allowed_tools":
         allowed = told.get("allowed_tools")
         inner: Json = allowed if isinstance(allowed, dict) else told

@@ -14,6 +14,7 @@ from adapters._base import Fault, Json, Usage
 from adapters._custom import unwrapped
 from adapters._json import encode
 from adapters._order import PLACE, bare, interleaved
+from adapters._web_search import SEARCHES
 from adapters.responses.items import sealed
 from adapters.responses.tools import Called, called
 
@@ -97,6 +98,8 @@ def response_of(completion: Json, usage: Usage | None, account: bytes | None, re
                 made = reasoning_item(f"rs_{base}_{number}", "completed", item["text"], item["blocks"], summarized=wants_summary(request))
             case "message":
                 made = message_item(f"msg_{base}_{number}", status, item["parts"])
+            case "search":
+                made = search_item(f"ws_{base}_{number}", item, request)
             case _:
                 function = item.get("function") or {}
                 name, arguments = function.get("name") or "", function.get("arguments") or "{}"
@@ -137,7 +140,13 @@ def _sequence(said: Json, choice: Json) -> list[Json]:
         else:
             calls = [item for item in found if item["type"] == "function"]
             found.insert(len(found) - len(calls), {"type": "message", "parts": [part]})
-    return found
+    return _with_searches(found, said[SEARCHES]) if said.get(SEARCHES) else found
+
+
+def _with_searches(found: list[Json], searches: list[Json]) -> list[Json]:
+    """Before the words: the places of citations count all of these, so that nothing can stand amid them."""
+    at = next((number for number, item in enumerate(found) if item["type"] in ("message", "function")), len(found))
+    return [*found[:at], *({"type": "search", **search} for search in searches), *found[at:]]
 
 
 def wants_summary(request: Json) -> bool:
@@ -172,6 +181,16 @@ def annotations_of(said: Json) -> list[Json]:
         for each in said.get("annotations") or ()
         if isinstance(each, dict) and each.get("type") == "url_citation" and isinstance(each.get("url_citation"), dict)
     ]
+
+
+def search_item(item_id: str, search: Json, request: Json, *, status: str | None = None) -> Json:
+    """A `web_search_call`, at its end unless another status is given."""
+    queries = search["queries"]
+    action: Json = {"type": "search", "query": queries[0] if queries else "", "queries": queries}
+    if "web_search_call.action.sources" in (request.get("include") or ()):
+        action["sources"] = [{"type": "url", "url": page["url"]} for page in search["pages"]]
+    ended = "failed" if search["failed"] else "completed"
+    return {"id": item_id, "type": "web_search_call", "status": status or ended, "action": action}
 
 
 def call_item(place: str, tool: Called, call_id: str, arguments: str, status: Status) -> Json:

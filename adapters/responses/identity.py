@@ -19,7 +19,16 @@ from adapters.responses.answer import error_body, failed, usage_of
 CAPTURE_BYTES = 4 * 1024 * 1024
 _LAST = ("response.completed", "response.incomplete")
 _CALLS = ("function_call", "custom_tool_call")
-_STATUS = {"rate_limit_exceeded": 429, "server_error": 500, "invalid_prompt": 400}
+_REQUESTS_OWN = frozenset(
+    (
+        *("invalid_prompt", "context_length_exceeded", "image_content_policy_violation"),
+        *("invalid_image", "invalid_image_format", "invalid_base64_image", "invalid_image_url", "invalid_image_mode"),
+        *("image_too_large", "image_too_small", "image_parse_error", "image_file_too_large", "unsupported_image_media_type"),
+        *("empty_image_file", "failed_to_download_image", "image_file_not_found"),
+    )
+)
+"""Codes of what is wrong with the request: another deployment would say the same."""
+_OUR_SHARE = frozenset({"rate_limit_exceeded", "insufficient_quota"})
 
 
 class _InputDetails(msgspec.Struct):
@@ -196,8 +205,8 @@ class ResponsesStream:
 
 def responses_reply(
     body: bytes, account: bytes | None, otherwise: Usage | None = None
-) -> tuple[bytes, Usage | None, str | None, str | None]:
-    """A whole answer with `usage.greenlane` put in, its usage, why it ended in hub words, and the code of the error if it failed.
+) -> tuple[bytes, Usage | None, str | None, Fault | None]:
+    """A whole answer with `usage.greenlane` put in, its usage, why it ended in hub words, and the error by which it failed.
 
     `otherwise`: what was counted where one that ended has no usage. Raises FaultError where a 200 holds only an error, or a Response
     that failed with nothing to show, as its stream does; GarbledError where it holds no Response.
@@ -250,12 +259,10 @@ def _reason(response: _Response) -> str | None:
     return None
 
 
-def _failure(response: _Response) -> str | None:
-    """The code of the error of a Response that failed."""
-    if response.status != "failed" and not response.error:
-        return None
-    code = response.error.get("code") if isinstance(response.error, dict) else None
-    return code[:64] if isinstance(code, str) and code else "upstream_error"
+def _failure(response: _Response) -> Fault | None:
+    """The error of a Response that failed, also where it tells none."""
+    failed_so = response.status == "failed" or response.error
+    return _with_status(fault_told(response.error)) if failed_so else None
 
 
 def _with_account(body: bytes, account: bytes, otherwise: Usage | None) -> bytes:
@@ -291,7 +298,10 @@ def _fault(data: bytes, raw: msgspec.Raw) -> Fault:
 
 
 def _with_status(fault: Fault) -> Fault:
-    return fault if fault.status is not None else msgspec.structs.replace(fault, status=_STATUS.get(fault.code or "", 500))
+    if fault.status is not None:
+        return fault
+    status = 400 if fault.code in _REQUESTS_OWN else 429 if fault.code in _OUR_SHARE else 500
+    return msgspec.structs.replace(fault, status=status)
 
 
 def _accounted(event: Event, account: bytes, otherwise: Usage | None) -> bytes:

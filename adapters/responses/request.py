@@ -12,7 +12,7 @@ import msgspec
 from adapters._base import AdapterError, Json
 from adapters._shape import INVALID, shaped
 from adapters.responses.items import messages_of
-from adapters.responses.tools import search_of, tool_choice_of, tools_of
+from adapters.responses.tools import chosen_of, search_of, tools_of
 
 UNSUPPORTED = "unsupported_value"
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
@@ -167,6 +167,4 @@ def _tools(asked: _Request) -> Json:
         chosen["tools"] = told
         if asked.parallel_tool_calls is not None:
             chosen["parallel_tool_calls"] = asked.parallel_tool_calls
-    if asked.tool_choice is not None:
-        chosen["tool_choice"] = tool_choice_of(asked.tool_choice)
-    return chosen
+    return chosen if asked.tool_choice is None else chosen_of(asked.tool_choice, chosen)

@@ -14,7 +14,7 @@ import msgspec
 from adapters._base import AdapterError, Json
 from adapters._custom import as_function
 from adapters._shape import INVALID, MISSING, below, shaped
-from adapters._web_search import MEMBER, Filters, Place
+from adapters._web_search import FORCED, MEMBER, Filters, Near, asked_of, unsearched
 
 UNSUPPORTED = "unsupported_value"
 _SEARCHES = frozenset({"web_search", "web_search_2025_08_26", "web_search_preview", "web_search_preview_2025_03_11"})
@@ -43,15 +43,11 @@ class _Namespace(msgspec.Struct):
     description: str | None = None
 
 
-class _Location(Place, forbid_unknown_fields=True):
-    type: Literal["approximate"] | None = None
-
-
 class _Search(msgspec.Struct, forbid_unknown_fields=True):
     """https://platform.openai.com/docs/guides/tools-web-search"""
 
     type: str
-    user_location: _Location | None = None
+    user_location: Near | None = None
     search_context_size: Literal["low", "medium", "high"] | None = None
     filters: Filters | None = None
     external_web_access: bool | None = None
@@ -77,14 +73,7 @@ def search_of(tools: list[Json]) -> Json:
     asked = shaped(tool, _Search, path)
     if asked.external_web_access is False:
         raise AdapterError("Only OpenAI can search without access to the web.", f"{path}.external_web_access", code=UNSUPPORTED)
-    options: Json = {}
-    if asked.user_location is not None:
-        place = {name: value for name in Place.__struct_fields__ if (value := getattr(asked.user_location, name)) is not None}
-        options["user_location"] = {"type": "approximate", "approximate": place}
-    if asked.search_context_size is not None:
-        options["search_context_size"] = asked.search_context_size
-    domains = {} if asked.filters is None else {name: value for name, value in msgspec.structs.asdict(asked.filters).items() if value}
-    return {MEMBER: {**options, "filters": domains} if domains else options}
+    return asked_of(asked.user_location, asked.search_context_size, asked.filters)
 
 
 def search_place(tools: list[Json]) -> tuple[str, Json] | None:
@@ -181,21 +170,47 @@ def _callable(callers: list[str] | None, path: str) -> None:
         raise AdapterError("A tool that only code may call cannot be passed on.", f"{path}.allowed_callers", code=UNSUPPORTED)
 
 
-def tool_choice_of(choice: str | Json) -> str | Json:
+def chosen_of(choice: str | Json, told: Json) -> Json:
+    """The hub's members for tools with the choice among them: `told` has the functions and the search that there are.
+
+    A choice of chat completions is about functions alone; this one is about the search too.
+    """
+    searches, functions = MEMBER in told, "tools" in told
     if isinstance(choice, str):
         if choice not in ("none", "auto", "required"):
             raise AdapterError("Expected none, auto, required or an object.", "tool_choice", code=INVALID)
-        return choice
+        if not searches:
+            return {**told, "tool_choice": choice}
+        if choice == "none":
+            told = unsearched(told)
+        return {**told, "tool_choice": choice} if functions else {**told, "tool_choice": FORCED} if choice == "required" else told
     kind = choice.get("type")
     if kind in ("function", "custom"):
-        return _named(choice, "tool_choice")
+        return {**told, "tool_choice": _named(choice, "tool_choice")}
     if kind == "allowed_tools":
-        tools, mode = choice.get("tools"), choice.get("mode", "auto")
-        if not isinstance(tools, list) or mode not in ("auto", "required"):
-            raise AdapterError("Expected mode auto or required, and a list of tools.", "tool_choice", code=INVALID)
-        named = [_named(tool, f"tool_choice.tools[{number}]") for number, tool in enumerate(tools)]
-        return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": named}}
+        return _allowed(choice, told)
+    if _searches(choice):
+        if not searches:
+            raise AdapterError("The chosen search is not among `tools`.", "tool_choice", code=INVALID)
+        return {**told, "tool_choice": FORCED}
     raise AdapterError("This tool choice cannot be passed on to this model.", "tool_choice.type", code=UNSUPPORTED)
+
+
+def _allowed(choice: Json, told: Json) -> Json:
+    tools, mode = choice.get("tools"), choice.get("mode", "auto")
+    if not isinstance(tools, list) or mode not in ("auto", "required"):
+        raise AdapterError("Expected mode auto or required, and a list of tools.", "tool_choice", code=INVALID)
+    found = [number for number, tool in enumerate(tools) if isinstance(tool, dict) and _searches(tool)]
+    if found and MEMBER not in told:
+        raise AdapterError("The allowed search is not among `tools`.", f"tool_choice.tools[{found[0]}]", code=INVALID)
+    if not found:
+        told = unsearched(told)
+    named = [_named(tool, f"tool_choice.tools[{number}]") for number, tool in enumerate(tools) if number not in found]
+    if named or not found:
+        return {**told, "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": named}}}
+    if mode == "required":
+        return {**told, "tool_choice": FORCED}
+    return {**told, "tool_choice": "none"} if "tools" in told else told
 
 
 def _named(tool: Any, path: str) -> Json:

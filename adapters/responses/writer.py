@@ -16,6 +16,7 @@ from adapters._custom import unwrapped
 from adapters._json import encode
 from adapters._order import bare
 from adapters._sse import block
+from adapters._web_search import SEARCHES
 from adapters.responses.answer import (
     Status,
     annotations_of,
@@ -28,6 +29,7 @@ from adapters.responses.answer import (
     logprobs_of,
     message_item,
     reasoning_item,
+    search_item,
     text_part,
     usage_of,
     wants_summary,
@@ -320,6 +322,8 @@ class ResponsesWriter:
             self._open[-1].weigh(logprobs_of(choice))
         for annotation in annotations_of(delta):
             self._message().annotate(annotation, self._log)
+        for search in delta.get(SEARCHES) or ():
+            self._searched(search)
         if delta.get("refusal"):
             self._message().take("refusal", delta["refusal"], [], self._log)
         for call in delta.get("tool_calls") or ():
@@ -352,6 +356,18 @@ class ResponsesWriter:
             known = self._calls[number] = _Call(self._next(), self._base, self._names)
             self._open.append(known)
         return known
+
+    def _searched(self, search: Json) -> None:
+        """A search is told whole, where it comes. It closes nothing: citations count all characters of a message, which may go on."""
+        index = self._size
+        self._size += 1
+        place: Json = {"output_index": index, "item_id": f"ws_{self._base}_{index}"}
+        begun = search_item(place["item_id"], search, self._request, status="in_progress")
+        item = self._output[index] = search_item(place["item_id"], search, self._request)
+        self._log.add("response.output_item.added", output_index=index, item=begun)
+        for stage in ("in_progress", "searching") if search["failed"] else ("in_progress", "searching", "completed"):
+            self._log.add(f"response.web_search_call.{stage}", **place)
+        self._log.add("response.output_item.done", output_index=index, item=item)
 
     def _next(self) -> int:
         """The index of the next item; those that are complete end before it begins."""

@@ -29,11 +29,9 @@ EMISSION_UNITS = {"ugco2e": 1e-6, "mgco2e": 1e-3, "gco2e": 1.0, "kgco2e": 1e3}
 
 def from_body(body: dict[str, Any]) -> ProviderReport | None:
     """The report in a whole answer (chat, completions, embeddings, rerank), if there is a plausible one."""
-    energy = body.get("energy")
-    if isinstance(energy, dict):
-        return _neuralwatt(energy)
-    impact = body.get("impact")
-    return _greenpt(impact) if isinstance(impact, dict) else None
+    energy, impact = body.get("energy"), body.get("impact")
+    found = _neuralwatt(energy) if isinstance(energy, dict) else None
+    return _greenpt(impact) if found is None and isinstance(impact, dict) else found
 
 
 def from_comment(line: bytes) -> ProviderReport | None:
@@ -62,9 +60,12 @@ def reported_j(raw: dict[str, float | str | None]) -> float | None:
 
 
 def _neuralwatt(energy: dict[str, Any]) -> ProviderReport | None:
-    """Documented at portal.neuralwatt.com/docs; shape as its public clients read it. The boundary is not documented."""
+    """Documented at portal.neuralwatt.com/docs; shape as its public clients read it. The boundary is not documented.
+
+    Where joules and kilowatt-hours contradict each other the joules count: what is derived of them is the likelier slip.
+    """
     energy_j = _number(energy.get("energy_joules"), MOST_J)
-    if energy_j is None and "energy_joules" not in energy:
+    if not energy_j:
         energy_kwh = _number(energy.get("energy_kwh"), MOST_J / J_PER_KWH)
         energy_j = None if energy_kwh is None else energy_kwh * J_PER_KWH
     if not energy_j:

@@ -19,6 +19,7 @@ from proxy.access import Grant
 from proxy.controlplane.access import grant_of, needs_key
 from proxy.controlplane.estimating import Asked, asked, messages, simulated
 from proxy.controlplane.explaining import chain, facts, inputs_of
+from proxy.controlplane.query import query_of
 from proxy.controlplane.state import Plane
 from proxy.errors import Refusal
 from proxy.records import Carbon, Entry, Estimate, EstimateInputs, Tokens, sample_of
@@ -59,7 +60,8 @@ class Estimates(Controller):
         """List the latest, newest first: `limit`, and `before`, the id of one that was listed last."""
         plane: Plane = request.app.state.plane
         team = grant_of(request).team
-        limit, before = _limit(request.query_params.get("limit")), request.query_params.get("before")
+        query = query_of(request, "limit", "before")
+        limit, before = _limit(query.get("limit")), query.get("before")
         last = None if before is None else await _within(plane.estimates.get(before, team))
         if before is not None and last is None:
             raise Refusal(400, None, "`before` must be the id of an estimate.", param="before")

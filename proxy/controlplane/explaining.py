@@ -184,7 +184,9 @@ def _instead(entry: Entry, told: Counterfactual) -> Instead:
     return Instead(
         deployment=told.deployment,
         model=told.model,
-        profile=None if entry.outcome == "truncated" else told.profile,  # it is not the counterfactual that such a saving is made of
+        profile=None
+        if entry.outcome in ("truncated", "failed")
+        else told.profile,  # it is not the counterfactual that such a saving is made of
         intensity=None if told.intensity is None else intensity_of(told.intensity),
         marginal=None if told.marginal is None else intensity_of(told.marginal),
         output_tokens=told.output_tokens,

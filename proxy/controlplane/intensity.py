@@ -15,6 +15,7 @@ from carbon.intensity import Intensity, Table, on_basis
 from carbon.sources._base import instant_s
 from carbon.zones import UnknownZoneError, Zone, resolve_zone
 from proxy.controlplane.access import needs_key
+from proxy.controlplane.query import query_of
 from proxy.controlplane.state import Grids, Plane
 from proxy.errors import Refusal
 from proxy.store.ledger import StoreUnavailableError
@@ -34,7 +35,7 @@ class Intensities(Controller):
     async def read(self, request: Request[Any, Any, Any]) -> dict[str, Any]:
         """Show every zone of the fleet; or with `zone`, that one, with `horizon` its forecast and with `history` its past."""
         plane: Plane = request.app.state.plane
-        query = request.query_params
+        query = query_of(request, "zone", "horizon", "history")
         written = query.get("zone")
         if written is None:
             for name in ("horizon", "history"):

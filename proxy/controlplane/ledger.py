@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, cast, get_args
 
@@ -15,6 +16,7 @@ from carbon.meters.ecologits import opinion
 from carbon.profile import profile_from
 from proxy.controlplane.access import grant_of, needs_key
 from proxy.controlplane.explaining import explanation
+from proxy.controlplane.query import query_of
 from proxy.controlplane.state import Plane
 from proxy.errors import Refusal
 from proxy.records import Entry
@@ -22,6 +24,7 @@ from proxy.store.ledger import StoreUnavailableError
 from proxy.store.usage import GroupBy, UsageQuery
 
 _LATER = b"retry-after: 5\r\n"
+_SPAN = ("from", "to", "group_by")
 
 
 def _unreadable() -> Refusal:
@@ -57,40 +60,41 @@ class Entries(Controller):
     async def usage(self, request: Request[Any, Any, Any]) -> dict[str, Any]:
         """Sum what was used: `from`, `to` (RFC 3339 or a date), `group_by`."""
         plane: Plane = request.app.state.plane
-        asked = _asked(request, "model")
+        query = query_of(request, *_SPAN)
+        asked = _asked(query, grant_of(request).team, "model")
         try:
             await plane.written()
             rows = await plane.ledger.usage(asked)
         except StoreUnavailableError:
             raise _unreadable() from None
-        return {"object": "list", **_echoed(request, asked), "data": rows}
+        return {"object": "list", **_echoed(query, asked), "data": rows}
 
     @route("/savings", http_method=["GET", "HEAD"])
     async def savings(self, request: Request[Any, Any, Any]) -> dict[str, Any]:
         """Sum what choices avoided, against each model's default: `from`, `to`, `group_by`; and what a holdout measured."""
         plane: Plane = request.app.state.plane
-        asked = _asked(request, "policy")
+        query = query_of(request, *_SPAN)
+        asked = _asked(query, grant_of(request).team, "policy")
         try:
             await plane.written()
             rows, measured = await plane.ledger.savings(asked)
         except StoreUnavailableError:
             raise _unreadable() from None
-        return {"object": "list", **_echoed(request, asked), "data": rows, "holdout": measured}
+        return {"object": "list", **_echoed(query, asked), "data": rows, "holdout": measured}
 
 
-def _asked(request: Request[Any, Any, Any], otherwise: GroupBy) -> UsageQuery:
+def _asked(query: Mapping[str, str], team: str | None, otherwise: GroupBy) -> UsageQuery:
     """What to sum, for the caller's own team. Raises Refusal 400."""
-    query = request.query_params
     group_by = query.get("group_by", otherwise)
     if group_by not in get_args(GroupBy):
         raise Refusal(400, None, f"`group_by` must be one of {', '.join(get_args(GroupBy))}.", param="group_by")
-    return UsageQuery(
-        group_by=cast("GroupBy", group_by), from_s=_instant(query, "from"), to_s=_instant(query, "to"), team=grant_of(request).team
-    )
+    from_s, to_s = _instant(query, "from"), _instant(query, "to")
+    if from_s is not None and to_s is not None and to_s < from_s:
+        raise Refusal(400, None, "`to` must not be before `from`.", param="to")
+    return UsageQuery(group_by=cast("GroupBy", group_by), from_s=from_s, to_s=to_s, team=team)
 
 
-def _echoed(request: Request[Any, Any, Any], asked: UsageQuery) -> dict[str, Any]:
-    query = request.query_params
+def _echoed(query: Mapping[str, str], asked: UsageQuery) -> dict[str, Any]:
     return {"group_by": asked.group_by, "from": query.get("from"), "to": query.get("to")}
 
 
@@ -136,7 +140,7 @@ def _beside(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _instant(query: Any, name: str) -> float | None:
+def _instant(query: Mapping[str, str], name: str) -> float | None:
     text = query.get(name)
     if text is None:
         return None

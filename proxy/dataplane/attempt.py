@@ -26,6 +26,8 @@ TO_THE_CLIENT = frozenset({400, 404, 405, 406, 409, 411, 412, 413, 414, 415, 416
 """Answers of an upstream that concern the request itself: another deployment would say the same."""
 ACCOUNT = frozenset({401, 402, 403})
 """Our own credentials or credit: the next deployment has others."""
+_UNSENT = frozenset({"failed", "whole"})
+"""Endings before which nothing has gone to the client."""
 CREDENTIALS = "The upstream did not accept this proxy's credentials."
 
 
@@ -199,7 +201,7 @@ def _send(journey: Journey, to: tuple[Served, Peer, Outbound], events: Stream | 
 def _read(call: Call, served: Served, peer: Peer, result: Result) -> tuple[Result, Facts | None]:
     """An answer understood: an error by what its dialect says of it (some tell a wrong key as 400), a whole one by its facts.
 
-    A whole one that cannot be read is a failure, and another deployment may do better.
+    A whole one that cannot be read, or says that it failed, is a failure, and another deployment may do better.
     """
     if result.kind == "status":
         fault = served.adapter.fault(result.status or 502, result.body)
@@ -207,7 +209,7 @@ def _read(call: Call, served: Served, peer: Peer, result: Result) -> tuple[Resul
     if result.ending != "whole":
         return result, None
     try:
-        return result, read_answer(call, served, result.body, capture=peer.usage_missing)
+        facts = read_answer(call, served, result.body, capture=peer.usage_missing)
     except FaultError as error:
         return msgspec.structs.replace(result, ending="failed", kind="in_band", fault=error.fault), None
     except GarbledError as error:
@@ -218,6 +220,9 @@ def _read(call: Call, served: Served, peer: Peer, result: Result) -> tuple[Resul
         log.exception("an answer's reader failed (%s)", served.name)
         fault = Fault(message="The upstream's answer could not be read.", code="upstream_error")
         return msgspec.structs.replace(result, ending="failed", kind="garbled", fault=fault), None
+    if facts.fault is not None:
+        result = msgspec.structs.replace(result, kind="in_band", fault=facts.fault)
+    return result, facts
 
 
 def _judge(peer: Peer, result: Result, way: Way, call: Call) -> None:
@@ -259,7 +264,7 @@ def _absolve(attempts: list[Attempt], way: Way) -> None:
 
 def _may_go_on(result: Result) -> bool:
     """Whether the next deployment may be tried: nothing has gone to the client, and another might do better."""
-    return result.ending == "failed" and _told_status(result) not in TO_THE_CLIENT
+    return result.kind != "ok" and result.ending in _UNSENT and _told_status(result) not in TO_THE_CLIENT
 
 
 def _told_status(result: Result) -> int | None:

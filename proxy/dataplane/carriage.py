@@ -44,8 +44,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     response_id: str | None = None
     usage_object: bytes = b""
     """The answer's own usage as it stands there, where it is passed on and was read."""
-    error: str | None = None
-    """The code of the error by which generation failed, where the answer that tells it is the client's as it came."""
+    fault: Fault | None = None
+    """The error by which generation failed, where the answer that tells it is the client's as it came."""
     hub: Json | None = None
     """The answer in hub form, where it is to be translated."""
 
@@ -191,9 +191,9 @@ def read_answer(call: Call, served: Served, body: bytes, *, capture: bool) -> Fa
             text = messages_text(body) if capture and usage is None else b""
             return Facts(usage=usage, finish_reason=reason, text=text, report=_report(body))
         if api == "responses":
-            _, usage, reason, error = responses_reply(body, None)
+            _, usage, reason, fault = responses_reply(body, None)
             text = responses_text(body) if capture and usage is None else b""
-            return Facts(usage=usage, finish_reason=reason, text=text, report=_report(body), response_id=_id(body), error=error)
+            return Facts(usage=usage, finish_reason=reason, text=text, report=_report(body), response_id=_id(body), fault=fault)
         said = whole(body, capture=capture, choices=True)
         report = _report(body) if said.reports else None
         return Facts(usage=said.usage, finish_reason=said.finish_reason, text=said.text, report=report, usage_object=said.usage_object)

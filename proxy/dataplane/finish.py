@@ -117,7 +117,7 @@ class Finish:
             raise ValueError("a whole answer comes from somewhere")
         result = tried.result
         text = call.operation.text
-        if facts.usage is None and facts.error is not None:
+        if facts.usage is None and facts.fault is not None:
             # some work was done, and nobody knows how much
             worked = Account(tokens=NO_TOKENS, footprint=Footprint(intensity=served.intensity), cost_usd=None)
         elif facts.usage is None and text:
@@ -127,15 +127,18 @@ class Finish:
             facts = msgspec.structs.replace(facts, usage=_usage(worked.tokens))
         else:
             worked = self._account(journey, tried, facts.usage, b"", facts.report)
+        if facts.fault is not None:
+            worked = self._lost(journey, tried, worked)
         shown = told(journey.admission.entry_id, worked, served, journey.plan.policy, reason_of(journey.decision, tried.candidate))
         body = reply(call, served, journey.hub, result.body, facts, shown)
         if journey.hub.kept:
             self._keep(journey, served, body)
-        outcome, error = "completed", None
-        if facts.error is not None:
-            body, outcome = refusals.scrubbed_error(body, served.secret), "failed"
-            error = refusals.code_of(refusals.scrubbed(Fault(message="", code=facts.error), served.secret).code)
-        self._settle(journey, tried, worked, Outcome(200, outcome, error, facts.response_id))
+        if facts.fault is None:
+            how = Outcome(200, "completed", response_id=facts.response_id)
+        else:
+            body = refusals.scrubbed_error(body, served.secret)
+            how = Outcome(200, "failed", refusals.code_of(refusals.scrubbed(facts.fault, served.secret).code), facts.response_id)
+        self._settle(journey, tried, worked, how)
         head = self._head(journey, served, (len(tried.attempts), tried.ignored), worked.footprint, worked)
         kind = JSON if text else content_type(result.headers, served.secret)
         lines = passed_on(result.headers, served.secret) if served.limited is None else _with_limits(call, served, result.headers)
@@ -177,15 +180,20 @@ class Finish:
         stream = tried.stream
         usage = None if stream is None else stream.usage
         worked = self._account(journey, tried, usage, b"" if stream is None else stream.text, None)
-        if tried.served is not None:
-            router_g = self._settler.router_j * journey.admission.snapshot.router_g_per_j
-            lost = forfeited(journey.plan, tried.served, worked.footprint, self._burnt(journey, tried), router_g)
-            worked = msgspec.structs.replace(worked, saving=lost, against=None)
+        worked = self._lost(journey, tried, worked)
         self._settle(journey, tried, worked, Outcome(200, "truncated", refusals.code_of(fault.code)))
         if stream is None:
             journey.exchange.abort()
         else:
             journey.exchange.end(stream.fail(fault))
+
+    def _lost(self, journey: Journey, tried: Tried, worked: Account) -> Account:
+        """The account of an answer that broke off or failed: it earns no credit."""
+        if tried.served is None:
+            return worked
+        router_g = self._settler.router_j * journey.admission.snapshot.router_g_per_j
+        lost = forfeited(journey.plan, tried.served, worked.footprint, self._burnt(journey, tried), router_g)
+        return msgspec.structs.replace(worked, saving=lost, against=None)
 
     def _gone(self, journey: Journey, tried: Tried) -> None:
         stream = tried.stream

@@ -84,7 +84,8 @@ def scrubbed(fault: Fault, secret: str | None) -> Fault:
 
 
 def scrubbed_error(body: bytes, secret: str | None) -> bytes:
-    """An answer that tells of an error beside what was generated, without our key in the words of that error."""
+    """An answer that tells of an error beside what was generated, without our key anywhere, and in no form in the words of that error."""
+    body = unkeyed(body, secret)
     members = view(body)
     told: Any = msgspec.json.decode(members.get("error", b"null"))
     return edited(body, members, {"error": encode(_cleaned(told, _written(secret)))}) if told else body
@@ -115,6 +116,11 @@ def _cleaned(told: Any, written: tuple[str, ...]) -> Any:
     if isinstance(told, dict):
         return {name: _cleaned(value, written) for name, value in told.items()}
     return [_cleaned(each, written) for each in told] if isinstance(told, list) else told
+
+
+def unkeyed(body: bytes, secret: str | None) -> bytes:
+    """An answer that is passed on as it came, without our key."""
+    return body.replace(secret.encode(), b"***") if secret else body
 
 
 def no_candidate(call: Call, plan: Plan, decision: Decision, admission: Admission, peers: Mapping[str, Peer], now_s: float) -> Refusal:

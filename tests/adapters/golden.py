@@ -109,13 +109,16 @@ class Case(NamedTuple):
         status, body = self._of("errors", client, upstream, None)
         return status, body
 
-    def tells(self, client: str, upstream: str) -> Json:
-        """The client's whole answer, without the account."""
+    def tells(self, client: str, upstream: str, *, stream: bool = False) -> Json:
+        """The client's whole answer, or what it puts together of its stream, without the account."""
         if (client, upstream) in SAME:
             return self.answers(upstream)
         told = merged(PLAIN["tells"][client], PLAIN["tells"].get(f"{client}>{upstream}", {}))
         said = self.data.get("tells", {})
-        told = merged(told, said.get(f"{client}>{upstream}", said.get(client, {})))
+        named = f"{client}>{upstream}" if f"{client}>{upstream}" in said else client
+        told = merged(told, said.get(named, {}))
+        if stream:
+            told = merged(told, said.get(f"{named} streamed", {}))
         return echoed(told, self.asks(client, upstream, stream=False) or {}) if client == "responses" else told
 
     def _of(self, member: str, client: str, upstream: str, otherwise: Any) -> Any:

@@ -281,7 +281,7 @@ def _grow(block: Json, delta: Json) -> None:
         case "signature_delta":
             block["signature"] += delta["signature"]
         case "citations_delta":
-            block["citations"].append(delta["citation"])
+            block.setdefault("citations", []).append(delta["citation"])
         case kind:
             assert kind == "input_json_delta"
             block["json"] = block.get("json", "") + delta["partial_json"]
@@ -323,6 +323,8 @@ def _check_item(item: Json, texts: dict[tuple[str, str], str]) -> None:
             assert said("function_call_arguments") == item["arguments"]
         case "custom_tool_call":
             assert said("custom_tool_call_input") == item["input"]
+        case "web_search_call":
+            pass
         case _:
             assert said("reasoning_summary_text") == "".join(part["text"] for part in item["summary"])
             assert said("reasoning_text") == "".join(part["text"] for part in item.get("content") or ())

@@ -7,7 +7,10 @@ import pytest
 
 from adapters import adapters
 from adapters._base import AdapterError, Target
+from adapters._chat import DOOR as CHAT
 from adapters._web_search import cited, numbered, search_of
+from adapters.anthropic.door import DOOR as MESSAGES
+from adapters.anthropic.door_search import own
 from adapters.responses import DOOR as RESPONSES
 
 MODELS = {"anthropic": "claude-sonnet-4-6", "gemini": "gemini-3-flash-preview", "openai": "gpt-5-mini"}
@@ -99,3 +102,39 @@ def test_annotations_of_deltas_are_numbered_on() -> None:
         "type": "url_citation",
         "url_citation": {"start_index": 1, "end_index": 2, "url": "https://e.org", "title": "https://e.org"},
     }
+
+
+def test_a_search_that_failed_is_told_so() -> None:
+    content = [
+        {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "q"}},
+        {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": {"type": "web_search_tool_result_error"}},
+        {"type": "text", "text": "Sorry"},
+    ]
+    body = json.dumps({"type": "message", "id": "msg_1", "content": content, "stop_reason": "end_turn"}).encode()
+    completion = adapters()["anthropic"].completion(body).body
+    request: dict[str, Any] = {"model": "m", "input": "Hi", "tools": [{"type": "web_search"}]}
+    (search, message) = json.loads(RESPONSES.reply(completion, None, None, request))["output"]
+    assert (search["type"], search["status"], search["action"]["queries"]) == ("web_search_call", "failed", ["q"])
+    assert message["content"][0]["text"] == "Sorry"
+    assert "searches" not in json.loads(CHAT.reply(completion, None, None, {}))["choices"][0]["message"]
+    told = json.loads(MESSAGES.reply(completion, None, None, {"tools": [{"type": "web_search_20250305", "name": "web_search"}]}))
+    assert [block["type"] for block in told["content"]] == ["server_tool_use", "web_search_tool_result", "text"]
+    assert told["content"][1]["content"] == {"type": "web_search_tool_result_error", "error_code": "unavailable"}
+
+
+MESSAGES_FOR_ANTHROPIC = [
+    (b'"Hi"', b'"Hi"'),
+    (b'[5, {"role": "user", "content": "greenlane_search"}]', b'[5,{"role":"user","content":"greenlane_search"}]'),
+    (b'[{"role": "assistant", "content": [{"type": "server_tool_use", "id": "srvtoolu_greenlane_search_1_0"}]}]', b"[]"),
+    (
+        b'[{"content": [{"type":"text", "text":"a", "citations": [{"encrypted_index":"greenlane_search"}, {"encrypted_index": "eA=="}]}]}]',
+        b'[{"content":[{"type":"text","text":"a","citations":[{"encrypted_index":"eA=="}]}]}]',
+    ),
+    (b'[{"role": "user", "content": []}]', b'[{"role":"user","content":[]}]'),
+]
+
+
+@pytest.mark.parametrize(("messages", "told"), MESSAGES_FOR_ANTHROPIC)
+def test_what_anthropic_has_not_sealed_is_left_out(messages: bytes, told: bytes) -> None:
+    """Whatever the messages are: what is wrong with them is Anthropic's to say."""
+    assert own(messages) == told

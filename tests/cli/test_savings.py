@@ -51,3 +51,6 @@ def test_a_refusal_is_told(proxy, upstream, capsys):
     served = proxy(FLEET.format(url=upstream().url, holdout=0))
     assert run(["savings", "--url", served.base, "--from", "yesterday"]) == 1
     assert "must be a date" in capsys.readouterr().err
+    for command in ("savings", "usage"):
+        assert run([command, "--url", served.base, "--from", "2026-11-02", "--to", "2026-11-01"]) == 1
+        assert capsys.readouterr() == ("", "greenlane: 400: `to` must not be before `from`.\n")

@@ -66,7 +66,63 @@ def test_a_response_has_them_too(client, translated):
     part = found.output[-1].content[0]
     assert part.annotations
     assert all(part.text[each.start_index : each.end_index] for each in part.annotations)
+    assert [each.type for each in found.output] == ["web_search_call", "message"]
+    assert (found.output[0].status, found.output[0].action.query) == ("completed", "Zürich")
     events = list(client.responses.create(model=translated.model, input="Who won in Zürich", tools=[{"type": "web_search"}], stream=True))
     added = [event.annotation for event in events if event.type == "response.output_text.annotation.added"]
     assert [each.to_dict() for each in added] == [each.to_dict() for each in part.annotations]
-    assert events[-1].response.output[-1].content[0].annotations == part.annotations
+    told = {each.type: each for each in events[-1].response.output}
+    assert told["message"].content[0].annotations == part.annotations
+    assert told["web_search_call"].action == found.output[0].action
+    stages = [event.type.removeprefix("response.") for event in events if getattr(event, "item_id", "").startswith("ws_")]
+    assert stages == ["web_search_call.in_progress", "web_search_call.searching", "web_search_call.completed"]
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+
+
+def test_what_was_read_is_told_where_it_is_asked_for(client, translated):
+    more = {"tools": [{"type": "web_search"}], "include": ["web_search_call.action.sources"]}
+    (search, _) = client.responses.create(model=translated.model, input="Who won in Zürich", **more).output
+    (source,) = search.action.sources
+    assert source.url.startswith("https://")
+
+
+def test_a_response_may_be_told_back(client, translated):
+    tools = [{"type": "web_search"}]
+    first = client.responses.create(model=translated.model, input=ASKED, tools=tools)
+    again = [*ASKED, *(each.to_dict() for each in first.output), {"role": "user", "content": "And in Bern"}]
+    assert client.responses.create(model=translated.model, input=again, tools=tools).output_text
+
+
+SEARCH = {"type": "web_search_20250305", "name": "web_search", "max_uses": 3}
+CLAUDE = {"max_tokens": 500, "messages": ASKED, "tools": [SEARCH]}
+
+
+def test_anthropics_client_searches_with_gemini(claude, imitations):
+    found = claude.messages.create(model="gemini", **CLAUDE)
+    call, result, text = found.content
+    assert (call.type, call.name, call.input) == ("server_tool_use", "web_search", {"query": "Zürich"})
+    assert (result.type, result.tool_use_id, [each.title for each in result.content]) == (
+        "web_search_tool_result",
+        call.id,
+        ["example.org"],
+    )
+    assert [each.cited_text for each in text.citations] == ["You", "Zürich"]
+    assert found.stop_reason == "end_turn"
+    assert imitations["gemini"][0].last.body["tools"] == [{"googleSearch": {}}]
+    with claude.messages.stream(model="gemini", **CLAUDE) as stream:
+        streamed = stream.get_final_message()
+    told = {each.type: each.to_dict() for each in streamed.content}
+    assert told == {each.type: each.to_dict() for each in found.content}
+
+
+def test_what_another_vendor_found_does_not_go_to_anthropic(claude, imitations):
+    """Which would refuse what it has not sealed; what it has stays."""
+    first = claude.messages.create(model="gemini", **CLAUDE)
+    second = claude.messages.create(model="anthropic", **CLAUDE)
+    again = [*ASKED, {"role": "assistant", "content": first.content}, *ASKED, {"role": "assistant", "content": second.content}, *ASKED]
+    assert claude.messages.create(model="gemini", **{**CLAUDE, "messages": again}).content
+    assert claude.messages.create(model="anthropic", **{**CLAUDE, "messages": again}).content
+    _, theirs, _, own, _ = imitations["anthropic"][0].last.body["messages"]
+    assert theirs["content"] == [{"type": "text", "text": first.content[-1].text}]
+    assert [each["type"] for each in own["content"]] == [each.type for each in second.content]
+    assert own["content"][-1]["citations"]

@@ -44,6 +44,7 @@ _TOOL = {
 }
 
 
+SEALED = "EqgfCioIARgB"
 SEARCH, SEARCH_NAME = "web_search_20250305", "web_search"
 _SEARCH = {
     *("type", "name", "max_uses", "allowed_domains", "blocked_domains", "user_location", "cache_control", "allowed_callers"),
@@ -360,7 +361,7 @@ def _system_turn(messages: list[Json], number: int, model: Model) -> None:
 def _block(block: Json, role: str, path: str) -> None:
     kind = block.get("type")
     allowed = {"user": ("text", "image", "document", "tool_result"), "system": ("text",)}
-    allowed["assistant"] = ("text", "thinking", "redacted_thinking", "tool_use")
+    allowed["assistant"] = ("text", "thinking", "redacted_thinking", "tool_use", "server_tool_use", "web_search_tool_result")
     if kind not in allowed[role]:
         raise RefusedError(f"{path}: Input tag '{kind}' found using 'type' does not match any of the expected tags: {allowed[role]}")
     match kind:
@@ -372,6 +373,12 @@ def _block(block: Json, role: str, path: str) -> None:
             _only(block, {"type", "thinking", "signature"}, path)
             if block.get("signature") != sign(block.get("thinking", "")):
                 raise RefusedError(f"{path}: Invalid `signature` in `thinking` block")
+        case "server_tool_use":
+            _only(block, {"type", "id", "name", "input", "caller", "cache_control"}, path)
+        case "web_search_tool_result":
+            _only(block, {"type", "tool_use_id", "content", "caller", "cache_control"}, path)
+            if any(page.get("encrypted_content") != SEALED for page in block["content"]):
+                raise RefusedError(f"{path}: Invalid `encrypted_content` in `search_result` block")
         case "redacted_thinking":
             _only(block, {"type", "data"}, path)
             _kind(block, "data", str, f"{path}.redacted_thinking.", required=True)

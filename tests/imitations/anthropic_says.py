@@ -16,7 +16,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from tests.imitations.anthropic_rules import SEARCH, SEARCH_NAME, Json, marked_blocks, sign
+from tests.imitations.anthropic_rules import SEALED, SEARCH, SEARCH_NAME, Json, marked_blocks, sign
 from tests.imitations.anthropic_schema import sample
 
 ANSWERING = {
@@ -120,7 +120,7 @@ def _searched(words: list[str], said: Json) -> list[Json]:
     """https://platform.claude.com/docs/en/agents-and-tools/tool-use/web-search-tool#response"""
     page = {"url": f"https://example.org/{words[-1]}", "title": f"All of {words[-1]}"}
     used = {"type": "server_tool_use", "id": "srvtoolu_01", "name": SEARCH_NAME, "input": {"query": words[-1]}}
-    result = {"type": "web_search_result", **page, "encrypted_content": "EqgfCioIARgB", "page_age": None}
+    result = {"type": "web_search_result", **page, "encrypted_content": SEALED, "page_age": None}
     found = {"type": "web_search_tool_result", "tool_use_id": used["id"], "content": [result]}
     cited = {"type": "web_search_result_location", **page, "encrypted_index": "Eo8BCioIAhgB", "cited_text": words[-1]}
     caller = {"caller": {"type": "direct"}}

@@ -364,6 +364,34 @@ def test_a_wrong_query_is_400_naming_the_parameter(counted, query):
     assert answer.json()["error"]["param"] == query[1:].partition("=")[0]
 
 
+ASKED = "from=2026-11-01&to=2026-11-02&group_by=day"
+QUERIES = [
+    ("usage", "?form=2026-11-01", "form", "`form` is not known here (did you mean `from`?)."),
+    ("savings", "?until=2026-11-01&group_by=day", "until", "`until` is not known here; there are `from`, `to` and `group_by`."),
+    ("usage", "?team=other", "team", "`team` is not known here; there are `from`, `to` and `group_by`."),
+    ("usage", f"?{ASKED}&group_by=model", "group_by", "`group_by` may be given once."),
+    ("savings", "?from=2026-11-01&from=2026-11-01", "from", "`from` may be given once."),
+    ("usage", "?a%20secret=1", None, "A member of the query is not known here; there are `from`, `to` and `group_by`."),
+    ("usage", "?from=2026-11-02&to=2026-11-01", "to", "`to` must not be before `from`."),
+    ("savings", "?to=2026-11-01T00:59:59Z&from=2026-11-01T01:00:00%2B00:00", "to", "`to` must not be before `from`."),
+    ("intensity", "?zone=SE&horizn=24h", "horizn", "`horizn` is not known here (did you mean `horizon`?)."),
+    ("intensity", "?zone=SE&zone=PL", "zone", "`zone` may be given once."),
+    ("estimates", "?limits=5", "limits", "`limits` is not known here (did you mean `limit`?)."),
+]
+
+
+@pytest.mark.parametrize(("path", "query", "param", "message"), QUERIES, ids=[f"{path}{query}" for path, query, *_ in QUERIES])
+def test_a_query_is_never_passed_over(counted, path, query, param, message):
+    """What is misspelt, given twice or the wrong way round would otherwise be sums of something else."""
+    answer = call(counted, "GET", f"/v1/greenlane/{path}{query}")
+    assert (answer.status_code, answer.json()["error"]["param"], answer.json()["error"]["message"]) == (400, param, message)
+
+
+def test_a_span_may_be_empty(counted):
+    for path in ("usage", "savings"):
+        assert call(counted, "GET", f"/v1/greenlane/{path}?from=2026-11-01&to=2026-11-01").json()["data"] == []
+
+
 def test_an_entry_tells_how_it_came_about(served):
     served.host.answer = lambda received, handler: (
         handler.reply(500, {}) if received.json["model"] == "Qwen/Qwen3-8B" else completion(received, handler)

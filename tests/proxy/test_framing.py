@@ -185,6 +185,29 @@ def test_an_offer_to_upgrade_is_declined_by_answering(served):
     assert statuses(answer) == [200]
 
 
+H2C = (b"upgrade: h2c", b"http2-settings: AAMAAABk")
+LAST = {
+    "close behind it": post(BODY, b"connection: upgrade, http2-settings, close", *H2C),
+    "close before it": post(BODY, b"Connection: Close,Upgrade", *H2C),
+    "in a line of its own": post(BODY, b"connection: upgrade", b"connection: close", *H2C),
+    "HTTP/1.0": post(BODY, b"connection: upgrade", *H2C).replace(b"HTTP/1.1", b"HTTP/1.0", 1),
+    "another path": HIDDEN.replace(b"\r\n\r\n", b"\r\nconnection: upgrade, close\r\nupgrade: websocket\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("case", LAST)
+def test_a_declined_offer_s_connection_ends_where_the_client_said_so(served, case):
+    """`close` stands beside the offer: what is sent behind it is not answered, and no idle connection is kept."""
+    answer = exchange(served.port, LAST[case] + HIDDEN)
+    assert statuses(answer) == [200]
+    assert b"\r\nconnection: close\r\n" in answer.lower()
+
+
+def test_a_declined_offer_s_connection_goes_on_where_the_client_said_so(served):
+    kept = post(BODY, b"connection: keep-alive, upgrade", *H2C).replace(b"HTTP/1.1", b"HTTP/1.0", 1)
+    assert statuses(exchange(served.port, kept + LAST["close behind it"])) == [200, 200]
+
+
 def test_gzip_bodies_are_inflated_and_bounded(proxy, upstream):
     served = proxy(FLEET.format(url=upstream().url) + "limits: {body_bytes: 65536}\n")
     good = post(gzip.compress(BODY), b"content-encoding: gzip", b"connection: close")

@@ -20,6 +20,7 @@ deployments:
 CHAT = {"model": "small", "messages": [{"role": "user", "content": "Hi"}]}
 MESSAGES = {**CHAT, "max_tokens": 100}
 ENERGY = {"energy": {"energy_joules": 36.0, "duration_seconds": 1.2, "attribution_method": "prorated"}}
+KWH = {"energy": {"energy_joules": None, "energy_kwh": 1e-5}}
 IMPACT = {
     "impact": {
         "version": "20250922",
@@ -54,6 +55,13 @@ STREAMS = {
         b": energy " + json.dumps(ENERGY["energy"]).encode() + b"\n\n",
         DONE,
     ],
+    "neuralwatt without joules": [
+        *SAID,
+        chunk({}, "stop"),
+        bare(usage=USAGE),
+        b": energy " + json.dumps(KWH["energy"]).encode() + b"\n\n",
+        DONE,
+    ],
     "greenpt beside the usage": [*SAID, chunk({}, "stop"), bare(usage=USAGE, **IMPACT), DONE],
     "greenpt after the usage": [*SAID, chunk({}, "stop"), bare(usage=USAGE), bare(**IMPACT), DONE],
     "greenpt without usage": [*SAID, chunk({}, "stop"), bare(**IMPACT), DONE],
@@ -62,7 +70,7 @@ STREAMS = {
 }
 
 
-@pytest.mark.parametrize("report", [ENERGY, IMPACT], ids=["neuralwatt", "greenpt"])
+@pytest.mark.parametrize("report", [ENERGY, KWH, IMPACT], ids=["neuralwatt", "neuralwatt without joules", "greenpt"])
 @pytest.mark.parametrize("path", ["/chat/completions", "/messages"])
 def test_the_report_in_a_whole_answer_is_the_account(served, report, path):
     choices = [{"index": 0, "message": {"role": "assistant", "content": "Hello"}, "finish_reason": "stop"}]

@@ -84,6 +84,91 @@ def test_a_stream_that_fails_is_no_success(ask):
     assert (entry.status, entry.outcome, entry.error) == (200, "truncated", "server_error")
 
 
+TWO = """
+policies: {{listed: {{objective: cheapest}}}}
+deployments:
+  first: {{model: small, base_url: "{url}", zone: SE, upstream_model: a, apis: [responses], usd_per_mtok: {{input: 1, output: 1}}}}
+  second: {{model: small, base_url: "{url}", zone: SE, upstream_model: b, apis: [responses], usd_per_mtok: {{input: 2, output: 2}}}}
+"""
+FAILED = {
+    "some of it": response("failed", error=ERROR, output=[ITEM], usage=COUNTS),
+    "counted": response("failed", error=ERROR, usage=COUNTS),
+    "no error told": response("failed", output=[ITEM]),
+    "nothing to show": response("failed", error=ERROR),
+    "too many": response("failed", error={"code": "rate_limit_exceeded", "message": "Slow down"}, usage=COUNTS),
+}
+STREAMED = [
+    event(0, "response.created", response=response("in_progress")),
+    event(1, "response.in_progress", response=response("in_progress")),
+    event(2, "response.failed", response=FAILED["counted"]),
+]
+WELL = response("completed", output=[ITEM], usage=COUNTS)
+
+
+def told_by(answers: dict[str, Any]):
+    def answering(received, handler):
+        answer = answers[received.json["model"]]
+        return handler.events(answer) if isinstance(answer, list) else handler.reply(200, answer)
+
+    return answering
+
+
+def failures(served: Any, deployment: str) -> float:
+    lines = httpx.get(f"{served.base}/metrics", timeout=60).text.splitlines()
+    found = [line for line in lines if line.startswith("greenlane_upstream_errors_total{") and f'deployment="{deployment}"' in line]
+    return sum(float(line.rpartition(" ")[2]) for line in found if 'kind="in_band"' in line)
+
+
+@pytest.mark.parametrize("how", [*FAILED, "streamed"])
+def test_what_failed_before_the_client_had_any_of_it_goes_to_the_next_deployment(proxy, upstream, how):
+    well = [event(0, "response.output_item.done", item=ITEM), event(1, "response.completed", response=WELL)]
+    answers = {"a": STREAMED, "b": well} if how == "streamed" else {"a": FAILED[how], "b": WELL}
+    served = proxy(TWO.format(url=upstream(told_by(answers)).url))
+    body = {"model": "small/listed", "input": "Hi", "stream": how == "streamed"}
+    got = httpx.post(served.url + "/responses", json=body, timeout=60)
+    assert got.status_code == 200
+    assert "Hello there, friend" in got.text
+    assert "failed" not in got.text
+    entry = served.entry(got.headers["x-greenlane-id"])
+    assert [(each["deployment"], each["kind"]) for each in entry["attempts"]] == [("first", "in_band"), ("second", "ok")]
+    assert (entry["outcome"], entry["error"], entry["reason"]) == ("completed", None, "fallback")
+    assert failures(served, "first") == 1
+
+
+def test_where_all_fail_the_last_one_s_answer_is_the_client_s_and_both_are_left_alone(proxy, upstream):
+    """After three failures in a row each: the next request is not sent anywhere. The key stands in no answer."""
+    says = {**FAILED["some of it"], "error": {"code": "server_error", "message": "not for s3cret-of-ours"}}
+    host = upstream(told_by({"a": says, "b": says}))
+    text = TWO.format(url=host.url).replace("apis:", 'api_key: "env:OURS", apis:') + "breaker: {open_s: 3600}\n"
+    served = proxy(text, environ={"OURS": "s3cret-of-ours"})
+    for _ in range(3):
+        got = httpx.post(served.url + "/responses", json={"model": "small", "input": "Hi"}, timeout=60)
+        told = got.json()
+        told["usage"].pop("greenlane")
+        assert (got.status_code, told) == (200, {**says, "error": {"code": "server_error", "message": "not for ***"}})
+        entry = served.entry(got.headers["x-greenlane-id"])
+        assert [each["kind"] for each in entry["attempts"]] == ["in_band", "in_band"]
+        assert (entry["outcome"], entry["error"], entry["tokens"]["output"]) == ("failed", "server_error", 3)
+    assert httpx.post(served.url + "/responses", json={"model": "small", "input": "Hi"}, timeout=60).status_code == 503
+    assert len(host.requests) == 6
+
+
+@pytest.mark.parametrize("code", ["invalid_prompt", "context_length_exceeded", "image_too_large", "failed_to_download_image"])
+@pytest.mark.parametrize("how", ["whole", "streamed"])
+def test_a_response_that_failed_for_the_request_s_sake_fails_once(proxy, upstream, code, how):
+    """Another deployment would say the same, and none is down for it."""
+    answer = response("failed", error={"code": code, "message": "Sorry"}, **({"usage": COUNTS} if how == "whole" else {}))
+    says = answer if how == "whole" else [*STREAMED[:2], event(2, "response.failed", response=answer)]
+    host = upstream(told_by({"a": says, "b": says}))
+    served = proxy(TWO.format(url=host.url))
+    for number in range(4):
+        got = httpx.post(served.url + "/responses", json={"model": "small", "input": "Hi", "stream": how == "streamed"}, timeout=60)
+        assert len(host.requests) == number + 1
+        assert got.status_code == (200 if how == "whole" else 400)
+        entry = served.entry(got.headers["x-greenlane-id"])
+        assert (entry["outcome"], entry["error"], len(entry["attempts"])) == ("failed", code, 1)
+
+
 @pytest.mark.parametrize("absent", [{}, {"usage": None}], ids=["absent", "null"])
 def test_a_response_without_usage_gets_what_was_counted(ask, absent):
     answer = response("completed", output=[ITEM], **absent)

@@ -68,6 +68,18 @@ def test_an_answer_that_broke_off_earns_no_credit_and_is_lost_work(proxy, upstre
     assert found["explanation"]["counterfactual"]["lines"] == []
 
 
+def test_nor_does_a_response_that_failed(proxy, upstream):
+    """However its words came: whoever asked asks again."""
+    counts = {"input_tokens": 1000, "output_tokens": 500, "total_tokens": 1500}
+    says = {"id": "r1", "object": "response", "status": "failed", "error": {"code": "invalid_prompt"}, "output": [], "usage": counts}
+    host = upstream(lambda _, handler: handler.reply(200, says))
+    served = proxy(FLEET.replace("zone:", "apis: [responses], zone:").format(pl=host.url, se=host.url))
+    found = entry(served, ask(served, {"model": "big", "input": "Hi"}, "/responses"))
+    assert (found["deployment"], found["outcome"]) == ("big-se", "failed")
+    assert found["avoided_g"] == pytest.approx(-found["account"]["carbon_g"] - ROUTER_G)
+    assert found["explanation"]["counterfactual"]["lines"] == []
+
+
 def test_an_answer_that_the_default_broke_off_is_no_fault_of_the_choice(proxy, upstream):
     served = proxy(FLEET.format(pl=upstream(half).url, se=upstream().url))
     found = entry(served, ask(served, {**CHAT, "stream": True}, x_greenlane_regions="PL"))

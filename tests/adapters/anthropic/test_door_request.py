@@ -332,15 +332,15 @@ def test_tool_choice_has_its_hub_form(choice: dict[str, Any], hub: dict[str, Any
             "Extra inputs are not permitted",
         ),
         (
-            {"messages": [{"role": "user", "content": [{"type": "server_tool_use"}]}]},
+            {"messages": [{"role": "user", "content": [{"type": "bash_code_execution_tool_result"}]}]},
             "messages[0].content[0].type",
-            "A value 'server_tool_use' is not supported here.",
+            "A value 'bash_code_execution_tool_result' is not supported here.",
         ),
         ({"tools": [{"name": "a"}]}, "tools[0].input_schema", "Field required"),
         (
-            {"tools": [{"type": "web_search_20250305", "name": "web_search"}]},
+            {"tools": [{"type": "web_fetch_20250910", "name": "web_fetch"}]},
             "tools[0].type",
-            "The tool web_search_20250305 is Anthropic's own and cannot be passed on to this model.",
+            "The tool web_fetch_20250910 is Anthropic's own and cannot be passed on to this model.",
         ),
         (
             {"tools": [{"name": "a", "input_schema": {}, "allowed_callers": ["code_execution_20250825"]}]},

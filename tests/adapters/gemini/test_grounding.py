@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from adapters.gemini.grounding import annotations_of
+from adapters.gemini.grounding import grounded
 
 TEXT = "Grüß … dich und Grüß"
 PAGES = [{"web": {"uri": "https://a.org", "title": "a.org"}}, {"maps": {}}, {"web": {"uri": "https://b.org"}}]
 
 
 def told(*supports: dict[str, Any], pages: list[dict[str, Any]] = PAGES) -> list[tuple[str, str, str]]:
-    found = annotations_of(json.dumps({"groundingChunks": pages, "groundingSupports": supports}).encode(), TEXT)
+    found = grounded(json.dumps({"groundingChunks": pages, "groundingSupports": supports}).encode(), TEXT).get("annotations", [])
     assert all(each["type"] == "url_citation" for each in found)
     cited = [each["url_citation"] for each in found]
     return [(each["url"], each["title"], TEXT[each["start_index"] : each["end_index"]]) for each in cited]
@@ -48,4 +48,10 @@ def test_pages_without_supports_are_about_all_of_it() -> None:
 
 @pytest.mark.parametrize("metadata", [b"", b"{}", b"null", b"[]", b"5", b'{"groundingChunks":5}', b'{"groundingChunks":[{"web":{}}]}'])
 def test_other_shapes_cost_no_answer(metadata: bytes) -> None:
-    assert annotations_of(metadata, TEXT) == []
+    assert grounded(metadata, TEXT) == {}
+
+
+def test_what_was_searched_for_is_told_with_its_pages() -> None:
+    found = grounded(json.dumps({"webSearchQueries": ["a", "b"], "groundingChunks": PAGES, "groundingSupports": [{}]}).encode(), TEXT)
+    pages = [{"url": "https://a.org", "title": "a.org"}, {"url": "https://b.org", "title": "https://b.org"}]
+    assert found == {"searches": [{"queries": ["a", "b"], "pages": pages, "failed": False}]}

@@ -217,9 +217,9 @@ def test_events_of_unknown_shape_go_through() -> None:
 
 def test_a_whole_answer_gets_the_account_and_keeps_its_bytes() -> None:
     body = response("completed", WHOLE_ITEM, COUNTS % "").encode()
-    told, usage, reason, error = responses_reply(body, ACCOUNT)
+    told, usage, reason, fault = responses_reply(body, ACCOUNT)
     assert told == response("completed", WHOLE_ITEM, TOLD).encode()
-    assert (usage, reason, error) == (USAGE, "stop", None)
+    assert (usage, reason, fault) == (USAGE, "stop", None)
     Response.model_validate_json(told)
     assert responses_reply(body, None)[0] is body
 
@@ -242,7 +242,16 @@ SORRY = ', "error": {"code": "server_error", "message": "Sorry"}'
 def test_a_failed_answer_with_a_part_of_what_was_asked_is_passed_on() -> None:
     body: Any = response("failed", more=SORRY).encode().replace(b'"output": []', b'"output": [{"type": "message"}]')
     assert b'"type": "message"' in body
-    assert responses_reply(body, None) == (body, None, None, "server_error")
+    assert responses_reply(body, None) == (body, None, None, Fault(message="Sorry", code="server_error", status=500))
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [("invalid_prompt", 400), ("image_too_small", 400), ("insufficient_quota", 429), ("vector_store_timeout", 500), ("x" * 100, 500)],
+)
+def test_the_code_of_a_failure_tells_whose_fault_it_is(code: str, status: int) -> None:
+    body = response("failed", WHOLE_ITEM, more=f', "error": {{"code": "{code}", "message": "Sorry"}}')
+    assert responses_reply(body.encode(), None)[3] == Fault(message="Sorry", code=code[:64], status=status)
 
 
 def test_a_failed_answer_with_nothing_to_show_is_an_error() -> None:
@@ -253,7 +262,7 @@ def test_a_failed_answer_with_nothing_to_show_is_an_error() -> None:
 
 @pytest.mark.parametrize("error", ["null", '"oops"', '{"code": 5}', "{}"])
 def test_a_failed_answer_is_told_whatever_its_error_holds(error: str) -> None:
-    assert responses_reply(response("failed", WHOLE_ITEM, more=f', "error": {error}').encode(), None)[3] == "upstream_error"
+    assert responses_reply(response("failed", WHOLE_ITEM, more=f', "error": {error}').encode(), None)[3].code is None
 
 
 def test_an_answer_without_usage_gets_what_was_counted() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carbon.footprint import ProviderReport
-from carbon.meters.provider import COMMENT_BYTES, from_body, from_comment
+from carbon.meters.provider import COMMENT_BYTES, from_body, from_comment, reported_j
 
 NEURALWATT = {
     "energy_joules": 20.44,
@@ -87,6 +87,29 @@ def test_kilowatt_hours_serve_where_joules_are_left_out():
     assert found.energy_j == pytest.approx(36.0)
 
 
+@pytest.mark.parametrize("joules", [None, "20.44", True, 0, -1, 1e12, 10**400, float("nan"), {}, []], ids=repr)
+def test_kilowatt_hours_serve_where_joules_are_no_figure(joules):
+    found = from_body({"energy": {"energy_joules": joules, "energy_kwh": 1e-5}})
+    assert found is not None
+    assert found.energy_j == pytest.approx(36.0)
+    assert reported_j(found.raw) == found.energy_j  # an explanation of the entry comes to the same
+
+
+def test_of_two_figures_that_contradict_each_other_the_joules_count_and_both_are_kept():
+    """They are the provider's own unit; a slip in the conversion is the likelier one."""
+    found = from_body({"energy": {"energy_joules": 20.44, "energy_kwh": 5.679}})
+    assert found is not None
+    assert found.energy_j == 20.44
+    assert found.raw == {"energy_joules": 20.44, "energy_kwh": 5.679}
+
+
+@pytest.mark.parametrize("energy", [{}, {"energy_joules": None}, {"energy_joules": -1, "energy_kwh": 0}], ids=repr)
+def test_one_provider_s_form_without_a_figure_does_not_hide_the_other_s(energy):
+    found = from_body({"energy": energy, "impact": GREENPT})
+    assert found is not None
+    assert (found.source, found.energy_j) == ("greenpt", 5.68)
+
+
 @pytest.mark.parametrize(
     ("unit", "joules"), [("Wms", 0.001), ("mJ", 0.001), ("J", 1), ("Ws", 1), ("mWh", 3.6), ("Wh", 3600), ("kWh", 3.6e6)]
 )
@@ -112,7 +135,8 @@ def test_energy_is_read_in_its_unit(unit, joules):
         {"energy": {"energy_joules": float("inf")}},
         {"energy": {"energy_joules": 1e12}},
         {"energy": {"energy_joules": 10**400}},
-        {"energy": {"energy_joules": None, "energy_kwh": 1}},
+        {"energy": {"energy_joules": None, "energy_kwh": 0}},
+        {"energy": {"energy_joules": 1e12, "energy_kwh": 1e12 / 3.6e6}},
         {"energy": {"energy_kwh": 1e6}},
         {"impact": None},
         {"impact": {}},
