@@ -19,7 +19,7 @@ from adapters._one_call import first_call, first_calls
 from adapters._passthrough import ChatStream, whole
 from adapters._translated import TranslatedStream
 from adapters._usage import plain_usage
-from adapters.anthropic.identity import MessagesStream, messages_reply, messages_text
+from adapters.anthropic.identity import MessagesStream, messages_reply, messages_text, plain_counts
 from adapters.responses.identity import ResponsesStream, responses_reply, responses_text
 from carbon.footprint import ProviderReport
 from carbon.meters.provider import from_body
@@ -177,7 +177,8 @@ def stream(call: Call, served: Served, hub: Hub, *, capture: bool) -> Stream:
     if api == "responses":
         draws = b'"image_generation"' in call.body
         return ResponsesStream(capture=capture, event_bytes=served.target.image_event_bytes if draws else event_bytes)
-    return ChatStream(wants_usage=call.wants_usage, capture=capture, continuous=call.continuous_usage, event_bytes=event_bytes)
+    choices, continuous = call.ask.choices, call.continuous_usage
+    return ChatStream(wants_usage=call.wants_usage, capture=capture, continuous=continuous, event_bytes=event_bytes, choices=choices)
 
 
 def read_answer(call: Call, served: Served, body: bytes, *, capture: bool) -> Facts:
@@ -216,7 +217,7 @@ def reply(call: Call, served: Served, hub: Hub, body: bytes, facts: Facts, accou
         return call.operation.door.reply(completion, facts.usage, account, hub.tree)
     if api in served.identity:
         if api == "messages":
-            return messages_reply(body, account, _messages_usage(facts.usage))[0]
+            return messages_reply(body, account, None if facts.usage is None else plain_counts(facts.usage))[0]
         if api == "responses":
             return responses_reply(body, account, facts.usage)[0]
         if body.lstrip()[:1] != b"{":
@@ -283,13 +284,6 @@ def _id(body: bytes) -> str | None:
 def _hub_text(completion: Json) -> bytes:
     said = [choice.get("message") or {} for choice in completion.get("choices") or ()]
     return "".join((message.get("content") or "") + (message.get("reasoning_content") or "") for message in said).encode("utf-8", "replace")
-
-
-def _messages_usage(usage: Usage | None) -> bytes | None:
-    """Anthropic's usage object for an answer that came without one."""
-    if usage is None or usage.input_tokens is None:
-        return None
-    return encode({"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens or 0})
 
 
 def _usage_object(usage: Usage | None) -> bytes | None:
