@@ -29,6 +29,12 @@ from proxy.upstream._base import Request
 
 WRITTEN = 64
 """Beginnings of requests kept of a deployment."""
+_WORDS = frozenset({"transcriptions", "translations"})
+"""May be plain text, of silence none at all."""
+_OBJECTS = frozenset({"embeddings", "moderations", "images_generations", "images_edits", "images_variations", "count_tokens"})
+"""Answer with a JSON object, whoever serves them."""
+_JSON = _OBJECTS | {"rerank"}
+"""Of reranking some hosts give a list."""
 _FORWARDED = (b"traceparent", b"tracestate")
 _INPUT = re.compile(r"input\[([0-9]{1,9})\](.*)", re.DOTALL)
 _FORWARDED_MESSAGES = (b"anthropic-version", b"anthropic-beta")
@@ -220,7 +226,7 @@ def reply(call: Call, served: Served, hub: Hub, body: bytes, facts: Facts, accou
             return messages_reply(body, account, None if facts.usage is None else plain_counts(facts.usage))[0]
         if api == "responses":
             return responses_reply(body, account, facts.usage)[0]
-        if body.lstrip()[:1] != b"{":
+        if body.lstrip()[:1] != b"{" or (not call.operation.text and api not in _JSON and not _is_json(body)):
             return body
         otherwise = _usage_object(facts.usage) if call.operation.creates and not facts.usage_object else None
         return with_account(body, account, otherwise, facts.usage_object)
@@ -249,14 +255,29 @@ def _plain_facts(call: Call, served: Served, body: bytes) -> Facts:
     if call.operation.api not in served.identity:
         _, usage = _embeds(served.adapter).embeddings_reply(body, call.tree())
         return Facts(usage=usage, finish_reason=None)
+    api = call.operation.api
+    if not body and api not in _WORDS:
+        raise GarbledError("the answer is empty")
     if body.lstrip()[:1] != b"{":
+        if api in _OBJECTS:
+            raise GarbledError("the answer is not an object")
         return Facts(usage=None, finish_reason=None)
     try:
         said = whole(body, capture=False)
         usage = said.usage or (plain_usage(said.usage_object) if said.usage_object else None)
     except GarbledError:
-        usage = None
+        if api in _JSON:
+            raise
+        return Facts(usage=None, finish_reason=None)
     return Facts(usage=usage, finish_reason=None, report=_report(body))
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
 
 
 def _report(body: bytes) -> ProviderReport | None:
