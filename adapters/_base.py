@@ -156,6 +156,11 @@ class Reader(Protocol):
         ...
 
     @property
+    def finished(self) -> bool:
+        """Nothing but the end can be missing: each choice has told why it ended. However the stream breaks now, it is complete."""
+        ...
+
+    @property
     def ended(self) -> bool:
         """Nothing more will come: the dialect's own end marker was seen (`[DONE]`, `message_stop`; bytes after it are ignored), or an
         error that the next call will raise.
@@ -211,6 +216,11 @@ class Stream(Protocol):
 
     @property
     def finish_reason(self) -> str | None: ...
+    @property
+    def finished(self) -> bool:
+        """As `Reader.finished`."""
+        ...
+
     @property
     def ended(self) -> bool: ...
     @property

@@ -23,6 +23,10 @@ class ChangedReader:
         return self._reader.finish_reason
 
     @property
+    def finished(self) -> bool:
+        return self._reader.finished
+
+    @property
     def ended(self) -> bool:
         return self._reader.ended
 

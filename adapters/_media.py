@@ -35,6 +35,7 @@ class MediaStream:
     __slots__ = ("_done", "_events", "_fault", "_held", "_known", "_usage_object", "ended", "started", "text", "usage")
 
     finish_reason: str | None = None
+    finished = False
 
     def __init__(self, *, event_bytes: int) -> None:
         self._events = Events(event_bytes)

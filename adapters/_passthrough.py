@@ -107,6 +107,8 @@ def fault_told(found: Any) -> Fault:
     if not isinstance(found, dict):
         return Fault(message="The upstream reported an error.")
     code = found.get("code")
+    if isinstance(code, str) and len(code) == 3 and code.isdecimal():
+        code = int(code)  # LiteLLM's form
     status = found.get("status") if isinstance(found.get("status"), int) else code if isinstance(code, int) else None
     text = {name: value if isinstance(value := found.get(name), str) else None for name in ("message", "type", "param")}
     return Fault(
@@ -118,15 +120,42 @@ def fault_told(found: Any) -> Fault:
     )
 
 
+_MEANT = {
+    "invalid_request_error": 400,
+    "BadRequestError": 400,
+    "context_length_exceeded": 400,
+    "authentication_error": 401,
+    "invalid_api_key": 401,
+    "permission_error": 403,
+    "model_not_found": 404,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "insufficient_quota": 429,
+}
+"""Codes and types of errors that OpenAI and hosts of its dialect tell by a status where they can."""
+
+
+def in_band(found: Any) -> Fault:
+    """`fault_told` for an error in the place of an answer, with the status it would have come with, as far as its words tell."""
+    fault = fault_told(found)
+    status = fault.status or _MEANT.get(fault.code or "") or _MEANT.get(fault.type)
+    kind = fault.type
+    if kind == "upstream_error" and status is not None and status < 500:
+        kind = "rate_limit_error" if status == 429 else "invalid_request_error"
+    return msgspec.structs.replace(fault, status=status, type=kind)
+
+
 class ChatStream:
     """A `Stream` over chat or text completion chunks. Usage that comes inside the last choice is moved to its own chunk."""
 
     __slots__ = (
         "_bare",
+        "_choices",
         "_continuous",
         "_decode",
         "_events",
         "_fault",
+        "_finals",
         "_known",
         "_last",
         "_usage_chunk",
@@ -141,7 +170,9 @@ class ChatStream:
         "usage",
     )
 
-    def __init__(self, *, wants_usage: bool, capture: bool, continuous: bool = False, event_bytes: int = EVENT_BYTES) -> None:
+    def __init__(
+        self, *, wants_usage: bool, capture: bool, continuous: bool = False, event_bytes: int = EVENT_BYTES, choices: int = 1
+    ) -> None:
         self._events = Events(event_bytes)
         self._wants_usage = wants_usage
         self._continuous = continuous
@@ -152,6 +183,9 @@ class ChatStream:
         self._usual = False
         """The last chunk had nothing but words, which nobody needs."""
         self._usage_chunk: bytes | None = None
+        self._choices = choices
+        self._finals = 0
+        """Choices that have told why they ended."""
         self._last = b""
         self._bare = b""
         """The last chunk without choices that has no usage either."""
@@ -161,6 +195,10 @@ class ChatStream:
         self.ended = False
         self.started = False
         self.text = bytearray()
+
+    @property
+    def finished(self) -> bool:
+        return self._finals >= self._choices
 
     @property
     def comments(self) -> list[bytes]:
@@ -228,7 +266,7 @@ class ChatStream:
     def _run(self, data: bytes) -> bytes | None:
         """Several whole events in one read; None where one of them is not a lone data line."""
         pieces = data.split(b"\n\n")[:-1]
-        if any(not piece.startswith(b"data: ") or _LF in piece for piece in pieces):
+        if any(not piece.startswith(b"data: ") or _LF in piece or len(piece) == 6 for piece in pieces):
             return None
         out: list[bytes] = []
         changed, begun = False, self.started
@@ -260,8 +298,12 @@ class ChatStream:
             elif not self.ended:
                 # the blank line that the end of the body cut off is ours to add
                 raw = block(event.data)
-                out.append(raw if self._plain(event.data) else self._special(event.data, raw))
-        if self.finish_reason is not None:
+                try:
+                    out.append(raw if self._plain(event.data) else self._special(event.data, raw))
+                except GarbledError:
+                    if not self.finished:
+                        raise
+        if self.finished:
             self.ended = True
         return b"".join(out)
 
@@ -293,8 +335,9 @@ class ChatStream:
         if choices:
             self.started = True
             for choice in choices:
-                if choice.finish_reason is not None:
+                if choice.finish_reason:
                     self.finish_reason = choice.finish_reason
+                    self._finals += 1
                     self._last = payload
                     self._usual = False
                 if self.capture:
@@ -323,12 +366,13 @@ class ChatStream:
             raise GarbledError("an event of the stream is not an object")
         error = chunk.get("error") or (chunk if chunk.get("object") == "error" or _complains(chunk) else None)
         if error:
-            raise FaultError(fault_told(error))
+            raise FaultError(in_band(error))
         self.started = True
         choices = chunk.get("choices")
         for choice in choices if isinstance(choices, list) else ():
-            if isinstance(choice, dict) and isinstance(choice.get("finish_reason"), str):
+            if isinstance(choice, dict) and isinstance(choice.get("finish_reason"), str) and choice["finish_reason"]:
                 self.finish_reason = choice["finish_reason"]
+                self._finals += 1
                 self._last = payload
         usage = chunk.get("usage")
         if not isinstance(usage, dict):
@@ -400,7 +444,7 @@ def require_object(data: bytes) -> None:
     if not isinstance(found, dict):
         raise GarbledError("an event of the stream is not an object")
     if _TELLING.isdisjoint(found) and (found.get("object") == "error" or "detail" in found or "message" in found):
-        raise FaultError(fault_told(found))
+        raise FaultError(in_band(found))
 
 
 def _accounted(chunk: bytes, account: bytes) -> bytes:
@@ -432,7 +476,7 @@ def whole(body: bytes, *, capture: bool, choices: bool = False) -> Whole:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise GarbledError("the answer is not JSON") from None
     if not answer.choices and bytes(answer.error) not in (b"", b"null", b"{}"):
-        raise FaultError(fault_from(bytes(answer.error)))
+        raise FaultError(in_band(msgspec.json.decode(answer.error)))
     if choices and answer.choices is None:
         raise GarbledError("the answer has no choices")
     reason, text = None, []

@@ -77,7 +77,7 @@ class Events:
 
     def _event(self, raw: bytes) -> Event:
         if raw.startswith(b"data: ") and raw.count(b"\n") == 2 and raw.endswith(b"\n\n") and b"\r" not in raw:
-            return Event(b"", raw[6:-2], raw)
+            return Event(b"", raw[6:-2] or None, raw)
         name, lines = b"", []
         for line in _LINE.split(raw):
             if not line:

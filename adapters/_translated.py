@@ -26,6 +26,10 @@ class TranslatedStream:
         return self._reader.finish_reason
 
     @property
+    def finished(self) -> bool:
+        return self._reader.finished
+
+    @property
     def ended(self) -> bool:
         return self._reader.ended
 

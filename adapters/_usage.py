@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from adapters._base import Count, Json, Usage
+from adapters._json import encode
 
 
 class _Prompt(msgspec.Struct):
@@ -79,6 +82,20 @@ def plain_usage(raw: bytes) -> Usage | None:
         return None
     tokens = found.total_tokens if found.input_tokens is None and found.output_tokens is None else found.input_tokens
     return None if tokens is None else Usage(input_tokens=tokens, output_tokens=found.output_tokens)
+
+
+def without_usage(data: bytes | msgspec.Raw) -> bytes | None:
+    """An answer or event less the counts in it, of whatever dialect; None where it has none.
+
+    For counts of a type that no dialect gives them: what was said is good without.
+    """
+    try:
+        found: Any = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    holders = [found, *(found.get(name) for name in ("message", "response"))] if isinstance(found, dict) else []
+    told = [each.pop(name) for each in holders if isinstance(each, dict) for name in ("usage", "usageMetadata") if name in each]
+    return encode(found) if told else None
 
 
 def media_usage(raw: bytes) -> Usage | None:

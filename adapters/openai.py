@@ -205,6 +205,10 @@ class ChatReader:
         return self._stream.finish_reason
 
     @property
+    def finished(self) -> bool:
+        return self._stream.finished
+
+    @property
     def ended(self) -> bool:
         return self._stream.ended
 
@@ -220,7 +224,8 @@ class ChatReader:
 
     def _chunks(self, forwarded: bytes) -> list[Json]:
         found = []
-        for event in self._events.feed(forwarded):
+        # whole blocks; one that ends in CR would wait for the LF that may follow it on a wire
+        for event in (*self._events.feed(forwarded), *self._events.finish()):
             chunk = None if event.data is None else _translatable(event.data)
             if chunk is not None and not holds_place(chunk):
                 if not chunk.get("id"):

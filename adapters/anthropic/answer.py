@@ -13,7 +13,7 @@ import msgspec
 from adapters._base import Completion, Fault, FaultError, GarbledError, Json, Usage, credible
 from adapters._json import encode
 from adapters._order import placed
-from adapters._usage import hub_usage
+from adapters._usage import hub_usage, without_usage
 from adapters._web_search import SEARCHES, cited, searched
 
 MESSAGE_CHARACTERS = 2000
@@ -97,6 +97,9 @@ def completion_of(body: bytes) -> Completion:
     try:
         answer = _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        plain = without_usage(body)
+        if plain is not None:
+            return completion_of(plain)
         raise GarbledError("the answer is not a message") from None
     if answer.type == "error":
         raise FaultError(fault_of(answer.error))

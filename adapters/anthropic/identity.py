@@ -14,6 +14,7 @@ from adapters._base import Fault, FaultError, GarbledError, Usage, credible
 from adapters._json import encode, with_account
 from adapters._passthrough import readable, require_object
 from adapters._sse import EVENT_BYTES, Event, Events, block, closed, passed
+from adapters._usage import without_usage
 from adapters.anthropic.door_answer import error_of
 
 CAPTURE_BYTES = 4 * 1024 * 1024
@@ -82,6 +83,7 @@ class _Block(msgspec.Struct):
 
 class _Message(msgspec.Struct):
     type: str = ""
+    content: msgspec.Raw = msgspec.Raw(b"")
     stop_reason: str | None = None
     usage: _Usage | None = None
     error: Any = None
@@ -121,6 +123,10 @@ class MessagesStream:
         self.started = False
         self.text = bytearray()
 
+    @property
+    def finished(self) -> bool:
+        return self.finish_reason is not None
+
     def feed(self, data: bytes) -> bytes:
         """What came before garbage in the same bytes goes out first, once there are words; the error is raised next time."""
         self._raise_broken()
@@ -141,7 +147,12 @@ class MessagesStream:
 
     def finish(self) -> bytes:
         self._raise_broken()
-        out = b"".join([self._pass(event) for event in closed(self._events)])
+        try:
+            out = b"".join([self._pass(event) for event in closed(self._events)])
+        except GarbledError:
+            if not self.finished:
+                raise
+            out = b""  # cut short, behind all that there was to say
         if self.finish_reason is not None and not self.ended:
             # a clean end of the body after the reason: the event that other clients wait for is ours to add
             self.ended = True
@@ -153,9 +164,10 @@ class MessagesStream:
         if account is None:
             return b"".join([event.raw for event in held])
         comment = b": greenlane " + account + b"\n"
-        out = [_accounted(event, account) if number == 0 else event.raw for number, event in enumerate(held)]
+        out = [_accounted(event, account, self.usage) if number == 0 else event.raw for number, event in enumerate(held)]
         if out:
-            out[-1] = comment + out[-1]
+            # a blank line before the event would make the comment a block of its own, at which some clients stumble
+            out[-1] = comment + out[-1].lstrip(b"\r\n")
         return b"".join(out)
 
     def fail(self, fault: Fault) -> bytes:
@@ -185,6 +197,9 @@ class MessagesStream:
         try:
             event = _decode(data)
         except msgspec.ValidationError:
+            plain = without_usage(data)
+            if plain is not None:
+                return self._note(plain)
             require_object(data)
             return ""
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -243,10 +258,14 @@ def messages_reply(body: bytes, account: bytes | None, otherwise: bytes | None =
     try:
         answer = _decode_message(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise GarbledError("the answer is not a message object") from None
+        plain = without_usage(body)
+        if plain is None:
+            raise GarbledError("the answer is not a message object") from None
+        _, usage, reason = messages_reply(plain, None)
+        return (body if account is None else with_account(body, account, otherwise)), usage, reason
     if answer.type == "error":
         raise FaultError(_fault(answer.error))
-    if answer.type != "message":
+    if answer.type != "message" or not bytes(answer.content).startswith(b"["):
         raise GarbledError("the answer is not a message object")
     if not body.isascii():
         readable(body)
@@ -282,6 +301,13 @@ def _usage(found: _Usage) -> Usage | None:
     return credible(usage)
 
 
+def plain_counts(usage: Usage) -> bytes | None:
+    """Anthropic's usage object for an answer that came without one."""
+    if usage.input_tokens is None:
+        return None
+    return encode({"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens or 0})
+
+
 def _fault(error: Any) -> Fault:
     found = error if isinstance(error, dict) else {}
     kind, message = found.get("type"), found.get("message")
@@ -290,10 +316,10 @@ def _fault(error: Any) -> Fault:
     return Fault(message=text, type=kind, status=_STATUS.get(kind, 500))
 
 
-def _accounted(event: Event, account: bytes) -> bytes:
-    """A message_delta's block with the account in its usage."""
+def _accounted(event: Event, account: bytes, otherwise: Usage | None) -> bytes:
+    """A message_delta's block with the account in its usage, or in one of what was counted where it has none."""
     data = event.data or b""
     if b'"message_delta"' not in data:
         return event.raw
-    told = with_account(data, account, None)
+    told = with_account(data, account, None if otherwise is None else plain_counts(otherwise))
     return event.raw.replace(data, told, 1) if data in event.raw else block(told, event.name)

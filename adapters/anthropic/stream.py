@@ -13,6 +13,7 @@ from adapters._base import FaultError, GarbledError, Json, Usage
 from adapters._order import placed
 from adapters._passthrough import require_object
 from adapters._sse import EVENT_BYTES, Event, Events
+from adapters._usage import without_usage
 from adapters._web_search import SEARCHES, numbered
 from adapters.anthropic.answer import (
     TIERS,
@@ -95,6 +96,10 @@ class MessagesReader:
         self.usage: Usage | None = None
         self.finish_reason: str | None = None
         self.ended = False
+
+    @property
+    def finished(self) -> bool:
+        return self.finish_reason is not None
 
     def feed(self, data: bytes) -> list[Json]:
         """What came before an error in the same bytes goes out first, if it is more than a role; the error is raised next time."""
@@ -307,6 +312,9 @@ def _decoded(event: Event) -> _Wire:
     try:
         wire = _decode(event.data or b"")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        plain = without_usage(event.data or b"")
+        if plain is not None:
+            return _decoded(event._replace(data=plain))
         raise GarbledError("an event of the stream is not what the dialect allows") from None
     if not wire.type and not wire.error:
         require_object(event.data or b"")

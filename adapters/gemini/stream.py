@@ -46,6 +46,9 @@ class _Choice:
 class GeminiReader:
     """A `Reader`. An error that follows content in the same bytes is raised by the next call, so that no content is lost."""
 
+    finished = False
+    """More may follow a reason."""
+
     def __init__(self, target: Target) -> None:
         named = bare(target.upstream_model)
         self._events = Events(target.image_event_bytes if "image" in named else target.event_bytes)

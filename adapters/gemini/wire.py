@@ -13,6 +13,7 @@ import msgspec
 from adapters._base import Fault, FaultError, GarbledError, Json, Usage, credible
 from adapters._json import encode
 from adapters._passthrough import require_object
+from adapters._usage import without_usage
 from adapters.gemini.faults import fault_of
 from adapters.gemini.signatures import call_id, derived_id
 
@@ -136,6 +137,9 @@ def response_of(data: bytes, what: str) -> Response:
     try:
         found = _decode(data)
     except msgspec.ValidationError:
+        plain = without_usage(data)
+        if plain is not None:
+            return response_of(plain, what)
         found = None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise GarbledError(f"{what} is not JSON") from None

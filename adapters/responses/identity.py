@@ -12,8 +12,9 @@ import msgspec
 
 from adapters._base import Fault, FaultError, GarbledError, Usage, credible
 from adapters._json import View, edited, encode, with_account
-from adapters._passthrough import fault_told, readable, require_object
+from adapters._passthrough import in_band, readable, require_object
 from adapters._sse import EVENT_BYTES, Event, Events, block, closed, passed
+from adapters._usage import without_usage
 from adapters.responses.answer import error_body, failed, usage_of
 
 CAPTURE_BYTES = 4 * 1024 * 1024
@@ -81,6 +82,9 @@ _view = msgspec.json.Decoder(View).decode
 class ResponsesStream:
     """A `Stream` over the Responses API's events."""
 
+    finished = False
+    """The last event holds the whole Response."""
+
     __slots__ = (
         "_broken",
         "_events",
@@ -136,7 +140,10 @@ class ResponsesStream:
         held, self._held = self._held, None
         if held is None:
             return b""
-        return held.raw if account is None else b": greenlane " + account + b"\n" + _accounted(held, account, self.usage)
+        if account is None:
+            return held.raw
+        # a blank line before the event would make the comment a block of its own, at which some clients stumble
+        return b": greenlane " + account + b"\n" + _accounted(held, account, self.usage).lstrip(b"\r\n")
 
     def fail(self, fault: Fault) -> bytes:
         head = {} if self._head is None else msgspec.json.decode(self._head)
@@ -185,6 +192,8 @@ class ResponsesStream:
         elif kind in _LAST:
             self._end(event.response)
         elif kind in ("error", "response.failed"):
+            # told anew, in its place
+            self._number = self._number if event.sequence_number is None else event.sequence_number - 1
             self._count(event.response)
             raise FaultError(_fault(data, event.response))
         elif not kind and event.error:
@@ -216,10 +225,10 @@ def responses_reply(
         raise GarbledError("the answer is not a response object")
     if response.object != "response":
         if response.error:
-            raise FaultError(fault_told(response.error))
+            raise FaultError(in_band(response.error))
         raise GarbledError("the answer is not a response object")
     if response.error and response.status == "failed" and not response.output and response.usage is None:
-        raise FaultError(_with_status(fault_told(response.error)))
+        raise FaultError(_with_status(in_band(response.error)))
     if not body.isascii():
         readable(body)
     reason = _reason(response)
@@ -246,7 +255,8 @@ def _response(raw: bytes | msgspec.Raw) -> _Response | None:
     try:
         return _decode_response(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+        plain = without_usage(raw)
+        return None if plain is None else _response(plain)
 
 
 def _reason(response: _Response) -> str | None:
@@ -294,7 +304,7 @@ def _fault(data: bytes, raw: msgspec.Raw) -> Fault:
     if found is None:
         event: dict[str, Any] = msgspec.json.decode(data)
         found = event["error"] if isinstance(event.get("error"), dict) else {**event, "type": "upstream_error"}
-    return _with_status(fault_told(found))
+    return _with_status(in_band(found))
 
 
 def _with_status(fault: Fault) -> Fault:

@@ -279,21 +279,15 @@ def failure(tried: Tried) -> tuple[int, Fault]:
     result = tried.result
     served = tried.served
     fault = result.fault
-    if served is not None and result.kind == "status" and result.status is not None and fault is not None:
-        if result.status in TO_THE_CLIENT:
-            return result.status, fault
-        if result.status == 429:
+    status = _told_status(result)
+    if served is not None and status is not None and fault is not None:
+        if status in TO_THE_CLIENT:
+            return status, fault
+        if status == 429:
             return 429, msgspec.structs.replace(fault, type="rate_limit_error", code=fault.code or "rate_limit_exceeded")
         # what the vendor says of our credentials is not the client's business; of its own trouble it is
-        message = CREDENTIALS if result.status in ACCOUNT else fault.message
+        message = CREDENTIALS if status in ACCOUNT else fault.message
         return 502, Fault(message=message, type="upstream_error", code="upstream_error", retry_after_s=fault.retry_after_s)
-    if (
-        result.fault is not None
-        and result.fault.status is not None
-        and result.kind == "in_band"
-        and result.fault.status in TO_THE_CLIENT | {429}
-    ):
-        return result.fault.status, result.fault
     if result.kind == "stopped" and result.fault is not None:
         return 503, msgspec.structs.replace(result.fault, type="server_error")
     if result.kind.startswith("timeout"):

@@ -19,7 +19,7 @@ from adapters._one_call import first_call, first_calls
 from adapters._passthrough import ChatStream, whole
 from adapters._translated import TranslatedStream
 from adapters._usage import plain_usage
-from adapters.anthropic.identity import MessagesStream, messages_reply, messages_text
+from adapters.anthropic.identity import MessagesStream, messages_reply, messages_text, plain_counts
 from adapters.responses.identity import ResponsesStream, responses_reply, responses_text
 from carbon.footprint import ProviderReport
 from carbon.meters.provider import from_body
@@ -29,6 +29,12 @@ from proxy.upstream._base import Request
 
 WRITTEN = 64
 """Beginnings of requests kept of a deployment."""
+_WORDS = frozenset({"transcriptions", "translations"})
+"""May be plain text, of silence none at all."""
+_OBJECTS = frozenset({"embeddings", "moderations", "images_generations", "images_edits", "images_variations", "count_tokens"})
+"""Answer with a JSON object, whoever serves them."""
+_JSON = _OBJECTS | {"rerank"}
+"""Of reranking some hosts give a list."""
 _FORWARDED = (b"traceparent", b"tracestate")
 _INPUT = re.compile(r"input\[([0-9]{1,9})\](.*)", re.DOTALL)
 _FORWARDED_MESSAGES = (b"anthropic-version", b"anthropic-beta")
@@ -177,7 +183,8 @@ def stream(call: Call, served: Served, hub: Hub, *, capture: bool) -> Stream:
     if api == "responses":
         draws = b'"image_generation"' in call.body
         return ResponsesStream(capture=capture, event_bytes=served.target.image_event_bytes if draws else event_bytes)
-    return ChatStream(wants_usage=call.wants_usage, capture=capture, continuous=call.continuous_usage, event_bytes=event_bytes)
+    choices, continuous = call.ask.choices, call.continuous_usage
+    return ChatStream(wants_usage=call.wants_usage, capture=capture, continuous=continuous, event_bytes=event_bytes, choices=choices)
 
 
 def read_answer(call: Call, served: Served, body: bytes, *, capture: bool) -> Facts:
@@ -216,10 +223,10 @@ def reply(call: Call, served: Served, hub: Hub, body: bytes, facts: Facts, accou
         return call.operation.door.reply(completion, facts.usage, account, hub.tree)
     if api in served.identity:
         if api == "messages":
-            return messages_reply(body, account, _messages_usage(facts.usage))[0]
+            return messages_reply(body, account, None if facts.usage is None else plain_counts(facts.usage))[0]
         if api == "responses":
             return responses_reply(body, account, facts.usage)[0]
-        if body.lstrip()[:1] != b"{":
+        if body.lstrip()[:1] != b"{" or (not call.operation.text and api not in _JSON and not _is_json(body)):
             return body
         otherwise = _usage_object(facts.usage) if call.operation.creates and not facts.usage_object else None
         return with_account(body, account, otherwise, facts.usage_object)
@@ -248,14 +255,29 @@ def _plain_facts(call: Call, served: Served, body: bytes) -> Facts:
     if call.operation.api not in served.identity:
         _, usage = _embeds(served.adapter).embeddings_reply(body, call.tree())
         return Facts(usage=usage, finish_reason=None)
+    api = call.operation.api
+    if not body and api not in _WORDS:
+        raise GarbledError("the answer is empty")
     if body.lstrip()[:1] != b"{":
+        if api in _OBJECTS:
+            raise GarbledError("the answer is not an object")
         return Facts(usage=None, finish_reason=None)
     try:
         said = whole(body, capture=False)
         usage = said.usage or (plain_usage(said.usage_object) if said.usage_object else None)
     except GarbledError:
-        usage = None
+        if api in _JSON:
+            raise
+        return Facts(usage=None, finish_reason=None)
     return Facts(usage=usage, finish_reason=None, report=_report(body))
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
 
 
 def _report(body: bytes) -> ProviderReport | None:
@@ -283,13 +305,6 @@ def _id(body: bytes) -> str | None:
 def _hub_text(completion: Json) -> bytes:
     said = [choice.get("message") or {} for choice in completion.get("choices") or ()]
     return "".join((message.get("content") or "") + (message.get("reasoning_content") or "") for message in said).encode("utf-8", "replace")
-
-
-def _messages_usage(usage: Usage | None) -> bytes | None:
-    """Anthropic's usage object for an answer that came without one."""
-    if usage is None or usage.input_tokens is None:
-        return None
-    return encode({"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens or 0})
 
 
 def _usage_object(usage: Usage | None) -> bytes | None:

@@ -14,7 +14,7 @@ from carbon.footprint import Footprint, ProviderReport
 from proxy.dataplane import answer, refusals
 from proxy.dataplane.admit import Admission
 from proxy.dataplane.ask import Call
-from proxy.dataplane.attempt import TO_THE_CLIENT, Journey, Tried, failure
+from proxy.dataplane.attempt import ACCOUNT, CREDENTIALS, TO_THE_CLIENT, Journey, Tried, failure
 from proxy.dataplane.candidates import arm_of
 from proxy.dataplane.carriage import Facts, read_answer, reply, retold
 from proxy.dataplane.compare import NOTHING_BURNT, Burnt, burnt, forfeited
@@ -176,7 +176,10 @@ class Finish:
             self._kept.keep(grant.team, served.name, call.members["input"], continued, answer)
 
     def _truncated(self, journey: Journey, tried: Tried) -> None:
-        fault = refusals.scrubbed(tried.result.fault or Fault(message="The upstream broke the stream."), _secret(tried))
+        fault = tried.result.fault or Fault(message="The upstream broke the stream.")
+        if fault.status in ACCOUNT:
+            fault = Fault(message=CREDENTIALS, code="upstream_error")
+        fault = refusals.scrubbed(fault, _secret(tried))
         stream = tried.stream
         usage = None if stream is None else stream.usage
         worked = self._account(journey, tried, usage, b"" if stream is None else stream.text, None)

@@ -218,7 +218,9 @@ class Relay:
             self._finish(Result(ending=ending, status=self._status, headers=self._headers, body=body, kind=kind))
 
     def on_error(self, error: UpstreamError) -> None:
-        if not self._done:
+        if not self._done and self._stream is not None and self._stream.finished:
+            self._end_of_events()
+        elif not self._done:
             code = "upstream_timeout" if error.kind.startswith("timeout") else "upstream_error"
             self._broken(Fault(message=_TOLD.get(error.kind, "The upstream could not be reached."), code=code), error.kind)
 

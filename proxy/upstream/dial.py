@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import chain, zip_longest
 from typing import NamedTuple
@@ -117,10 +117,34 @@ async def _discard(attempts: set[asyncio.Task[socket.socket]]) -> None:
             outcome.close()
 
 
+_Found = Sequence[tuple[int, int, int, str, tuple[object, ...]]]
+_asking: dict[tuple[asyncio.AbstractEventLoop, str, int], asyncio.Task[_Found]] = {}
+"""Questions to the resolver that have no answer yet."""
+
+
+async def _ask(loop: asyncio.AbstractEventLoop, host: str, port: int) -> _Found:
+    return await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+
+
+def _asked(host: str, port: int) -> asyncio.Task[_Found]:
+    """The resolver's answer, which all that ask meanwhile share.
+
+    The loop has four threads for such questions, and one goes on when whoever asked has given up: so many requests to one host whose
+    name server is silent would keep every other host's connections from being made.
+    """
+    loop = asyncio.get_running_loop()
+    key = (loop, host, port)
+    task = _asking.get(key)
+    if task is None:
+        task = _asking[key] = loop.create_task(_ask(loop, host, port))
+        task.add_done_callback(lambda done: (_asking.pop(key, None), done.cancelled() or done.exception()))
+    return task
+
+
 async def _resolve(host: str, port: int) -> list[Address]:
     """Addresses with the families taking turns, the resolver's first choice first."""
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = await asyncio.shield(_asked(host, port))
     except (OSError, UnicodeError) as error:
         raise UpstreamError("dns", "the upstream's name could not be resolved") from error
     if not found:

@@ -10,6 +10,7 @@ import pytest
 from tests.harness import USAGE, ask, completion, exchange, said, serving
 
 FLEET = """
+breaker: {{failures: 1000}}
 models: {{auto: {{members: [small]}}}}
 deployments:
   north:
@@ -356,3 +357,41 @@ def test_each_takes_a_body_in_small_pieces_and_on_odd_paths(served, path):
     pieces = b"".join(b"%x\r\n%b\r\n" % (len(body[at : at + 7]), body[at : at + 7]) for at in range(0, len(body), 7))
     head = b"POST %b/ HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n" % path.encode()
     assert exchange(served.port, head + pieces + b"0\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+
+
+ASKED = {
+    "/embeddings": {"input": "Hi"},
+    "/moderations": {"model": "omni-moderation-latest", "input": "Hi"},
+    "/images/generations": {"prompt": "A cat"},
+    "/rerank": {"query": "Hi", "documents": ["Hello"]},
+    "/audio/speech": {"input": "Hi", "voice": "alloy"},
+}
+NONE = [b"", b"<html>busy</html>", b'{"data":[{"embedding":[0.1', b'{"data":\xff}', b"{" * 5000]
+
+
+@pytest.mark.parametrize("body", NONE, ids=["empty", "HTML", "cut", "not UTF-8", "deep"])
+@pytest.mark.parametrize("path", ["/embeddings", "/moderations", "/images/generations"])
+def test_what_is_no_object_is_no_answer(served, path, body):
+    replies(served, body)
+    answer = ask(served, {"model": "small", **ASKED[path]}, path)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_error")
+
+
+@pytest.mark.parametrize("path", ["/rerank", "/audio/speech"])
+def test_neither_is_nothing_at_all(served, path):
+    replies(served, b"", {"content-type": "audio/mpeg"})
+    assert ask(served, {"model": "small", **ASKED[path]}, path).status_code == 502
+
+
+def test_a_list_of_ranks_passes(served):
+    replies(served, b'[{"index":0,"score":0.5}]')
+    assert ask(served, {"model": "small", **ASKED["/rerank"]}, "/rerank").content == b'[{"index":0,"score":0.5}]'
+
+
+@pytest.mark.parametrize("path", ["/audio/transcriptions", "/audio/translations"])
+@pytest.mark.parametrize("text", [b"", b"{laughs} Hello", b"{"])
+def test_a_transcript_is_any_text(served, path, text):
+    replies(served, text, {"content-type": "text/plain"})
+    form = {"data": {"model": "small", "response_format": "text"}, "files": {"file": ("a.wav", b"RIFF")}}
+    answer = httpx.post(served.url + path, **form, timeout=60)
+    assert (answer.status_code, answer.content) == (200, text)

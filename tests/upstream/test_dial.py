@@ -116,6 +116,36 @@ def test_a_name_is_resolved_for_every_connection(run, monkeypatch):
     run(main())
 
 
+def test_a_name_that_is_being_asked_for_is_not_asked_for_again(run, monkeypatch):
+    """The loop's resolver has four threads: a silent name server of one host must not take them all. Who gives up leaves the question."""
+
+    async def main():
+        async with FaultServer([stall()] * 3) as server:
+            asked = resolving(monkeypatch, "127.0.0.1")
+            loop = asyncio.get_running_loop()
+            answer, told = loop.getaddrinfo, asyncio.Event()
+
+            async def late(host, port, **more):
+                found = await answer(host, port, **more)
+                if "example" in host:
+                    await told.wait()
+                return found
+
+            monkeypatch.setattr(loop, "getaddrinfo", late)
+            waiting = [asyncio.create_task(connect_tcp("late.example", server.port)) for _ in range(4)]
+            await asyncio.sleep(0)
+            waiting[0].cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting[0]
+            assert asked == ["late.example"]
+            told.set()
+            for connected in await asyncio.gather(*waiting[1:]):
+                connected.close()
+            assert asked == ["late.example"]
+
+    run(main())
+
+
 def test_a_name_without_addresses_is_a_dns_error(run, monkeypatch):
     async def main():
         resolving(monkeypatch)

@@ -139,7 +139,7 @@ FAILED = event(2, "response.failed", '"response": ' + response("failed", more=',
 @pytest.mark.parametrize(
     ("error", "fault"),
     [
-        (FLAT, Fault(message="Slow down", code="rate_limit_exceeded", status=429)),
+        (FLAT, Fault(message="Slow down", type="rate_limit_error", code="rate_limit_exceeded", status=429)),
         (NESTED, Fault(message="Slow down", type="too_many_requests", code="rate_limit_exceeded", status=429)),
         (FAILED, Fault(message="Sorry", code="server_error", status=500)),
         (b'data: {"type": "error"}\n\n', Fault(message="The upstream reported an error.", status=500)),
@@ -224,7 +224,7 @@ def test_a_whole_answer_gets_the_account_and_keeps_its_bytes() -> None:
     assert responses_reply(body, None)[0] is body
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"<html>", b'{"object": "chat.completion"}', b'{"object": "response", "usage": 3}'])
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"<html>", b'{"object": "chat.completion"}', b'{"object": "response", "output": 3}'])
 def test_what_is_no_response_is_garbled(body: bytes) -> None:
     with pytest.raises(GarbledError):
         responses_reply(body, ACCOUNT)
