@@ -22,12 +22,13 @@ Support = Literal["translated", "dropped", "refused"]
 class AdapterError(Exception):
     """The request cannot be expressed in the upstream's dialect, or is malformed. Whose fault: the client's.
 
-    `param` names the member (`tools[0].function.parameters`), `message` says what was expected and never quotes a prompt.
+    `param` names the member (`tools[0].function.parameters`), `message` says what was expected and never quotes a prompt. `status` is
+    another than 400 where clients tell by it what to do next.
     """
 
-    def __init__(self, message: str, param: str | None = None, *, code: str | None = None) -> None:
+    def __init__(self, message: str, param: str | None = None, *, code: str | None = None, status: int = 400) -> None:
         super().__init__(message)
-        self.message, self.param, self.code = message, param, code
+        self.message, self.param, self.code, self.status = message, param, code, status
 
 
 class GarbledError(Exception):
@@ -93,7 +94,7 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     developer_role: bool = True
     """False: send `system` instead of `developer`."""
     reasoning_content: bool = True
-    """False: the host refuses `reasoning_content` in the messages of a history; it is left out."""
+    """False: the host refuses thinking (`reasoning_content`, and what other vendors add) in a history; it is left out."""
     reports_usage: bool = True
     """False: the host never reports usage in streams; it is counted."""
     call_id_characters: int | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from adapters._base import Headers, Target
-from adapters.openai import PATHS, OpenAI
+from adapters.openai import PATHS, THOUGHTS, OpenAI
 
 CALL_ID_CHARACTERS = 40
 """As at OpenAI; a resource's host is its own, so no table of hosts could have it."""
@@ -18,6 +18,9 @@ CALL_ID_CHARACTERS = 40
 class Azure(OpenAI):
     name = "azure"
     apis = frozenset(PATHS) - {"messages", "count_tokens", "moderations", "rerank"}
+
+    def foreign_members(self, target: Target) -> tuple[str, ...]:
+        return super().foreign_members(target) or THOUGHTS
 
     def call_id_characters(self, target: Target) -> int | None:
         return target.quirks.call_id_characters or CALL_ID_CHARACTERS

@@ -19,6 +19,7 @@ from adapters._passthrough import ChatStream, answer_facts, fault_told
 from adapters._spellings import holds_place, in_hub_words, made_id, with_plain_content
 from adapters._sse import Events
 from adapters._web_search import FORCED, MEMBER
+from adapters.responses.items import ENVELOPE
 
 PATHS = {
     "chat": "/chat/completions",
@@ -64,6 +65,10 @@ USER_CHARACTERS = 64
 MOST_CALLS = 4096
 MOST_CHOICES = 1024
 """Indices beyond are refused: translators keep something for each."""
+THOUGHTS = ("thinking_blocks", "extra_content")
+"""Members by which chat clients send other vendors' signed thinking back. OpenAI answers 400 `unknown_parameter` to what it does not
+know in a call (`messages[1].tool_calls[0].index`, songquanpeng/one-api#1319) or in a message (openai/openai-node#1161)."""
+_SEALED = f'"{ENVELOPE}'.encode()
 _EXTENSIONS = ("thinking_blocks", "is_error", "cache_control", "extra_content")
 _ALL = frozenset({"tools", "image", "audio", "document", "json_schema", "json_object", "logprobs", "n", "reasoning", "embeddings"})
 
@@ -133,12 +138,21 @@ class OpenAI:
             edits["max_completion_tokens"] = None
         if not quirks.developer_role and api == "chat" and b'"developer"' in body:
             edits["messages"] = encode([_as_system(message) for message in msgspec.json.decode(members["messages"])])
+        foreign = self.foreign_members(target)
+        if foreign and api == "chat":
+            edits |= _without(foreign, body, {**members, **edits})
+        elif foreign and api == "responses" and (_SEALED in body or b'"reasoning_text"' in body):
+            edits |= _own_reasoning(members)
         most = self.call_id_characters(target)
         if quirks.nine_character_call_ids:
             edits |= _nine_character_ids(api, body, {**members, **edits})
         elif most is not None:
             edits |= _short_ids(api, body, {**members, **edits}, most)
         return Outbound(path=self.path(api, target), body=edited(body, members, edits), ignored=ignored)
+
+    def foreign_members(self, target: Target) -> tuple[str, ...]:
+        """What other vendors' answers put into a history and this host refuses there; empty where it may have put it there itself."""
+        return () if target.quirks.reasoning_content else ("reasoning_content", *THOUGHTS)
 
     def call_id_characters(self, target: Target) -> int | None:
         """The longest id of a tool call that this host takes; None where it takes any."""
@@ -322,6 +336,49 @@ def _nine_character_ids(api: str, body: bytes, members: Mapping[str, bytes | msg
     messages = msgspec.json.decode(given)
     fitting = _call_ids.in_messages(messages, _call_ids.nine)
     return {} if fitting is messages else {"messages": encode(fitting)}
+
+
+def _without(names: tuple[str, ...], body: bytes, members: Mapping[str, bytes | msgspec.Raw | None]) -> dict[str, bytes | None]:
+    """The messages without these members of theirs and of their calls; nothing where none has one."""
+    given = members.get("messages")
+    if given is None or not any(f'"{name}"'.encode() in body for name in names):
+        return {}
+    messages = msgspec.json.decode(given)
+    if not isinstance(messages, list):
+        return {}
+    kept = [_lacking(names, message) for message in messages]
+    return {} if kept == messages else {"messages": encode(kept)}
+
+
+def _lacking(names: tuple[str, ...], message: Any) -> Any:
+    if not isinstance(message, dict):
+        return message
+    kept = {name: value for name, value in message.items() if name not in names}
+    calls = kept.get("tool_calls")
+    if isinstance(calls, list):
+        kept["tool_calls"] = [
+            {name: value for name, value in call.items() if name not in names} if isinstance(call, dict) else call for call in calls
+        ]
+    return kept
+
+
+def _own_reasoning(members: View) -> dict[str, bytes | None]:
+    """The input without reasoning that OpenAI did not make: it answers 400 to what it has not sealed and 404 to ids it does not know.
+
+    Its own is sealed or known by its id, and holds summaries alone (https://platform.openai.com/docs/guides/reasoning).
+    """
+    items = msgspec.json.decode(members.get("input", b"null"))
+    if not isinstance(items, list):
+        return {}
+    kept = [item for item in items if not _foreign_reasoning(item)]
+    return {} if len(kept) == len(items) else {"input": encode(kept)}
+
+
+def _foreign_reasoning(item: Any) -> bool:
+    if not isinstance(item, dict) or item.get("type") != "reasoning":
+        return False
+    seal = item.get("encrypted_content")
+    return seal.startswith(ENVELOPE) if isinstance(seal, str) else bool(item.get("content"))
 
 
 def _as_system(message: Any) -> Any:

@@ -99,6 +99,10 @@ Where a dialect has another way, or none, to say the same.
 - **Signed thinking** of Anthropic must come back as it was, where it was. Chat clients get it as `thinking_blocks` of the message (a
   block that did not come first says in `after` what did) and send them back; responses clients get reasoning items with
   `encrypted_content` in their places; messages clients the blocks themselves. What bears no signature of Anthropic's is left out.
+- **A conversation that changes vendors** (in a group) loses what the next one would refuse, also where the client speaks its dialect:
+  unsigned thinking at Anthropic; at `api.openai.com` and Azure `thinking_blocks` and `extra_content`, and others' reasoning items.
+- **Threads** of the Messages API (a beta: the vendor holds the conversation) are kept by nobody else. `thread: {type: create}` is left
+  out and listed as ignored; one that is continued is a 404 `thread_not_found`, upon which clients send the whole conversation.
 - **A search of the web** (`web_search_options`, `web_search` among the tools of the Responses API, `web_search_20250305` and later among
   Anthropic's) is the vendor's own: Anthropic's `web_search`, Google's `googleSearch`, `web_search_options` at hosts of OpenAI's dialect.
   What it found is told as `annotations` of the answer, to messages clients as `citations` of its text, in a stream after the words they

@@ -7,7 +7,9 @@ table of what each family of models takes. The door for clients that speak this 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
+
+import msgspec
 
 from adapters._base import Completion, Fault, Headers, Json, Outbound, Reader, Support, Target
 from adapters._json import View, edited, encode
@@ -48,6 +50,8 @@ class Anthropic:
         ignored = tuple(name for name in target.quirks.drops if name in members)
         edits |= dict.fromkeys(ignored)
         kept = members.keys() - set(ignored)
+        if b'"signature":""' in body or b'"signature": ""' in body:
+            edits |= _signed_only(members)
         version = SAMPLING_VERSION if kept & {"temperature", "top_p", "top_k"} else VERSION
         headers = version_header(target, version)
         return Outbound(path=self.path(api, target), body=edited(body, members, edits), headers=headers, ignored=ignored)
@@ -69,6 +73,26 @@ class Anthropic:
 
     def fault(self, status: int, body: bytes) -> Fault:
         return fault_of_body(status, body)
+
+
+def _signed_only(members: View) -> dict[str, bytes | None]:
+    """The messages without thinking that bears no signature: another vendor's, which the door told so. The API answers 400 to it."""
+    messages = msgspec.json.decode(members.get("messages", b"null"))
+    if not isinstance(messages, list):
+        return {}
+    kept: list[Any] = []
+    for message in messages:
+        content = message.get("content") if isinstance(message, dict) else None
+        signed = [block for block in content if not _unsigned(block)] if isinstance(content, list) else content
+        if signed == content:
+            kept.append(message)
+        elif signed:
+            kept.append({**message, "content": signed})
+    return {} if kept == messages else {"messages": encode(kept)}
+
+
+def _unsigned(block: Any) -> bool:
+    return isinstance(block, dict) and block.get("type") == "thinking" and block.get("signature") == ""
 
 
 ADAPTER = Anthropic()

@@ -78,6 +78,14 @@ class _Tool(msgspec.Struct, forbid_unknown_fields=True):
     input_examples: list[Json] | None = None
 
 
+class _NewThread(msgspec.Struct, tag_field="type", tag="create", forbid_unknown_fields=True):
+    pass
+
+
+class _OldThread(msgspec.Struct, tag_field="type", tag="continue", forbid_unknown_fields=True):
+    previous_message_id: str
+
+
 class _Request(msgspec.Struct, forbid_unknown_fields=True):
     model: str
     max_tokens: Annotated[int, msgspec.Meta(ge=1)]
@@ -102,6 +110,8 @@ class _Request(msgspec.Struct, forbid_unknown_fields=True):
     container: Any = None
     inference_geo: str | None = None
     diagnostics: Any = None
+    thread: _NewThread | _OldThread | None = None
+    """A conversation that Anthropic holds for some minutes, so that clients send what is new alone (.../message-threads, a beta)."""
     greenlane: Any = None
 
 
@@ -133,7 +143,8 @@ def hub_of(body: Json) -> Json:
 
 def _ignored(asked: _Request) -> list[str]:
     """Hints for Anthropic's own service."""
-    named = [name for name in ("context_management", "diagnostics") if getattr(asked, name)]
+    # no answer says whether a thread is held: whoever goes on with it is told then
+    named = [name for name in ("context_management", "diagnostics", "thread") if getattr(asked, name)]
     if isinstance(asked.thinking, _Enabled | _Adaptive) and asked.thinking.block_binding:
         named.append("thinking.block_binding")
     tools = [name for name in ("defer_loading", "input_examples", "max_uses") if any(tool.get(name) for tool in asked.tools or ())]
@@ -142,6 +153,10 @@ def _ignored(asked: _Request) -> list[str]:
 
 def _refuse_private(asked: _Request) -> None:
     """Members that mean something at Anthropic only, and whose loss would change the answer or break a promise."""
+    if isinstance(asked.thread, _OldThread):
+        # what the API answers once a thread is gone: clients then send the whole conversation
+        message = "That thread is not kept here: send the whole conversation."
+        raise AdapterError(message, "thread.previous_message_id", code="thread_not_found", status=404)
     if asked.container is not None:
         raise AdapterError("Containers exist at Anthropic only and cannot be passed on to this model.", "container")
     if asked.inference_geo is not None:

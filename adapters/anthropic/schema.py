@@ -37,7 +37,12 @@ _FORMATS = frozenset({"date-time", "time", "date", "duration", "email", "hostnam
 _TYPES = frozenset({"object", "array", "string", "integer", "number", "boolean", "null"})
 # lookaround, references to groups and word boundaries are not compiled
 _HARD_PATTERN = re.compile(r"\(\?|\\[bB1-9]")
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _MAPS = ("$defs", "definitions")
+_NAMED = frozenset({"properties", "patternProperties", *_MAPS})
+"""Keywords whose value holds schemas by name."""
+_VALUES = frozenset({"enum", "const", "default", "examples"})
+"""Keywords whose value is no schema, whatever it looks like."""
 
 
 class UncompilableError(AdapterError):
@@ -48,8 +53,9 @@ def fitted(schema: Any, path: str) -> Json:
     """A schema that is compiled, and whose every instance has the shape the given one asks for. Raises AdapterError."""
     if not isinstance(schema, dict):
         raise AdapterError("A JSON Schema must be an object.", path)
-    _refuse_recursion(schema, path)
-    return _node(schema, path, 0)
+    own = _with_definitions(schema, path)
+    _refuse_recursion(own, path)
+    return _node(own, path, 0)
 
 
 def _node(node: Any, path: str, depth: int) -> Json:
@@ -182,8 +188,60 @@ def _references(part: Any, path: str) -> set[str]:
                 if not isinstance(item["$ref"], str):
                     raise AdapterError("`$ref` must be a string.", path)
                 found.add(item["$ref"])
-            todo += item.values()
+            for name, value in item.items():
+                if name not in _VALUES:
+                    todo += value.values() if name in _NAMED and isinstance(value, dict) else [value]
     return found
+
+
+def _with_definitions(schema: Json, path: str) -> Json:
+    """The schema with a definition of its own for every other place it refers to (`#/properties/a`): the API knows definitions alone.
+
+    Generators write so what comes a second time (zod-to-json-schema unless told otherwise).
+    """
+    targets = {used: _target(schema, used) for used in sorted(_references(schema, path)) if used.startswith("#/")}
+    definitions = _dict(schema.get("$defs"))
+    names: dict[str, str] = {}
+    for used, target in targets.items():
+        if target is not None and not (used.count("/") == 2 and used.startswith(("#/$defs/", "#/definitions/"))):
+            number = len(names) + 1
+            while f"part_{number}" in definitions or f"part_{number}" in names.values():
+                number += 1
+            names[used] = f"part_{number}"
+    if not names:
+        return schema
+    made: Json = _redirected(schema, names)
+    parts = {name: _redirected(targets[used], names) for used, name in names.items()}
+    return {**made, "$defs": {**_dict(made.get("$defs")), **parts}}
+
+
+def _target(schema: Json, pointer: str) -> Json | None:
+    """What a JSON pointer (RFC 6901) of the document stands for; None where there is no schema."""
+    found: Any = schema
+    for step in pointer.split("/")[1:]:
+        key = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(found, list):
+            found = dict(enumerate(found)).get(int(key)) if _NUMBER.fullmatch(key) else None
+        else:
+            found = _dict(found).get(key)
+    return found if isinstance(found, dict) else None
+
+
+def _redirected(node: Any, names: dict[str, str]) -> Any:
+    """A schema, or whatever holds some, with its references by their new names."""
+    if isinstance(node, list):
+        return [_redirected(item, names) for item in node]
+    if not isinstance(node, dict):
+        return node
+    out: Json = {}
+    for name, value in node.items():
+        if name == "$ref":
+            out[name] = f"#/$defs/{names[value]}" if value in names else value
+        elif name in _NAMED and isinstance(value, dict):
+            out[name] = {each: _redirected(part, names) for each, part in value.items()}
+        else:
+            out[name] = value if name in _VALUES else _redirected(value, names)
+    return out
 
 
 def _dict(value: Any) -> Json:

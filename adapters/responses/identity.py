@@ -272,7 +272,7 @@ def _reason(response: _Response) -> str | None:
 def _failure(response: _Response) -> Fault | None:
     """The error of a Response that failed, also where it tells none."""
     failed_so = response.status == "failed" or response.error
-    return _with_status(fault_told(response.error)) if failed_so else None
+    return _with_status(in_band(response.error)) if failed_so else None
 
 
 def _with_account(body: bytes, account: bytes, otherwise: Usage | None) -> bytes:

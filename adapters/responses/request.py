@@ -94,7 +94,8 @@ def hub_of(body: Json) -> Json:
     asked = shaped(body, _Request)
     for name, why in _ELSEWHERE.items():
         if getattr(asked, name):
-            raise AdapterError(why, name, code=UNSUPPORTED)
+            # OpenAI's own code for what it does not have: clients then send the conversation
+            raise AdapterError(why, name, code="previous_response_not_found" if name == "previous_response_id" else UNSUPPORTED)
     if asked.prompt_cache_options is not None and asked.prompt_cache_options.get("prewarm"):
         raise AdapterError("A prompt cache cannot be prepared at this model.", "prompt_cache_options.prewarm", code=UNSUPPORTED)
     messages: list[Json] = []

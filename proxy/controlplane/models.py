@@ -10,6 +10,7 @@ from litestar import Controller, Request, route
 from litestar.params import FromPath
 
 from proxy.controlplane.access import grant_of, needs_key
+from proxy.controlplane.errors import is_claude
 from proxy.controlplane.state import Plane
 from proxy.errors import no_such_model
 from proxy.snapshot import Member, Served
@@ -33,8 +34,8 @@ class Models(Controller):
         plane: Plane = request.app.state.plane
         allowed = grant_of(request).models
         members = [each for each in plane.snapshot().models.values() if allowed is None or each.name in allowed]
-        listed = {"object": "list", "data": [_shown(each, plane, claude=_claude(request)) for each in members]}
-        if not _claude(request):
+        listed = {"object": "list", "data": [_shown(each, plane, claude=is_claude(request)) for each in members]}
+        if not is_claude(request):
             return listed
         ends = (members[0].name, members[-1].name) if members else (None, None)
         return {**listed, "has_more": False, "first_id": ends[0], "last_id": ends[1]}
@@ -47,12 +48,7 @@ class Models(Controller):
         found = plane.snapshot().models.get(model.lstrip("/"))
         if found is None or (allowed is not None and found.name not in allowed):
             raise no_such_model(model.lstrip("/"))
-        return _shown(found, plane, claude=_claude(request))
-
-
-def _claude(request: Request[Any, Any, Any]) -> bool:
-    """Anthropic's clients always say which version of their API they speak."""
-    return "anthropic-version" in request.headers
+        return _shown(found, plane, claude=is_claude(request))
 
 
 def _shown(member: Member, plane: Plane, *, claude: bool) -> dict[str, Any]:

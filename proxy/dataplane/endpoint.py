@@ -193,7 +193,7 @@ class DataPlane:
         except Refusal as refusal:
             self._refused(exchange, admission, call, refusal)
         except AdapterError as error:
-            self._refused(exchange, admission, call, Refusal(400, error.code, error.message, param=error.param))
+            self._refused(exchange, admission, call, Refusal(error.status, error.code, error.message, param=error.param))
         except Exception:
             log.exception("a request failed inside the proxy (%s)", admission.entry_id)
             if not exchange.started:
@@ -368,7 +368,7 @@ class DataPlane:
             except Refusal as other:
                 refusal = other
             except AdapterError as error:
-                refusal = Refusal(400, error.code, error.message, param=error.param)
+                refusal = Refusal(error.status, error.code, error.message, param=error.param)
             else:
                 return
         told = (refusal.policy, refusal.decision)

@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 
 from adapters._base import GarbledError, Quirks, Target
+from adapters._json import view
 from adapters.anthropic.door import DOOR as MESSAGES
+from adapters.azure import ADAPTER as AZURE
 from adapters.openai import ADAPTER, BESIDE, HOSTS
 from adapters.responses import DOOR as RESPONSES
+from adapters.responses.items import sealed
 
 Json = dict[str, Any]
 TARGET = Target(upstream_model="up")
@@ -93,6 +96,47 @@ def test_what_only_other_dialects_know_is_left_out() -> None:
     assert odd["messages"][0]["role"] == "system"
     assert "reasoning_content" not in odd["messages"][1]
     assert (odd["max_tokens"], "stream_options" in odd, "max_completion_tokens" in odd) == (5, False, False)
+
+
+def through(adapter: Any, api: str, body: Json, quirks: Quirks) -> Json:
+    raw = json.dumps(body).encode()
+    out: Json = json.loads(adapter.identity(api, raw, view(raw), Target(upstream_model="up", api_version="1", quirks=quirks)).body)
+    return out
+
+
+def test_what_other_vendors_left_in_a_history_is_kept_from_hosts_that_refuse_it() -> None:
+    """Of a group one turn may be Anthropic's or Gemini's and the next OpenAI's: `unknown_parameter` for members it does not know."""
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    plain = {"role": "assistant", "content": None, "tool_calls": [call], "x": 1}
+    thought = {**plain, "thinking_blocks": [{"type": "thinking"}], "tool_calls": [{**call, "extra_content": {"google": {}}}]}
+    said = {**thought, "reasoning_content": "Hm"}
+    result = {"role": "tool", "tool_call_id": "a", "content": '"thinking_blocks"'}
+    body = {"model": "m", "messages": [said, result]}
+    assert through(ADAPTER, "chat", body, HOSTS["api.openai.com"])["messages"] == [plain, result]
+    assert through(ADAPTER, "chat", body, HOSTS["api.mistral.ai"])["messages"][0].keys() == plain.keys()
+    assert through(ADAPTER, "chat", body, Quirks())["messages"] == body["messages"]
+    assert through(AZURE, "chat", body, Quirks())["messages"] == [{**plain, "reasoning_content": "Hm"}, result]
+
+
+def test_reasoning_of_other_vendors_is_kept_from_openai_s_responses() -> None:
+    own = [
+        {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAAA"},
+        {"type": "reasoning", "id": "rs_2", "summary": [{"type": "summary_text", "text": "reasoning_text"}]},
+    ]
+    others = [
+        {"type": "reasoning", "id": "rs_3", "summary": [], "encrypted_content": sealed([{"type": "redacted_thinking", "data": "x"}])},
+        {
+            "type": "reasoning",
+            "id": "rs_4",
+            "summary": [],
+            "content": [{"type": "reasoning_text", "text": "Hm"}],
+            "encrypted_content": None,
+        },
+    ]
+    body = {"model": "m", "input": [*own, *others, {"role": "user", "content": "Hi"}]}
+    for adapter, quirks in ((ADAPTER, HOSTS["api.openai.com"]), (AZURE, Quirks())):
+        assert through(adapter, "responses", body, quirks)["input"] == [*own, body["input"][-1]]
+    assert through(ADAPTER, "responses", body, Quirks())["input"] == body["input"]
 
 
 def test_a_user_that_is_too_long_for_the_host_is_a_digest() -> None:

@@ -131,6 +131,20 @@ def test_404_and_405_are_openais_object(served, case):
         assert answer.headers["allow"]
 
 
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/v1/messages/batches", {}),
+        ("/v1/models/nothing", {"anthropic-version": "2026-10-21"}),
+        ("/v1/files", {"anthropic-version": "2026-10-21"}),
+    ],
+)
+def test_anthropics_clients_get_its_object_everywhere(served, path, headers):
+    answer = call(served, "GET", path, **headers)
+    error = answer.json()
+    assert (answer.status_code, error["type"], error["error"]["type"]) == (404, "error", "not_found_error")
+
+
 @pytest.mark.parametrize(("path", "methods"), [("/v1/chat/completions", "POST, OPTIONS"), ("/v1/models", "GET, HEAD, OPTIONS")])
 def test_options_names_the_methods_that_a_path_takes(served, path, methods):
     assert call(served, "OPTIONS", path).headers["allow"] == methods

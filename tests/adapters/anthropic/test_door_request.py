@@ -39,6 +39,8 @@ def hub_messages(*blocks: dict[str, Any], role: str = "user") -> list[dict[str, 
         ({"greenlane": {"policy": "green"}}, {}),
         ({"diagnostics": {"previous_message_id": None}}, {"greenlane": {"ignored": ["diagnostics"]}}),
         ({"context_management": {"edits": [{"type": "clear_x"}]}}, {"greenlane": {"ignored": ["context_management"]}}),
+        ({"thread": {"type": "create"}}, {"greenlane": {"ignored": ["thread"]}}),
+        ({"thread": None}, {}),
     ],
 )
 def test_top_level_members_have_their_hub_form(sent: dict[str, Any], hub: dict[str, Any]) -> None:

@@ -336,6 +336,21 @@ def test_a_messages_client_s_own_body_changes_only_in_its_model() -> None:
     assert made.headers == ((b"anthropic-version", b"2023-06-01"),)
 
 
+def test_thinking_that_others_left_unsigned_is_taken_out_of_a_messages_client_s_own_body() -> None:
+    """The door tells it with an empty signature, and a group may go on at Anthropic: 400 `Invalid signature in thinking block`."""
+    unsigned, signed = ({"type": "thinking", "thinking": "Hm", "signature": signature} for signature in ("", "c2ln"))
+    text = {"type": "text", "text": "A"}
+    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": [unsigned, signed, text]}]
+    messages = [*turns, {"role": "assistant", "content": [unsigned]}, {"role": "user", "content": [{**text, "text": "So?"}]}]
+    target = Target(upstream_model="m")
+    for separators in ((",", ":"), (", ", ": ")):
+        body = json.dumps({"model": "m", "max_tokens": 5, "messages": messages}, separators=separators).encode()
+        made = json.loads(ADAPTER.identity("messages", body, view(body), target).body)["messages"]
+        assert made == [turns[0], {"role": "assistant", "content": [signed, text]}, messages[-1]]
+    quoted = b'{"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": [{"type":"x","signature":""}, {"type": "y"}]}]}'
+    assert ADAPTER.identity("messages", quoted, view(quoted), target).body == quoted
+
+
 def test_openais_own_marks_of_the_cache_stand_in_the_same_places() -> None:
     """https://developers.openai.com/api/docs/guides/prompt-caching; the lifetimes differ, so the vendor's default holds."""
     mark = {"prompt_cache_breakpoint": {"mode": "explicit", "ttl": "12h"}}

@@ -71,6 +71,9 @@ def test_what_the_subset_lacks_is_told_in_words(given_schema: Any, expected: Any
         ({"allOf": [{"$ref": "#/$defs/x"}], "$defs": {"x": {"type": "null"}}}, "s.allOf"),
         ({"$ref": "https://example.org/x"}, "s"),
         ({"$ref": "#"}, "s"),
+        ({**OBJECT, "properties": {"a": {"$ref": "#/properties/b"}}}, "s"),
+        ({**OBJECT, "properties": {"a": {"type": "array", "items": {"$ref": "#/properties/a"}}}}, "s"),
+        ({"anyOf": [{"type": "null"}, {"type": "array", "items": {"$ref": "#/anyOf/2"}}]}, "s"),
         ({"$ref": "#/$defs/a", "$defs": {"a": {"anyOf": [{"$ref": "#/$defs/b"}]}, "b": {"$ref": "#/$defs/a"}}}, "s"),
         ({"type": "string", "required": "a"}, "s.required"),
     ],
@@ -79,6 +82,21 @@ def test_what_cannot_be_told_is_refused(schema: Any, param: str) -> None:
     with pytest.raises(AdapterError) as caught:
         fitted(schema, "s")
     assert caught.value.param == param
+
+
+def test_a_reference_to_another_place_is_one_to_a_definition() -> None:
+    """Generators point to where a part came first: zod-to-json-schema unless told otherwise."""
+    point = {**OBJECT, "properties": {"x": {"type": "number"}}, "required": ["x"]}
+    members = {"from": point, "to": {"$ref": "#/properties/from"}, "via": {"type": "array", "items": {"$ref": "#/anyOf/0"}}}
+    told = {"from": point, "to": {"$ref": "#/$defs/part_3"}, "via": {"type": "array", "items": {"$ref": "#/$defs/part_2"}}}
+    schema = {"anyOf": [{"type": "null"}], **OBJECT, "properties": members, "$defs": {"part_1": {"type": "null"}}}
+    definitions = {"part_1": {"type": "null"}, "part_2": {"type": "null"}, "part_3": point}
+    assert fitted(schema, "s") == {**schema, "properties": told, "$defs": definitions}
+
+
+def test_members_may_have_the_names_of_keywords() -> None:
+    schema = {**OBJECT, "properties": {"$ref": {"type": "string"}, "properties": {"type": "null"}, "enum": {"const": {"$ref": 1}}}}
+    assert fitted(schema, "s") == schema
 
 
 def test_a_schema_too_deep_is_refused() -> None:

@@ -234,7 +234,7 @@ def test_tool_choice_has_its_hub_form(choice: Any, hub: Any) -> None:
         ({"reasoning": {"mode": "pro"}}, "reasoning.mode", "unsupported_value"),
         ({"text": {"format": {"type": "json_schema"}}}, "text.format.name", "missing_required_parameter"),
         ({"text": {"format": {"type": "grammar"}}}, "text.format.type", "invalid_value"),
-        ({"previous_response_id": "resp_1"}, "previous_response_id", "unsupported_value"),
+        ({"previous_response_id": "resp_1"}, "previous_response_id", "previous_response_not_found"),
         ({"conversation": "conv_1"}, "conversation", "unsupported_value"),
         ({"prompt": {"id": "pmpt_1"}}, "prompt", "unsupported_value"),
         ({"background": True}, "background", "unsupported_value"),
