@@ -10,8 +10,8 @@ import msgspec
 
 from adapters._base import Fault, FaultError, GarbledError, Usage
 from adapters._chat import error_body
+from adapters._faults import fault_from, readable, require_object
 from adapters._json import with_account
-from adapters._passthrough import fault_from, readable, require_object
 from adapters._sse import Event, Events, block, closed, passed
 from adapters._usage import media_usage
 

@@ -14,8 +14,9 @@ import msgspec
 
 from adapters import _call_ids
 from adapters._base import AdapterError, Completion, Fault, GarbledError, Headers, Json, Outbound, Quirks, Reader, Support, Target, Usage
+from adapters._faults import fault_told
 from adapters._json import View, edited, encode, tree
-from adapters._passthrough import ChatStream, answer_facts, fault_told
+from adapters._passthrough import ChatStream, answer_facts
 from adapters._spellings import holds_place, in_hub_words, made_id, with_plain_content
 from adapters._sse import Events
 from adapters._web_search import FORCED, MEMBER

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from adapters._base import Fault, FaultError, GarbledError, Usage, credible
+from adapters._faults import readable, require_object
 from adapters._json import encode, with_account
-from adapters._passthrough import readable, require_object
 from adapters._sse import EVENT_BYTES, Event, Events, block, closed, passed
 from adapters._usage import without_usage
 from adapters.anthropic.door_answer import error_of

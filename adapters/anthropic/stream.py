@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from adapters._base import FaultError, GarbledError, Json, Usage
+from adapters._faults import require_object
 from adapters._order import placed
-from adapters._passthrough import require_object
 from adapters._sse import EVENT_BYTES, Event, Events
 from adapters._usage import without_usage
 from adapters._web_search import SEARCHES, numbered

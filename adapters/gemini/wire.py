@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from adapters._base import Fault, FaultError, GarbledError, Json, Usage, credible
+from adapters._faults import require_object
 from adapters._json import encode
-from adapters._passthrough import require_object
 from adapters._usage import without_usage
 from adapters.gemini.faults import fault_of
 from adapters.gemini.signatures import call_id, derived_id

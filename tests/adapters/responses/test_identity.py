@@ -251,7 +251,8 @@ def test_a_failed_answer_with_a_part_of_what_was_asked_is_passed_on() -> None:
 )
 def test_the_code_of_a_failure_tells_whose_fault_it_is(code: str, status: int) -> None:
     body = response("failed", WHOLE_ITEM, more=f', "error": {{"code": "{code}", "message": "Sorry"}}')
-    assert responses_reply(body.encode(), None)[3] == Fault(message="Sorry", code=code[:64], status=status)
+    kind = "rate_limit_error" if status == 429 else "upstream_error"
+    assert responses_reply(body.encode(), None)[3] == Fault(message="Sorry", type=kind, code=code[:64], status=status)
 
 
 def test_a_failed_answer_with_nothing_to_show_is_an_error() -> None:
