@@ -31,8 +31,6 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     budget: Budget | None = None
     factors: Factors | None = None
     """The team's own, where it has any."""
-    digest: bytes = b""
-    """SHA-256 of its key."""
 
     def __repr__(self) -> str:
         return f"<Grant {self.key} of {self.team}>"
@@ -65,14 +63,7 @@ class Keyring:
         if not api_key:
             message = "No API key was given. Send it as `Authorization: Bearer KEY`, `x-api-key: KEY` or `api-key: KEY`."
             raise Refusal(401, "invalid_api_key", message)
-        return self._of(hashlib.sha256(api_key.strip()).digest())
-
-    def again(self, grant: Grant) -> Grant:
-        """What the key that had this grant, perhaps from another keyring, may do by this one. Raises Refusal 401."""
-        return ANYONE if self.open else self._of(grant.digest)
-
-    def _of(self, digest: bytes) -> Grant:
-        grant = self._grants.get(digest)
+        grant = self._grants.get(hashlib.sha256(api_key.strip()).digest())
         if grant is None:
             raise Refusal(401, "invalid_api_key", "The API key is not known here.")
         return grant

@@ -65,7 +65,7 @@ def snapshot(
     return Snapshot(
         version=version,
         config=config,
-        keyring=Keyring({digest: _grant(name, config, digest) for digest, name in secrets.keys.items()}),
+        keyring=Keyring({digest: _grant(name, config) for digest, name in secrets.keys.items()}),
         hosts=frozenset(host.lower().encode() for host in hosts) if hosts is not None else None if secrets.keys else LOOPBACK,
         served=served,
         models=_models(config, served),
@@ -347,7 +347,7 @@ def _policy_limits(name: str, policies: Mapping[str, PolicySettings]) -> tuple[L
     return strictest(*(limits(each.require) for each in line)), nearest(*(limits(each.prefer) for each in line))
 
 
-def _grant(name: str, config: Config, digest: str) -> Grant:
+def _grant(name: str, config: Config) -> Grant:
     key = config.keys[name]
     team = config.teams[key.team]
     return Grant(
@@ -360,7 +360,6 @@ def _grant(name: str, config: Config, digest: str) -> Grant:
         explain=key.explain,
         budget=team.budget,
         factors=_factors(key.team, config),
-        digest=bytes.fromhex(digest),
     )
 
 

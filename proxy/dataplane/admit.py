@@ -67,14 +67,6 @@ def admit(greeted: Admission) -> Admission:
     return Admission(entry_id=ids[0], request_id=ids[1], headers=headers, grant=grant, snapshot=snapshot, sent=sent_in(headers))
 
 
-def readmit(before: Admission, snapshot: Snapshot) -> Admission:
-    """The same under another configuration, by what is known of its key: the key itself may not be kept. Raises Refusal 401 or 403."""
-    if snapshot.hosts is not None:
-        check_origin(before.headers.get(b"host"), before.headers.get(b"origin"), snapshot.hosts, snapshot.config.server.cors.origins)
-    grant = None if before.grant is None else snapshot.keyring.again(before.grant)
-    return msgspec.structs.replace(before, grant=grant, snapshot=snapshot, kinds=None)
-
-
 def admit_again(before: Admission, headers: Mapping[bytes, bytes]) -> Admission:
     """What a request with the same head, sent under the same configuration, is let in as: the same but for its ids."""
     entry_id = next_entry_id()

@@ -10,10 +10,11 @@ from typing import Any, Literal
 
 import msgspec
 
-from policies._base import Ask, Candidate, Decision
+from policies._base import Ask, Candidate, Decision, Limits, Rejection
+from policies.constraints import barrier
 from proxy.dataplane.ask import Call
 from proxy.dataplane.peer import Peer
-from proxy.snapshot import Plan
+from proxy.snapshot import Plan, Served
 
 AFFINITIES = 20_000
 HELD = "holdout"
@@ -120,6 +121,22 @@ def recalled(kept: Standing, peers: Mapping[str, Peer], trouble: AbstractSet[str
         rest = tuple(each for each in kept.decision.order if each is not first)
         led = kept.led[first.place.name] = _stood(kept.decision, (first, *rest))
     return led
+
+
+def narrowed(decision: Decision, require: Limits, served: Mapping[str, Served]) -> Decision:
+    """The decision less those places of which another configuration says what never may be: `require` forbids it of them there."""
+    rejected = list(decision.rejected)
+    order = []
+    for each in decision.order:
+        there = served.get(each.place.name)
+        constraint = None if there is None else barrier(there.place, require)
+        if constraint is None:
+            order.append(each)
+        else:
+            rejected.append(Rejection(deployment=each.place.name, constraint=constraint))
+    if len(order) == len(decision.order):
+        return decision
+    return Decision(order=tuple(order), reason=decision.reason, rejected=tuple(rejected), unmet=decision.unmet)
 
 
 def held_out(plan: Plan, decision: Decision) -> Decision:

@@ -23,10 +23,10 @@ from policies._base import Ask, Candidate, Decision
 from policies.constraints import strictest
 from proxy.config import Limits
 from proxy.dataplane import answer
-from proxy.dataplane.admit import Admission, admit, admit_again, greet, readmit
+from proxy.dataplane.admit import Admission, admit, admit_again, greet
 from proxy.dataplane.ask import Call, read, through_hub
 from proxy.dataplane.attempt import Journey, Tried, Way, attempt
-from proxy.dataplane.candidates import Affinity, Key, candidates, held_out, key_of, recalled, standing
+from proxy.dataplane.candidates import Affinity, Key, candidates, held_out, key_of, narrowed, recalled, standing
 from proxy.dataplane.carriage import Hub
 from proxy.dataplane.continuity import Continuity, Look
 from proxy.dataplane.counting import Counter
@@ -38,7 +38,7 @@ from proxy.dataplane.refusals import body_of, no_candidate, preflight
 from proxy.dataplane.settle import NOTHING, Ending, Settler
 from proxy.dataplane.steps import Steps
 from proxy.dataplane.waiting import WaitingRoom
-from proxy.errors import Refusal, no_such_model
+from proxy.errors import Refusal
 from proxy.exchange import Exchange, date_line
 from proxy.snapshot import Plan, Snapshot
 from proxy.telemetry.metrics import Metrics
@@ -54,10 +54,6 @@ QUEUE_S = 60.0
 
 COUNTED_INSTEAD = frozenset({"model_not_found", "no_eligible_deployment", "unsupported_parameter", "unavailable"})
 """Why no deployment counts a request's tokens: it is done here then."""
-
-
-SUPERSEDED = Decision(order=(), reason="refused", rejected=(), unmet=())
-"""No decision: it is to be made anew."""
 
 
 class Around(NamedTuple):
@@ -165,30 +161,22 @@ class DataPlane:
         self.inflight += 1
         call: Call | None = None
         try:
-            if admission.snapshot is not self.snapshot:
-                # its body came slowly, or others were answered first: nothing is decided yet, so it begins under what is in force
-                exchange.notes = admission = readmit(admission, self.snapshot)
-            call = asked = self._read(exchange, admission, operation)
-            while True:
-                plan = self._plan(call, admission)
-                hub = Hub(call, kept=operation.api == "responses" and self._keeps(call, plan))
-                if plan.translates and operation.api != "chat":
-                    call = self._through_hub(call, plan, hub)
-                key, decision = self._standing(call, plan, admission)
-                if decision is not None:
-                    break
+            call = self._read(exchange, admission, operation)
+            plan = self._plan(call, admission)
+            hub = Hub(call, kept=operation.api == "responses" and self._keeps(call, plan))
+            if plan.translates and operation.api != "chat":
+                call = self._through_hub(call, plan, hub)
+            key, decision = self._standing(call, plan, admission)
+            if decision is None:
                 decision = await self._decide(exchange, call, plan, admission, key)
                 if decision is None:
                     return
-                if decision is not SUPERSEDED:
-                    break
-                exchange.notes = admission = readmit(admission, self.snapshot)
-                call = asked = _anew(asked, admission)
             if plan.holdout and random() < plan.holdout:  # noqa: S311 - a sample, not a secret
                 decision = held_out(plan, decision)
+            way, snapshot = self._way, admission.snapshot
+            if snapshot is not self.snapshot:
+                way, decision = self._way_of(snapshot, self._peers_of(snapshot)), self._still(call, plan, admission, decision)
             journey = Journey(exchange=exchange, admission=admission, call=call, plan=plan, decision=decision, hub=hub)
-            snapshot = admission.snapshot
-            way = self._way if snapshot is self.snapshot else self._way_of(snapshot, self._peers_of(snapshot))
             self._finished(journey, await attempt(journey, way))
         except Refusal as refusal:
             self._refused(exchange, admission, call, refusal)
@@ -244,10 +232,7 @@ class DataPlane:
         return key, None if kept is None else recalled(kept, self._peers_of(admission.snapshot), self.trouble)
 
     async def _decide(self, exchange: Exchange, call: Call, plan: Plan, admission: Admission, key: Key | None) -> Decision | None:
-        """The decision, kept under its key; waits while everything is full. None: the client left meanwhile.
-
-        SUPERSEDED: while it waited another configuration came into force, which may no longer let it go where this one would.
-        """
+        """The decision, kept under its key; waits while everything is full. None: the client left meanwhile."""
         peers = self._peers_of(admission.snapshot)
         home = None
         if call.previous_response_id is not None:
@@ -258,8 +243,6 @@ class DataPlane:
             if exchange.gone:
                 self._gone(exchange, admission, call, plan)
                 return None
-            if admission.snapshot is not self.snapshot:
-                return SUPERSEDED
         began_s, place = perf_counter(), None
         while True:
             found = candidates(call, plan, peers, perf_counter(), self._home(call, plan, admission))
@@ -283,14 +266,25 @@ class DataPlane:
                         self.waiting.freed(place)
                     self._gone(exchange, admission, call, plan)
                     return None
-                if place is not None and admission.snapshot is not self.snapshot:
-                    self.waiting.freed(place)
-                    return SUPERSEDED
                 if place is not None:
                     continue
             refusal = no_candidate(call, plan, decision, admission, peers, perf_counter())
             refusal.policy, refusal.decision = plan.policy, decision
             raise refusal
+
+    def _still(self, call: Call, plan: Plan, admission: Admission, decision: Decision) -> Decision:
+        """The decision of a request that a reload overtook: it ends under its own configuration, but nothing private follows it to a place
+        that is private no longer. Raises Refusal where none is left.
+        """
+        left = narrowed(decision, plan.prepared.policy.require, self.snapshot.served)
+        peers = self._peers_of(admission.snapshot)
+        if not left.order or left.order[0] is not decision.order[0]:
+            self.waiting.freed(peers[decision.order[0].place.name])  # whoever waits for it may still go there
+        if left.order:
+            return left
+        refusal = no_candidate(call, plan, left, admission, peers, perf_counter())
+        refusal.policy, refusal.decision = plan.policy, left
+        raise refusal
 
     def _keep(self, plan: Plan, ask: Ask, key: Key | None, found: list[Candidate], decision: Decision) -> None:
         """Keeps the decision for like requests, if it will hold for them."""
@@ -396,17 +390,6 @@ class DataPlane:
     def _gone(self, exchange: Exchange, admission: Admission, call: Call, plan: Plan) -> None:
         ending = Ending(status=499, outcome="client_gone", reason="refused", policy=plan.policy)
         self.settler.settle(admission, call, None, NOTHING, ending, exchange.arrived_s)
-
-
-def _anew(call: Call, admission: Admission) -> Call:
-    """The call under the configuration of this admission. Raises Refusal where that does not know what it names any more."""
-    snapshot, grant, name = admission.snapshot, admission.grant, call.member.name
-    member = snapshot.models.get(name)
-    if member is None or (grant is not None and grant.models is not None and name not in grant.models):
-        raise no_such_model(name)
-    if call.wishes.policy is not None and call.wishes.policy not in snapshot.policies:
-        raise Refusal(400, "unknown_policy", "There is no policy of that name.", param="greenlane.policy")
-    return msgspec.structs.replace(call, member=member)
 
 
 def inflated(body: bytes, coding: bytes, limit_bytes: int) -> bytes:
