@@ -181,7 +181,8 @@ def error_body(fault: Fault) -> bytes:
 def _check_message(message: Any, where: str) -> None:
     if not isinstance(message, dict):
         raise AdapterError(f"`{where}` must be an object.", where)
-    if message.get("role") not in ROLES:
+    role = message.get("role")
+    if not isinstance(role, str) or role not in ROLES:
         raise AdapterError(f"`{where}.role` must be one of {', '.join(sorted(ROLES))}.", f"{where}.role")
     content = message.get("content")
     if content is not None and not isinstance(content, str | list):

@@ -22,7 +22,10 @@ class Gateway(Protocol):
         ...
 
     def admit(self, exchange: Exchange, operation: Any) -> None:
-        """Called when the headers are complete and before any of the body is read. Raises Refusal."""
+        """Called when the headers are complete and before any of the body is read. Raises Refusal.
+
+        `operation` is None where it is Litestar's and has a body: then the key alone counts.
+        """
         ...
 
     def memo(self, notes: Any, fields: Mapping[bytes, bytes]) -> Any:

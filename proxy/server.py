@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 DISCARDED_BYTES = 1024 * 1024
 """A refused request's body up to this size is read and thrown away so that the connection can stay open."""
 PIPELINED = 64
-"""Requests a client may send ahead on one connection; beyond that its socket is not read."""
+"""Requests a client may send ahead on one connection; beyond that, or beyond one body's bound, its socket is not read."""
 
 log = logging.getLogger("greenlane.server")
 
@@ -251,12 +251,13 @@ class Connection(asyncio.Protocol):
         expects = self._framing(exchange)
         operation = self.gateway.route(exchange.method, path)
         exchange.state = operation
-        if operation is not None:
+        length = exchange.fields.get(b"content-length")
+        # what is not inference is let in by whoever answers it, unless it has a body: nobody unknown fills the memory
+        if operation is not None or length not in (None, b"0") or b"transfer-encoding" in exchange.fields:
             try:
                 self.gateway.admit(exchange, operation)
             except Refusal as refusal:
                 exchange.refusal = refusal
-                length = exchange.fields.get(b"content-length")
                 if exchange.fields.get(b"transfer-encoding") is not None or int(length or 0) > DISCARDED_BYTES or expects:
                     raise
         if expects and exchange.version == b"1.1" and self.current is None:
@@ -286,9 +287,12 @@ class Connection(asyncio.Protocol):
             self._begin(exchange)
             return
         self.waiting.append(exchange)
-        if len(self.waiting) >= PIPELINED and not self.read_paused:
+        if self._far_ahead() and not self.read_paused:
             self.read_paused = True
             self.transport.pause_reading()
+
+    def _far_ahead(self) -> bool:
+        return len(self.waiting) >= PIPELINED or sum(len(each.body) for each in self.waiting) > self.limits.body_bytes
 
     def _decline(self, rest: bytes) -> None:
         """Answers an offer of another protocol in this one (RFC 9110 §7.8): the same request is read again without the offer."""
@@ -409,7 +413,7 @@ class Connection(asyncio.Protocol):
     def _next(self) -> None:
         if self.waiting and self.current is None and not self.closing:
             exchange = self.waiting.popleft()
-            if self.read_paused and len(self.waiting) < PIPELINED:
+            if self.read_paused and not self._far_ahead():
                 self.read_paused = False
                 with contextlib.suppress(RuntimeError):
                     self.transport.resume_reading()

@@ -102,7 +102,8 @@ def response_of(completion: Json, usage: Usage | None, account: bytes | None, re
                 made = search_item(f"ws_{base}_{number}", item, request)
             case _:
                 function = item.get("function") or {}
-                name, arguments = function.get("name") or "", function.get("arguments") or "{}"
+                name, arguments = function.get("name"), function.get("arguments") or "{}"
+                name = name if isinstance(name, str) else ""
                 tool = names.get(name) or Called(name)
                 made = call_item(f"{base}_{number}", tool, item.get("id") or "", arguments, status)
         output.append(made)
@@ -176,9 +177,10 @@ def text_part(text: str, logprobs: list[Json], annotations: list[Json] | None = 
 
 def annotations_of(said: Json) -> list[Json]:
     """Where a text has its facts from: what chat completions put into a member named after its type stands beside the type here."""
+    told = said.get("annotations")
     return [
         {"type": "url_citation", **each["url_citation"]}
-        for each in said.get("annotations") or ()
+        for each in (told if isinstance(told, list) else ())
         if isinstance(each, dict) and each.get("type") == "url_citation" and isinstance(each.get("url_citation"), dict)
     ]
 

@@ -110,9 +110,12 @@ class DataPlane:
     def canonical(self, path: bytes) -> bytes:
         return canonical(path)
 
-    def admit(self, exchange: Exchange, operation: Operation) -> None:
+    def admit(self, exchange: Exchange, operation: Operation | None) -> None:
         greeted = greet(exchange, self.snapshot)
         exchange.notes = greeted
+        if operation is None:
+            admit(greeted)
+            return
         if exchange.method == b"OPTIONS":
             return
         if exchange.method != b"POST":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import traceback
 
 import msgspec
 
@@ -71,8 +72,18 @@ class _JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line = {"at_s": round(record.created, 3), "level": record.levelname.lower(), "logger": record.name, "message": record.getMessage()}
         if record.exc_info and record.exc_info[0] is not None:
-            line["exception"] = self.formatException(record.exc_info)
+            line["exception"] = _traced(record.exc_info[1])
         return _encode(line).decode()
+
+
+def _traced(error: BaseException | None) -> str:
+    """Where it went wrong and what kind of error it is. An error's own text may quote what was asked or answered; the system's does not."""
+    told = []
+    while error is not None:
+        text = f": {error}" if isinstance(error, OSError) else ""
+        told.append("".join(traceback.format_tb(error.__traceback__)) + type(error).__qualname__ + text)
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "\n\nafter\n\n".join(told)
 
 
 class _Handler(logging.Handler):
