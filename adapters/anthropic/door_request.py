@@ -222,6 +222,8 @@ def _chosen(choice: _ToolChoice, told: Json) -> Json:
         if choice.type == "none":
             told = unsearched(told)
         if "tools" not in told:
+            if choice.type == "tool":
+                raise AdapterError("The chosen tool is not among `tools`.", "tool_choice.name")
             return {**told, "tool_choice": FORCED} if choice.type == "any" else told
     named = {"type": "function", "function": {"name": choice.name}}
     return {**told, "tool_choice": {"auto": "auto", "any": "required", "none": "none", "tool": named}[choice.type]}

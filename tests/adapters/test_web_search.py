@@ -138,3 +138,11 @@ MESSAGES_FOR_ANTHROPIC = [
 def test_what_anthropic_has_not_sealed_is_left_out(messages: bytes, told: bytes) -> None:
     """Whatever the messages are: what is wrong with them is Anthropic's to say."""
     assert own(messages) == told
+
+
+def test_beside_a_search_a_choice_of_what_is_not_there_is_refused() -> None:
+    search = {"type": "web_search_20250305", "name": "web_search"}
+    asked: dict[str, Any] = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}], "tools": [search]}
+    with pytest.raises(AdapterError) as caught:
+        MESSAGES.hub(asked | {"tool_choice": {"type": "tool", "name": "other"}})
+    assert caught.value.param == "tool_choice.name"
