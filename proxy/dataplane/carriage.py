@@ -31,9 +31,9 @@ WRITTEN = 64
 """Beginnings of requests kept of a deployment."""
 _WORDS = frozenset({"transcriptions", "translations"})
 """May be plain text, of silence none at all."""
-_OBJECTS = frozenset({"embeddings", "moderations", "images_generations", "images_edits", "images_variations", "count_tokens"})
+_OBJECTS = frozenset({"embeddings", "moderations", "images_generations", "images_edits", "images_variations"})
 """Answer with a JSON object, whoever serves them."""
-_JSON = _OBJECTS | {"rerank"}
+_JSON = _OBJECTS | {"rerank", "count_tokens"}
 """Of reranking some hosts give a list."""
 _FORWARDED = (b"traceparent", b"tracestate")
 _INPUT = re.compile(r"input\[([0-9]{1,9})\](.*)", re.DOTALL)
