@@ -6,6 +6,7 @@ A client of the same dialect gets its bytes through (`identity`); a translated r
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any, ClassVar
@@ -70,6 +71,8 @@ THOUGHTS = ("thinking_blocks", "extra_content")
 """Members by which chat clients send other vendors' signed thinking back. OpenAI answers 400 `unknown_parameter` to what it does not
 know in a call (`messages[1].tool_calls[0].index`, songquanpeng/one-api#1319) or in a message (openai/openai-node#1161)."""
 _SEALED = f'"{ENVELOPE}'.encode()
+_MADE_HERE = re.compile(rb'"(rs_[^"]{1,200}_[0-9]{1,6})"')
+"""Ids of reasoning that the door makes, which end in the item's number; OpenAI's are one word."""
 _EXTENSIONS = ("thinking_blocks", "is_error", "cache_control", "extra_content")
 _ALL = frozenset({"tools", "image", "audio", "document", "json_schema", "json_object", "logprobs", "n", "reasoning", "embeddings"})
 
@@ -142,7 +145,7 @@ class OpenAI:
         foreign = self.foreign_members(target)
         if foreign and api == "chat":
             edits |= _without(foreign, body, {**members, **edits})
-        elif foreign and api == "responses" and (_SEALED in body or b'"reasoning_text"' in body):
+        elif foreign and api == "responses" and (_SEALED in body or b'"reasoning_text"' in body or _MADE_HERE.search(body)):
             edits |= _own_reasoning(members)
         most = self.call_id_characters(target)
         if quirks.nine_character_call_ids:
@@ -379,7 +382,9 @@ def _foreign_reasoning(item: Any) -> bool:
     if not isinstance(item, dict) or item.get("type") != "reasoning":
         return False
     seal = item.get("encrypted_content")
-    return seal.startswith(ENVELOPE) if isinstance(seal, str) else bool(item.get("content"))
+    if isinstance(seal, str):
+        return seal.startswith(ENVELOPE)
+    return bool(item.get("content")) or _MADE_HERE.fullmatch(f'"{item.get("id")}"'.encode("utf-8", "replace")) is not None
 
 
 def _as_system(message: Any) -> Any:

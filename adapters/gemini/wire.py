@@ -100,6 +100,8 @@ _decode = msgspec.json.Decoder(Response).decode
 FINISH = {
     "STOP": "stop",
     "MAX_TOKENS": "length",
+    # Gemini 4 stops at what one request may generate and gives a token to go on with, which no client of ours knows
+    "CONTINUATION": "length",
     **dict.fromkeys(
         (
             "SAFETY",

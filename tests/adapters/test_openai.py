@@ -125,6 +125,7 @@ def test_reasoning_of_other_vendors_is_kept_from_openai_s_responses() -> None:
     ]
     others = [
         {"type": "reasoning", "id": "rs_3", "summary": [], "encrypted_content": sealed([{"type": "redacted_thinking", "data": "x"}])},
+        {"type": "reasoning", "id": "rs_r1_0", "summary": [{"type": "summary_text", "text": "Hm"}]},
         {
             "type": "reasoning",
             "id": "rs_4",
@@ -137,6 +138,8 @@ def test_reasoning_of_other_vendors_is_kept_from_openai_s_responses() -> None:
     for adapter, quirks in ((ADAPTER, HOSTS["api.openai.com"]), (AZURE, Quirks())):
         assert through(adapter, "responses", body, quirks)["input"] == [*own, body["input"][-1]]
     assert through(ADAPTER, "responses", body, Quirks())["input"] == body["input"]
+    alone = {"model": "m", "input": [*own, others[1]]}
+    assert through(ADAPTER, "responses", alone, HOSTS["api.openai.com"])["input"] == own
 
 
 def test_a_user_that_is_too_long_for_the_host_is_a_digest() -> None:

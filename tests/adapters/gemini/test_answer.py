@@ -84,6 +84,7 @@ def test_calls_end_in_tool_calls_though_google_says_stop():
     [
         ("STOP", "stop"),
         ("MAX_TOKENS", "length"),
+        ("CONTINUATION", "length"),
         *((reason, "content_filter") for reason in ("SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY")),
         *((reason, "content_filter") for reason in ("LANGUAGE", "OTHER", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "A_NEW_ONE")),
     ],
