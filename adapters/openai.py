@@ -70,6 +70,7 @@ MOST_CHOICES = 1024
 THOUGHTS = ("thinking_blocks", "extra_content")
 """Members by which chat clients send other vendors' signed thinking back. OpenAI answers 400 `unknown_parameter` to what it does not
 know in a call (`messages[1].tool_calls[0].index`, songquanpeng/one-api#1319) or in a message (openai/openai-node#1161)."""
+_FOREIGN = ("reasoning_content", *THOUGHTS)
 _SEALED = f'"{ENVELOPE}'.encode()
 _MADE_HERE = re.compile(rb'"(rs_[^"]{1,200}_[0-9]{1,6})"')
 """Ids of reasoning that the door makes, which end in the item's number; OpenAI's are one word."""
@@ -143,9 +144,14 @@ class OpenAI:
         if not quirks.developer_role and api == "chat" and b'"developer"' in body:
             edits["messages"] = encode([_as_system(message) for message in msgspec.json.decode(members["messages"])])
         foreign = self.foreign_members(target)
-        if foreign and api == "chat":
-            edits |= _without(foreign, body, {**members, **edits})
-        elif foreign and api == "responses" and (_SEALED in body or b'"reasoning_text"' in body or _MADE_HERE.search(body)):
+        if foreign and api == "chat" and _thinks(body):
+            edits |= _without(foreign, {**members, **edits})
+        elif (
+            foreign
+            and api == "responses"
+            and b'"rs_' in body
+            and (_SEALED in body or b'"reasoning_text"' in body or _MADE_HERE.search(body))
+        ):
             edits |= _own_reasoning(members)
         most = self.call_id_characters(target)
         if quirks.nine_character_call_ids:
@@ -156,7 +162,7 @@ class OpenAI:
 
     def foreign_members(self, target: Target) -> tuple[str, ...]:
         """What other vendors' answers put into a history and this host refuses there; empty where it may have put it there itself."""
-        return () if target.quirks.reasoning_content else ("reasoning_content", *THOUGHTS)
+        return () if target.quirks.reasoning_content else _FOREIGN
 
     def call_id_characters(self, target: Target) -> int | None:
         """The longest id of a tool call that this host takes; None where it takes any."""
@@ -342,10 +348,15 @@ def _nine_character_ids(api: str, body: bytes, members: Mapping[str, bytes | msg
     return {} if fitting is messages else {"messages": encode(fitting)}
 
 
-def _without(names: tuple[str, ...], body: bytes, members: Mapping[str, bytes | msgspec.Raw | None]) -> dict[str, bytes | None]:
+def _thinks(body: bytes) -> bool:
+    """Whether there may be thinking in a history. A look at 2 KB costs up to 1 µs, and most requests have no turn of an assistant."""
+    return b'"assistant"' in body and (b'"thinking_blocks"' in body or b'"extra_content"' in body or b'"reasoning_content"' in body)
+
+
+def _without(names: tuple[str, ...], members: Mapping[str, bytes | msgspec.Raw | None]) -> dict[str, bytes | None]:
     """The messages without these members of theirs and of their calls; nothing where none has one."""
     given = members.get("messages")
-    if given is None or not any(f'"{name}"'.encode() in body for name in names):
+    if given is None:
         return {}
     messages = msgspec.json.decode(given)
     if not isinstance(messages, list):

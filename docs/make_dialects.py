@@ -100,7 +100,8 @@ Where a dialect has another way, or none, to say the same.
   block that did not come first says in `after` what did) and send them back; responses clients get reasoning items with
   `encrypted_content` in their places; messages clients the blocks themselves. What bears no signature of Anthropic's is left out.
 - **A conversation that changes vendors** (in a group) loses what the next one would refuse, also where the client speaks its dialect:
-  unsigned thinking at Anthropic; at `api.openai.com` and Azure `thinking_blocks` and `extra_content`, and others' reasoning items.
+  unsigned thinking at Anthropic; `thinking_blocks`, `extra_content` and others' reasoning items at Azure and where `reasoning_content`
+  is `false` below.
 - **Threads** of the Messages API (a beta: the vendor holds the conversation) are kept by nobody else. `thread: {type: create}` is left
   out and listed as ignored; one that is continued is a 404 `thread_not_found`, upon which clients send the whole conversation.
 - **A search of the web** (`web_search_options`, `web_search` among the tools of the Responses API, `web_search_20250305` and later among

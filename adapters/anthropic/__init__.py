@@ -50,7 +50,7 @@ class Anthropic:
         ignored = tuple(name for name in target.quirks.drops if name in members)
         edits |= dict.fromkeys(ignored)
         kept = members.keys() - set(ignored)
-        if b'"signature":""' in body or b'"signature": ""' in body:
+        if b'"signature":' in body and (b'"signature":""' in body or b'"signature": ""' in body):
             edits |= _signed_only(members)
         version = SAMPLING_VERSION if kept & {"temperature", "top_p", "top_k"} else VERSION
         headers = version_header(target, version)
