@@ -24,6 +24,7 @@ from adapters.anthropic.answer import (
     completion_id,
     fault_of,
     reason_of,
+    said,
     usage_of,
 )
 
@@ -187,15 +188,15 @@ class MessagesReader:
         match block.kind:
             case "server_tool_use":
                 self._searched = True
-            case "text" if start.get("text"):
-                found.append(self._text(start["text"]))
-            case "thinking" if start.get("thinking"):
-                block.pieces.append(start["thinking"])
-                found.append(self._chunk({"reasoning_content": start["thinking"]}))
+            case "text" if text := said(start, "text"):
+                found.append(self._text(text))
+            case "thinking" if text := said(start, "thinking"):
+                block.pieces.append(text)
+                found.append(self._chunk({"reasoning_content": text}))
             case "tool_use":
                 block.call, self._calls = self._calls, self._calls + 1
-                function = {"name": start.get("name") or "", "arguments": ""}
-                call = {"index": block.call, "id": start.get("id") or "", "type": "function", "function": function}
+                function = {"name": said(start, "name"), "arguments": ""}
+                call = {"index": block.call, "id": said(start, "id"), "type": "function", "function": function}
                 found.append(self._chunk({"tool_calls": [call]}))
             case _:
                 pass
