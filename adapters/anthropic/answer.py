@@ -160,6 +160,14 @@ def usage_of(counts: Counts) -> Usage | None:
     return credible(usage)
 
 
+def said(block: Json, member: str) -> str:
+    """A text of a block; empty where it has none. Raises GarbledError for anything else."""
+    found = block.get(member)
+    if found is not None and not isinstance(found, str):
+        raise GarbledError(f"a content block's {member} is no text")
+    return found or ""
+
+
 def arguments_of(given: Any) -> str:
     """A tool's input as the string OpenAI's clients expect."""
     return encode(given).decode() if given else "{}"
@@ -255,8 +263,8 @@ def _message_of(answer: _Message) -> Json:
             case "thinking" | "redacted_thinking":
                 thoughts.append(placed(block, sum(map(len, texts)), len(calls)))
             case "tool_use":
-                function = {"name": block.get("name") or "", "arguments": arguments_of(block.get("input"))}
-                calls.append({"id": block.get("id") or "", "type": "function", "function": function})
+                function = {"name": said(block, "name"), "arguments": arguments_of(block.get("input"))}
+                calls.append({"id": said(block, "id"), "type": "function", "function": function})
             case "server_tool_use":
                 queries[block.get("id")] = query_of(block.get("input"))
             case "web_search_tool_result":
@@ -267,7 +275,7 @@ def _message_of(answer: _Message) -> Json:
     message: Json = {"role": "assistant", "content": text or (None if calls else ""), "refusal": None}
     if answer.stop_reason == "refusal" and answer.stop_details is not None:
         message["refusal"] = answer.stop_details.explanation
-    readable = "\n\n".join(block["thinking"] for block in thoughts if block.get("thinking"))
+    readable = "\n\n".join(filter(None, [said(block, "thinking") for block in thoughts]))
     if annotations:
         message["annotations"] = annotations
     if searches:

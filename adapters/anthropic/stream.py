@@ -25,6 +25,7 @@ from adapters.anthropic.answer import (
     fault_of,
     query_of,
     reason_of,
+    said,
     searched_of,
     usage_of,
 )
@@ -194,15 +195,15 @@ class MessagesReader:
             case "web_search_tool_result":
                 told = searched_of(start, self._queries.get(start.get("tool_use_id"), []))
                 found.append(self._chunk({SEARCHES: [told]}))
-            case "text" if start.get("text"):
-                found.append(self._text(start["text"]))
-            case "thinking" if start.get("thinking"):
-                block.pieces.append(start["thinking"])
-                found.append(self._chunk({"reasoning_content": start["thinking"]}))
+            case "text" if text := said(start, "text"):
+                found.append(self._text(text))
+            case "thinking" if text := said(start, "thinking"):
+                block.pieces.append(text)
+                found.append(self._chunk({"reasoning_content": text}))
             case "tool_use":
                 block.call, self._calls = self._calls, self._calls + 1
-                function = {"name": start.get("name") or "", "arguments": ""}
-                call = {"index": block.call, "id": start.get("id") or "", "type": "function", "function": function}
+                function = {"name": said(start, "name"), "arguments": ""}
+                call = {"index": block.call, "id": said(start, "id"), "type": "function", "function": function}
                 found.append(self._chunk({"tool_calls": [call]}))
             case _:
                 pass

@@ -177,11 +177,10 @@ def text_part(text: str, logprobs: list[Json], annotations: list[Json] | None = 
 
 def annotations_of(said: Json) -> list[Json]:
     """Where a text has its facts from: what chat completions put into a member named after its type stands beside the type here."""
-    told = said.get("annotations")
     return [
         {"type": "url_citation", **each["url_citation"]}
-        for each in (told if isinstance(told, list) else ())
-        if isinstance(each, dict) and each.get("type") == "url_citation" and isinstance(each.get("url_citation"), dict)
+        for each in _entries(said, "annotations")
+        if each.get("type") == "url_citation" and isinstance(each.get("url_citation"), dict)
     ]
 
 
@@ -208,12 +207,16 @@ def call_item(place: str, tool: Called, call_id: str, arguments: str, status: St
 
 def logprobs_of(choice: Json) -> list[Json]:
     """Logprobs as the Responses API tells them: `bytes` is always a list."""
-    content = (choice.get("logprobs") or {}).get("content") or ()
+    told = choice.get("logprobs")
     return [
-        {**_logprob(entry), "top_logprobs": [_logprob(top) for top in entry.get("top_logprobs") or ()]}
-        for entry in content
-        if isinstance(entry, dict)
+        {**_logprob(entry), "top_logprobs": [_logprob(top) for top in _entries(entry, "top_logprobs")]}
+        for entry in (_entries(told, "content") if isinstance(told, dict) else ())
     ]
+
+
+def _entries(holder: Json, name: str) -> list[Json]:
+    found = holder.get(name)
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
 
 def _logprob(entry: Json) -> Json:

@@ -195,11 +195,11 @@ def read_answer(call: Call, served: Served, body: bytes, *, capture: bool) -> Fa
     if api in served.identity:
         if api == "messages":
             _, usage, reason = messages_reply(body, None)
-            text = messages_text(body) if capture and usage is None else b""
+            text = messages_text(body) if capture and _lacks(usage) else b""
             return Facts(usage=usage, finish_reason=reason, text=text, report=_report(body))
         if api == "responses":
             _, usage, reason, fault = responses_reply(body, None)
-            text = responses_text(body) if capture and usage is None else b""
+            text = responses_text(body) if capture and _lacks(usage) else b""
             return Facts(usage=usage, finish_reason=reason, text=text, report=_report(body), response_id=_id(body), fault=fault)
         said = whole(body, capture=capture, choices=True)
         report = _report(body) if said.reports else None
@@ -270,6 +270,10 @@ def _plain_facts(call: Call, served: Served, body: bytes) -> Facts:
             raise
         return Facts(usage=None, finish_reason=None)
     return Facts(usage=usage, finish_reason=None, report=_report(body))
+
+
+def _lacks(usage: Usage | None) -> bool:
+    return usage is None or usage.output_tokens is None
 
 
 def _is_json(body: bytes) -> bool:

@@ -120,10 +120,10 @@ class Finish:
         if facts.usage is None and facts.fault is not None:
             # some work was done, and nobody knows how much
             worked = Account(tokens=NO_TOKENS, footprint=Footprint(intensity=served.intensity), cost_usd=None)
-        elif facts.usage is None and text:
+        elif text and (facts.usage is None or _partial(facts.usage)):
             if not facts.text:
                 facts = self._reread(journey, served, peer, result)
-            worked = self._account(journey, tried, None, facts.text, facts.report)
+            worked = self._account(journey, tried, facts.usage, facts.text, facts.report)
             facts = msgspec.structs.replace(facts, usage=_usage(worked.tokens))
         else:
             worked = self._account(journey, tried, facts.usage, b"", facts.report)
@@ -157,7 +157,7 @@ class Finish:
             self._settle(journey, tried, self._account(journey, tried, None, b"", None), Outcome(200, "completed"))
             journey.exchange.end()
             return
-        missing = journey.call.operation.text and (stream.usage is None or stream.usage.output_tokens is None)
+        missing = journey.call.operation.text and (stream.usage is None or _partial(stream.usage))
         peer.usage_missing = peer.usage_missing or missing
         worked = self._account(journey, tried, stream.usage, stream.text, report_in(stream.comments))
         if missing:
@@ -274,9 +274,11 @@ class Finish:
         call = journey.call
         if usage is not None and usage.input_tokens is not None and (usage.output_tokens is not None or not call.operation.text):
             return reported(usage, usage.input_tokens)
-        output = self._counter.tokens(bytes(text)) if text else tried.events
+        output = None if usage is None else usage.output_tokens
+        if output is None:
+            # a stream that ended before its last counts came, or a host that leaves them out
+            output = self._counter.tokens(bytes(text)) if text else tried.events
         if usage is not None and usage.input_tokens is not None:
-            # the input alone was told: a stream that ended before its last counts came, or a host that leaves them out
             return msgspec.structs.replace(reported(usage, usage.input_tokens), output=output, estimated=True)
         return Tokens(input=self._counter.tokens(bytes(call.members.get("messages", call.body))), output=output, estimated=True)
 
@@ -396,6 +398,11 @@ def upstream_id(headers: list[tuple[bytes, bytes]], secret: str | None) -> str |
 
 def _secret(tried: Tried) -> str | None:
     return None if tried.served is None else tried.served.secret
+
+
+def _partial(usage: Usage) -> bool:
+    """Whether a count is missing: it is counted here, and told with the one that is not."""
+    return usage.input_tokens is None or usage.output_tokens is None
 
 
 def _usage(tokens: Tokens) -> Usage:

@@ -216,3 +216,78 @@ def test_what_is_said_of_our_key_is_not_told(proxy, upstream, dialect, door, whe
     assert "ACME" not in got.text
     assert "credentials" in got.text
     assert got.status_code == (200 if where == "later" else 502)
+
+
+ODD_CHOICES = [
+    {"logprobs": []},
+    {"logprobs": {"content": 5}},
+    {"logprobs": {"content": [{"token": "a", "top_logprobs": [7]}]}},
+    {"annotations": 0.5},
+]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("odd", ODD_CHOICES, ids=json.dumps)
+def test_what_stands_beside_the_words_may_be_odd(proxy, upstream, odd, stream):
+    """The answer is translated without what is no list of entries."""
+    beside = {name: value for name, value in odd.items() if name == "annotations"}
+    choice = {"index": 0, "finish_reason": "stop", **{name: value for name, value in odd.items() if name not in beside}}
+    told = {"role": "assistant", "content": "Hello!", **beside}
+
+    def answer(_, handler):
+        if stream:
+            handler.events([b"data: " + json.dumps({"id": "c1", "choices": [{**choice, "delta": told}]}).encode() + b"\n\n", DONE])
+        else:
+            handler.reply(200, {"id": "c1", "choices": [{**choice, "message": told}]})
+
+    served = served_by(proxy, upstream, answer, "openai")
+    got = posted(served, "responses", stream=stream)
+    assert (got.status_code, served.entries()[0].outcome) == (200, "completed")
+    assert "Hello!" in got.text
+
+
+BLOCKS = [
+    {"type": "tool_use", "id": "t1", "name": ["f"], "input": {}},
+    {"type": "tool_use", "id": {}, "name": "f", "input": {}},
+    {"type": "text", "text": "Hi"},
+    {"type": "thinking", "thinking": 5},
+]
+
+
+@pytest.mark.parametrize("door", ["chat", "responses"])
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("block", BLOCKS, ids=json.dumps)
+def test_a_block_whose_texts_are_none_is_the_upstreams_fault(proxy, upstream, caplog, door, block, stream):
+    if block["type"] == "text" and stream:
+        block = {"type": "text", "text": 5}
+
+    def answer(_, handler):
+        if stream:
+            begun = {"type": "content_block_start", "index": 0, "content_block": block}
+            handler.events(events({"type": "message_start", "message": MESSAGE}, begun))
+        else:
+            handler.reply(200, {**WHOLE["anthropic"], "content": [block]})
+
+    got = posted(served_by(proxy, upstream, answer, "anthropic"), door, stream=stream)
+    assert got.status_code == (200 if block == BLOCKS[2] else 502)
+    assert "Traceback" not in caplog.text
+
+
+HALVES = {
+    "openai": [{"prompt_tokens": 9}, {"completion_tokens": 3}],
+    "anthropic": [{"input_tokens": 9}, {"output_tokens": 3}],
+    "gemini": [{"candidatesTokenCount": 3}],
+}
+
+
+@pytest.mark.parametrize("door", BODIES)
+@pytest.mark.parametrize(("dialect", "usage"), [(dialect, usage) for dialect, each in HALVES.items() for usage in each], ids=str)
+def test_half_a_usage_is_completed_by_what_was_counted(proxy, upstream, dialect, usage, door):
+    body = {**WHOLE[dialect], "usageMetadata" if dialect == "gemini" else "usage": usage}
+    served = served_by(proxy, upstream, lambda _, handler: handler.reply(200, body), dialect)
+    told = posted(served, door).json()["usage"]
+    assert told["greenlane"]["deployment"] == "only"
+    tokens = served.entries()[0].tokens
+    assert tokens.estimated
+    assert (tokens.input == 9) if 9 in usage.values() else (tokens.output == 3)
+    assert None not in (tokens.input, tokens.output)
