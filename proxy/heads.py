@@ -19,6 +19,8 @@ from proxy.framed import BYTES, LENGTH, Framed, is_plain
 
 KEPT = 1024
 """Heads kept. Of a head only a digest is: it holds a key."""
+HELD_S = 5.0
+"""A connection forgets its last head after so much silence: the key in it stays no longer than there is use for it."""
 _OWN = frozenset({b"x-request-id", b"traceparent", b"expect"})
 """Lines that are a request's own: a head with one of them will not come again."""
 _ONCE = frozenset((b"content-length", b"transfer-encoding", b"host", b"content-type", b"x-greenlane-regions", *KEY_HEADERS))
@@ -65,7 +67,7 @@ def declined(request_line: bytes, lines: list[tuple[bytes, bytes]]) -> bytes:
 
 
 class Last(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """A connection's last head. Its bytes hold the key, and end with the connection."""
+    """A connection's last head. Its bytes hold the key, and go after a few seconds of silence, or with the connection."""
 
     framed: Framed
     head: Head

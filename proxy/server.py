@@ -24,7 +24,7 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 from proxy.errors import Refusal
 from proxy.exchange import Exchange
 from proxy.gateway import Gateway
-from proxy.heads import Cut, Head, Heads, Last, cut, declined, kept_fields, plain, together
+from proxy.heads import HELD_S, Cut, Head, Heads, Last, cut, declined, kept_fields, plain, together
 from proxy.outbox import BUSY, Outbox
 from proxy.sweep import Sweep
 
@@ -481,6 +481,8 @@ class Connection(asyncio.Protocol):
     def sweep(self, now_s: float) -> None:
         """Ends what is too slow: headers, a body that stalls, a connection that idles."""
         quiet_s = now_s - self.quiet_since_s
+        if quiet_s > HELD_S:
+            self.last = None
         incoming = self.incoming
         if incoming is not None and not incoming.complete:
             if self.in_head:

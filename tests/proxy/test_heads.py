@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy import server
 from proxy.heads import Head, Heads, cut, plain
-from tests.harness import Served, Upstream
+from tests.harness import Served, Upstream, until
 
 KEYS = {"HEADS_ONE": "sk-heads-one-1a2b", "HEADS_TWO": "sk-heads-two-3c4d"}
 FLEET = """
@@ -322,3 +323,20 @@ def test_no_key_is_held_by_what_is_kept(served, wire):
             shown = repr((digest, each.fields, each.notes.headers, each.path))
             assert KEYS["HEADS_ONE"] not in shown
             assert b"authorization" not in each.fields
+
+
+def test_a_connection_that_falls_silent_forgets_the_key(served, wire, monkeypatch):
+    """And is served as before when it asks again."""
+
+    def lasts():
+        return served.call(lambda _: [each.last for each in served.server.server_state.connections if each.last is not None])
+
+    monkeypatch.setattr(server, "HELD_S", 1000.0)
+    for _ in range(3):
+        wire.say(chat("Hi", key=KEYS["HEADS_ONE"]))
+        assert wire.answer()[0] == 200
+    assert any(KEYS["HEADS_ONE"].encode() in last.framed.before + last.framed.after for last in lasts())
+    monkeypatch.setattr(server, "HELD_S", 0.0)
+    until(lambda: not lasts())
+    wire.say(chat("Hi", key=KEYS["HEADS_ONE"]))
+    assert wire.answer()[0] == 200
