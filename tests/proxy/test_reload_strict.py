@@ -50,6 +50,15 @@ class Bank:
             until(lambda: self.served.call(lambda _: any(each.incoming for each in connections(self.served))))
         return wire
 
+    def two(self, key):
+        """What lets the first of two requests be answered, it, and the second, by that key, which waits for its place."""
+        let = held(self.near)
+        first = self.begin(b"sk-stays", GUARDED, sent=len(BODY))
+        until(lambda: self.near.requests)
+        second = self.begin(key, GUARDED, sent=len(BODY))
+        until(lambda: self.served.call(lambda runtime: len(runtime.plane.waiting)) == 1)
+        return let, first, second
+
 
 def connections(served):
     return list(served.server.server_state.connections)
@@ -68,11 +77,7 @@ def bank(proxy, upstream):
 
 
 def test_a_request_that_waits_goes_nowhere_that_is_no_longer_private(bank):
-    let = held(bank.near)
-    first = bank.begin(b"sk-stays", GUARDED, sent=len(BODY))
-    until(lambda: bank.near.requests)
-    second = bank.begin(b"sk-stays", GUARDED, sent=len(BODY))
-    until(lambda: bank.served.call(lambda runtime: len(runtime.plane.waiting)) == 1)
+    let, first, second = bank.two(b"sk-stays")
     assert bank.reload(privacy="vendor")
     let.set()
     assert (end(first), end(second)) == (200, 422)
@@ -80,11 +85,7 @@ def test_a_request_that_waits_goes_nowhere_that_is_no_longer_private(bank):
 
 
 def test_a_request_that_waits_is_served_where_it_still_may_go(bank):
-    let = held(bank.near)
-    first = bank.begin(b"sk-stays", GUARDED, sent=len(BODY))
-    until(lambda: bank.near.requests)
-    second = bank.begin(b"sk-stays", GUARDED, sent=len(BODY))
-    until(lambda: bank.served.call(lambda runtime: len(runtime.plane.waiting)) == 1)
+    let, first, second = bank.two(b"sk-stays")
     assert bank.reload(keys=KEYS)
     let.set()
     assert (end(first), end(second)) == (200, 200)
@@ -92,11 +93,7 @@ def test_a_request_that_waits_is_served_where_it_still_may_go(bank):
 
 
 def test_a_request_that_waits_ends_although_its_key_is_taken_away(bank):
-    let = held(bank.near)
-    first = bank.begin(b"sk-stays", GUARDED, sent=len(BODY))
-    until(lambda: bank.near.requests)
-    second = bank.begin(b"sk-leaves", GUARDED, sent=len(BODY))
-    until(lambda: bank.served.call(lambda runtime: len(runtime.plane.waiting)) == 1)
+    let, first, second = bank.two(b"sk-leaves")
     assert bank.reload(keys=KEYS)
     let.set()
     assert (end(first), end(second)) == (200, 200)
@@ -105,11 +102,7 @@ def test_a_request_that_waits_ends_although_its_key_is_taken_away(bank):
 
 @pytest.mark.parametrize("gone", [("model: small", "model: large"), ("guarded", "other")], ids=["model", "policy"])
 def test_what_a_request_names_may_be_gone_when_its_turn_comes(bank, gone):
-    let = held(bank.near)
-    first = bank.begin(b"sk-stays", GUARDED, sent=len(BODY))
-    until(lambda: bank.near.requests)
-    second = bank.begin(b"sk-stays", GUARDED, sent=len(BODY))
-    until(lambda: bank.served.call(lambda runtime: len(runtime.plane.waiting)) == 1)
+    let, first, second = bank.two(b"sk-stays")
     bank.served.write(bank.text().replace(*gone))
     assert bank.served.reload()
     let.set()

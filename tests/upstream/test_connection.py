@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from proxy.upstream._base import Request
+from proxy.upstream._base import Lane, Request
 from proxy.upstream.chunks import LONGEST
 from proxy.upstream.connection import Connection
 from proxy.upstream.endpoint import Endpoint
@@ -81,6 +81,22 @@ def played(pieces, request=POST, before=()):
         assert upstream.inflight == (0 if transcript.over.is_set() else 1)
         upstream.close()
         return transcript.said, kept
+
+    return asyncio.run(main())
+
+
+def received(pieces, kind=Transcript, lane=None):
+    async def main():
+        upstream = Http1Upstream(Endpoint("http", "127.0.0.1", 9))
+        connection = Connection(upstream.pool, None)
+        connection.connection_made(Memory())
+        upstream.pool.put(connection)
+        transcript = kind()
+        upstream.send(POST, transcript).lane = lane
+        for piece in pieces:
+            connection.data_received(piece)
+        upstream.close()
+        return transcript
 
     return asyncio.run(main())
 
@@ -282,18 +298,7 @@ def test_trailers_are_not_passed_on():
 
 
 def test_chunks_of_one_read_come_as_one():
-    async def main():
-        upstream = Http1Upstream(Endpoint("http", "127.0.0.1", 9))
-        connection = Connection(upstream.pool, None)
-        connection.connection_made(Memory())
-        upstream.pool.put(connection)
-        transcript = Transcript()
-        upstream.send(POST, transcript)
-        connection.data_received(CHUNKED + chunked(b"a", b"b", b"c"))
-        upstream.close()
-        return transcript.events
-
-    assert asyncio.run(main()) == [OK_CHUNKED, ("data", b"abc"), END]
+    assert received([CHUNKED + chunked(b"a", b"b", b"c")]).events == [OK_CHUNKED, ("data", b"abc"), END]
 
 
 def test_a_small_body_travels_with_its_head_and_a_large_one_after_it():
@@ -324,22 +329,6 @@ class Chunks(Transcript):
     def on_chunk(self, chunk, start):
         self.whole += 1
         super().on_chunk(chunk, start)
-
-
-def received(pieces, kind=Transcript):
-    async def main():
-        upstream = Http1Upstream(Endpoint("http", "127.0.0.1", 9))
-        connection = Connection(upstream.pool, None)
-        connection.connection_made(Memory())
-        upstream.pool.put(connection)
-        transcript = kind()
-        upstream.send(POST, transcript)
-        for piece in pieces:
-            connection.data_received(piece)
-        upstream.close()
-        return transcript
-
-    return asyncio.run(main())
 
 
 def sized(data):
@@ -384,3 +373,12 @@ def test_chunks_are_read_the_same_wherever_they_are_cut(parts, drawn):
     for places in (at, sorted({*at, *edges}), edges):
         cut_up = [whole[start:end] for start, end in pairwise([0, *places, len(whole)])]
         assert received(cut_up).said == [OK_CHUNKED, *([("data", b"".join(parts))] if parts else []), END]
+
+
+def test_a_chunk_that_the_lane_takes_is_written_as_it_came():
+    written = []
+    lane = Lane(lambda chunk, start, end: chunk[start:end] == EVENT, written.append)
+    other = EVENT.replace(b"word", b"last")
+    seen = received([CHUNKED + sized(EVENT), sized(EVENT), sized(other), sized(EVENT), b"0\r\n\r\n"], lane=lane)
+    assert seen.said == [OK_CHUNKED, ("data", EVENT + other), END]
+    assert (written, lane.chunks) == ([sized(EVENT)] * 2, 2)
