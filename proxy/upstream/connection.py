@@ -90,11 +90,14 @@ class Connection(asyncio.Protocol):
             if start and data[:start] == framing and data[-1] == _LF and data[-2] == _CR:
                 # the parser need not see it: it is between two chunks before and after
                 lane = exchange.lane
-                if lane is not None and lane.holds(data, start, size - 2):
-                    lane.chunks += 1
-                    lane.write(data)
-                else:
-                    exchange.receiver.on_chunk(data, start)
+                if lane is not None:
+                    # CPython 3.11 looks up anew what a slot holds where it is called as a method
+                    holds, write = lane.holds, lane.write
+                    if holds(data, start, size - 2):
+                        lane.chunks += 1
+                        write(data)
+                        return
+                exchange.receiver.on_chunk(data, start)
                 return
             self._between = False
         begins = exchange.phase != STREAMING and not self._quiet_bytes
