@@ -103,7 +103,11 @@ class Connection(asyncio.Protocol):
         begins = exchange.phase != STREAMING and not self._quiet_bytes
         if begins and (known := self._pool.met) is not None and (body_at := known.framed.body_at(data)):
             self._known(exchange, known, data[body_at:])
-            return
+        else:
+            self._parse(exchange, data, begins)
+
+    def _parse(self, exchange: Exchange, data: bytes, begins: bool) -> None:
+        """A read taken apart. `begins`: an answer begins with it."""
         broken = False
         try:
             self._feed(data)
