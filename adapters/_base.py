@@ -153,7 +153,7 @@ class Reader(Protocol):
     def usage(self) -> Usage | None: ...
     @property
     def finish_reason(self) -> str | None:
-        """Last finish_reason seen. A stream that ended without one is truncated."""
+        """Last finish_reason seen."""
         ...
 
     @property
