@@ -253,7 +253,7 @@ def _message_of(answer: _Message) -> Json:
     calls: list[Json] = []
     annotations: list[Json] = []
     searches: list[Json] = []
-    queries: dict[Any, list[str]] = {}
+    queries: dict[str, list[str]] = {}
     for block in answer.content or ():
         match block.get("type"):
             case "text" if isinstance(block.get("text"), str):
@@ -266,9 +266,9 @@ def _message_of(answer: _Message) -> Json:
                 function = {"name": said(block, "name"), "arguments": arguments_of(block.get("input"))}
                 calls.append({"id": said(block, "id"), "type": "function", "function": function})
             case "server_tool_use":
-                queries[block.get("id")] = query_of(block.get("input"))
+                queries[said(block, "id")] = query_of(block.get("input"))
             case "web_search_tool_result":
-                searches.append(searched_of(block, queries.get(block.get("tool_use_id"), [])))
+                searches.append(searched_of(block, queries.get(said(block, "tool_use_id"), [])))
             case _:
                 pass  # the vendor's own tools: their calls are answered there
     text = "".join(texts)

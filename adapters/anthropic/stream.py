@@ -90,7 +90,7 @@ class MessagesReader:
         self._characters = 0
         """Of text so far."""
         self._begun = self._searched = False
-        self._queries: dict[Any, list[str]] = {}
+        self._queries: dict[str, list[str]] = {}
         """Of the vendor's own searches, by the id of the call."""
         self._held: FaultError | GarbledError | None = None
         self.comments = self._events.comments
@@ -193,7 +193,7 @@ class MessagesReader:
             case "server_tool_use":
                 self._searched = True
             case "web_search_tool_result":
-                told = searched_of(start, self._queries.get(start.get("tool_use_id"), []))
+                told = searched_of(start, self._queries.get(said(start, "tool_use_id"), []))
                 found.append(self._chunk({SEARCHES: [told]}))
             case "text" if text := said(start, "text"):
                 found.append(self._text(text))
@@ -246,7 +246,7 @@ class MessagesReader:
                     found.append(self._chunk({"annotations": numbered(told, self._citations)}))
                     self._citations += len(told)
             case "server_tool_use":
-                self._queries[block.start.get("id")] = _query(block)
+                self._queries[said(block.start, "id")] = _query(block)
             case "tool_use" if block.empty:
                 found.append(self._argument(block, arguments_of(block.start.get("input"))))
             case "thinking":

@@ -57,6 +57,7 @@ class _Incomplete(msgspec.Struct):
 
 
 class _Response(msgspec.Struct):
+    id: Any = None
     object: str = ""
     status: str | None = None
     error: Any = None
@@ -95,6 +96,7 @@ class ResponsesStream:
         "comments",
         "ended",
         "finish_reason",
+        "response_id",
         "started",
         "text",
         "usage",
@@ -110,6 +112,8 @@ class ResponsesStream:
         self.comments = self._events.comments
         self.usage: Usage | None = None
         self.finish_reason: str | None = None
+        self.response_id: str | None = None
+        """Once it ended: only the host that made it can go on from it."""
         self.ended = False
         self.started = False
         self.text = bytearray()
@@ -210,6 +214,7 @@ class ResponsesStream:
         response = _response(raw)
         if response is not None:
             self.usage, self.finish_reason = _usage(response.usage), _reason(response)
+            self.response_id = response.id if isinstance(response.id, str) else None
 
 
 def responses_reply(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 import httpx
+import pytest
 
 from proxy.configuration import key_hash
 
@@ -24,26 +27,36 @@ def stored(name):
     def answer(received, handler):
         made = len(handler.upstream.requests)
         usage = {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}
-        handler.reply(
-            200, {"id": f"resp_{name}{made}", "object": "response", "status": "completed", "model": "up", "output": [], "usage": usage}
-        )
+        response = {"id": f"resp_{name}{made}", "object": "response", "status": "completed", "model": "up", "output": [], "usage": usage}
+        if not received.json.get("stream"):
+            handler.reply(200, response)
+            return
+        told = ({"type": "response.created", "response": {**response, "usage": None}}, {"type": "response.completed", "response": response})
+        handler.events([f"event: {each['type']}\ndata: {json.dumps(each)}\n\n".encode() for each in told])
 
     return answer
 
 
-def test_a_continued_response_goes_where_it_was_made(proxy, upstream):
+def told_id(answer):
+    if answer.headers["content-type"].startswith("application/json"):
+        return answer.json()["id"]
+    return json.loads(answer.text.rpartition("data: ")[2])["response"]["id"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_continued_response_goes_where_it_was_made(proxy, upstream, stream):
     hosts = {name: upstream(stored(name)) for name in "ab"}
     served = proxy(FLEET.format(a=hosts["a"].url, b=hosts["b"].url, one=key_hash("sk-one"), two=key_hash("sk-two")))
 
     def ask(key="sk-one", **more):
         return httpx.post(
             f"{served.url}/responses",
-            json={"model": "small", "input": "Hi", **more},
+            json={"model": "small", "input": "Hi", "stream": stream, **more},
             headers={"authorization": f"Bearer {key}"},
             timeout=60,
         )
 
-    first = ask().json()["id"]
+    first = told_id(ask())
     home = first.removeprefix("resp_")[0]
     for _ in range(4):
         answer = ask(previous_response_id=first)

@@ -161,6 +161,14 @@ def test_rubbish_is_garbled(body: bytes) -> None:
         ADAPTER.completion(body)
 
 
+@pytest.mark.parametrize(
+    "block", [{"type": "server_tool_use", "id": [1]}, {"type": "web_search_tool_result", "tool_use_id": {}}, {"type": "tool_use", "id": 7}]
+)
+def test_a_block_whose_id_is_no_text_is_garbled(block: dict[str, Any]) -> None:
+    with pytest.raises(GarbledError):
+        ADAPTER.completion(message(TEXT, block))
+
+
 def test_an_error_in_a_200_is_a_fault() -> None:
     with pytest.raises(FaultError) as caught:
         ADAPTER.completion(b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}')

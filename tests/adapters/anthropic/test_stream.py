@@ -324,6 +324,12 @@ def test_events_and_deltas_of_tomorrow_are_passed_over() -> None:
         [START, *[event("content_block_start", index=0, content_block={"type": "text", "text": ""})] * 2],
         [START, event("content_block_start", content_block={"type": "text"})],
         [event("message_delta", delta={"stop_reason": "end_turn"})],
+        [START, event("content_block_start", index=0, content_block={"type": "web_search_tool_result", "tool_use_id": {}})],
+        [
+            START,
+            event("content_block_start", index=0, content_block={"type": "server_tool_use", "id": [1]}),
+            event("content_block_stop", index=0),
+        ],
     ],
 )
 def test_what_the_dialect_does_not_allow_is_garbled(pieces: list[bytes]) -> None:
