@@ -74,6 +74,10 @@ Where a dialect has another way, or none, to say the same.
   reason. The form has room for one call: at Anthropic no more is asked for, of Gemini's the first is told.
 - **One call at a time** (`parallel_tool_calls: false`) cannot be asked of Gemini: of several calls the first is told, and the model
   asks again in its next turn.
+- **What may be kept** (`store`): `false` is told to Gemini too, whose newer projects keep requests otherwise. `true` means an answer that
+  can be gone on from, which Gemini has not, and is left out.
+- **Several answers, and penalties** (`n`, `frequency_penalty`, `presence_penalty`) are a 400 from Gemini 4 on. The efforts `xhigh` and
+  `max` are a level of their own at Gemini 4 Hydrogen and Neon, `high` at the others.
 - **Documents by URL** go to Anthropic, to Gemini and to hosts of the Responses API. Chat completions take data alone: for a translated
   request the answer is 400 there.
 - **How closely images are looked at** (`detail`): `low`, `high` and `original` are Gemini's media resolution; at Gemini 2, which has

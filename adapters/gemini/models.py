@@ -11,8 +11,10 @@ from urllib.parse import quote
 
 import msgspec
 
-Kind = Literal["pro", "flash", "flash-lite", "other"]
-_NAME = re.compile(r"\Agemini-(?P<major>\d{1,2})(?:\.(?P<minor>\d{1,2}))?(?:-(?P<kind>pro|flash-lite|flash)(?![a-z]))?")
+Kind = Literal["pro", "flash", "flash-lite", "carbon", "neon", "hydrogen", "argon", "other"]
+_NAME = re.compile(
+    r"\Agemini-(?P<major>\d{1,2})(?:\.(?P<minor>\d{1,2}))?(?:-(?P<kind>pro|flash-lite|flash|carbon|neon|hydrogen|argon)(?![a-z]))?"
+)
 _NEWEST = (3, 99)
 """Generation of aliases that name none (`gemini-flash-latest`): the rules of the newest hold."""
 
@@ -44,6 +46,11 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     def signed(self) -> bool:
         """Answers 400 when the first function call of a step comes back without its thought signature."""
         return self.generation >= (3, 0)
+
+    @property
+    def one_answer(self) -> bool:
+        """Answers 400 to more than one candidate, and to penalties: Gemini 4 and later."""
+        return self.generation >= (4, 0)
 
     @property
     def json_beside_tools(self) -> bool:

@@ -47,9 +47,10 @@ _TRANSLATED = (
     "modalities",
     "service_tier",
     "web_search_options",
+    "store",
 )
 _DROPPED = (
-    *("user", "metadata", "store", "safety_identifier", "prediction", "verbosity"),
+    *("user", "metadata", "safety_identifier", "prediction", "verbosity"),
     *("prompt_cache_key", "prompt_cache_options", "prompt_cache_retention"),
 )
 _REFUSED = ("logit_bias", "audio", "moderation")
@@ -91,6 +92,9 @@ def outbound(chat: Json, target: Target) -> Outbound:
         body["generationConfig"] = config
     if chat.get("service_tier") in _TIERS:
         body["serviceTier"] = _TIERS[chat["service_tier"]]
+    if chat.get("store") is False:
+        # requests of new projects are stored unless they say so, since 2026-10-26 (https://ai.google.dev/gemini-api/docs/changelog)
+        body["store"] = False
     method = "streamGenerateContent" if chat.get("stream") is True else "generateContent"
     path = path_of(target.upstream_model, method) + ("?alt=sse" if chat.get("stream") is True else "")
     return Outbound(path=path, body=encode(body), ignored=(*left_out, *_ignored(chat, looked_at)))
@@ -123,6 +127,9 @@ def _searched(chat: Json) -> Json:
 def _ignored(chat: Json, looked_at: int) -> tuple[str, ...]:
     """`looked_at`: how many images are looked at as closely as they were asked to be."""
     dropped = [name for name in (*_DROPPED, *_REFUSED) if chat.get(name) is not None]
+    if chat.get("store"):
+        # what is asked for is an answer that can be gone on from, not an entry in the project's logs
+        dropped.append("store")
     search = chat.get(MEMBER) or {}
     dropped += [f"{MEMBER}.{name}" for name in ("user_location", "search_context_size") if search.get(name) is not None]
     if chat.get("service_tier") not in (None, "auto", "default", *_TIERS):
@@ -151,6 +158,8 @@ def _config(chat: Json, model: Model) -> Json:
     ):
         if chat.get(name) is not None and not (name.endswith("_penalty") and chat[name] == 0):
             config[google] = _real(chat[name], name, least, most)
+            if model.one_answer and name.endswith("_penalty"):
+                raise AdapterError("This Gemini model takes no penalties.", name, code="unsupported_parameter")
     if chat.get("top_k") is not None:
         config["topK"] = _whole(chat["top_k"], "top_k", 1, _INT32 - 1)
     if chat.get("seed") is not None:
@@ -158,6 +167,8 @@ def _config(chat: Json, model: Model) -> Json:
         config["seed"] = _whole(chat["seed"], "seed", -(2**63), 2**63 - 1) % _INT32
     if chat.get("n") not in (None, 1):
         config["candidateCount"] = _whole(chat["n"], "n", 1, _CANDIDATES)
+        if model.one_answer:
+            raise AdapterError("This Gemini model gives one answer to a request.", "n", code="unsupported_parameter")
     stops = _stops(chat.get("stop"))
     if stops:
         config["stopSequences"] = stops

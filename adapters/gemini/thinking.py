@@ -13,9 +13,11 @@ from adapters.gemini.models import Model
 
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _BUDGETS = {"minimal": 1024, "low": 1024, "medium": 8192, "high": 24576, "xhigh": 24576, "max": 24576}
-_RANGES = {"pro": (128, 32768), "flash": (0, 24576), "flash-lite": (512, 24576), "other": (0, 24576)}
-"""Tokens a 2.5 model may think, by kind; 0 turns thinking off where the kind is not pro."""
-_WITH_MINIMAL = {((3, 0), "flash"), ((3, 1), "flash-lite"), ((3, 5), "flash"), ((3, 5), "flash-lite")}
+_RANGES = {"pro": (128, 32768), "flash-lite": (512, 24576)}
+_RANGE = (0, 24576)
+"""Tokens a 2.5 model may think, by kind, and those of other kinds; 0 turns thinking off where the kind is not pro."""
+_WITH_MINIMAL = {((3, 0), "flash"), ((3, 1), "flash-lite"), ((3, 5), "flash"), ((3, 5), "flash-lite"), ((3, 6), "flash")}
+_WITH_XHIGH = {((4, 0), "hydrogen"), ((4, 0), "neon")}
 _LOW_TOKENS, _MEDIUM_TOKENS = 1024, 8192
 
 
@@ -46,11 +48,13 @@ def _levels(effort: str | None, asked: Json | None, model: Model, *, off: bool) 
         return {}
     if effort == "medium" and (model.generation, model.kind) == ((3, 0), "pro"):
         return {"thinkingLevel": "HIGH"}  # it has low and high only
+    if effort in ("xhigh", "max") and (model.generation, model.kind) in _WITH_XHIGH:
+        return {"thinkingLevel": "XHIGH"}
     return {"thinkingLevel": {"low": "LOW", "medium": "MEDIUM"}.get(effort, "HIGH")}
 
 
 def _budgets(effort: str | None, asked: Json | None, model: Model, *, off: bool) -> Json:
-    least, most = _RANGES[model.kind]
+    least, most = _RANGES.get(model.kind, _RANGE)
     if off:
         return {"thinkingBudget": least if model.kind == "pro" else 0}
     budget = asked.get("budget_tokens") if asked is not None else None

@@ -22,7 +22,7 @@ LENIENT = {"anthropic": "claude-opus-5-5", "gemini": GEMINI_MODEL}
 """Models of deployments that leave out what clients are used to send."""
 GENERATIONS = {
     "anthropic": ("claude-opus-5-5", "claude-sonnet-5-5", "claude-opus-4-8", "claude-sonnet-4-6", "claude-3-5-haiku-20241022"),
-    "gemini": ("gemini-2.5-flash", "gemini-2.5-pro", "gemini-3-pro-preview", "text-embedding-004"),
+    "gemini": ("gemini-2.5-flash", "gemini-2.5-pro", "gemini-3-pro-preview", "gemini-4-argon", "gemini-4-hydrogen", "text-embedding-004"),
 }
 """Other models of the vendors, under their own names: what they take differs."""
 

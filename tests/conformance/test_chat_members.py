@@ -182,11 +182,29 @@ def test_every_claude_takes_an_effort(client, model, effort):
     assert ask(client, model, members).choices[0].message.content
 
 
-@pytest.mark.parametrize("model", ["gemini-2.5-flash", "gemini-2.5-pro", "gemini-3-pro-preview", "gemini"])
-@pytest.mark.parametrize("effort", [None, "minimal", "low", "medium", "high"])
+@pytest.mark.parametrize(
+    "model", ["gemini-2.5-flash", "gemini-2.5-pro", "gemini-3-pro-preview", "gemini", "gemini-4-argon", "gemini-4-hydrogen"]
+)
+@pytest.mark.parametrize("effort", [None, "minimal", "low", "medium", "high", "xhigh"])
 def test_every_gemini_takes_an_effort(client, model, effort):
     members = {} if effort is None else {"reasoning_effort": effort}
     assert ask(client, model, members).choices[0].message.content
+
+
+@pytest.mark.parametrize("members", [{"n": 2}, {"frequency_penalty": 0.5}, {"presence_penalty": -0.5}])
+def test_gemini_4_refuses_by_name_what_it_takes_no_more(client, imitations, members):
+    (name,) = members
+    before = imitations["gemini"][0].received
+    with pytest.raises(openai.BadRequestError) as caught:
+        ask(client, "gemini-4-argon", members)
+    assert (caught.value.param, imitations["gemini"][0].received) == (name, before)
+    assert ask(client, "gemini", members).choices[0].message.content
+
+
+@pytest.mark.parametrize("store", [None, True, False])
+def test_gemini_is_told_what_it_must_not_store(client, imitations, store):
+    assert ask(client, "gemini", {} if store is None else {"store": store}).choices[0].message.content
+    assert imitations["gemini"][0].last.body.get("store") is (False if store is False else None)
 
 
 @pytest.mark.parametrize("model", ["claude-opus-5-5", "claude-opus-4-8"])

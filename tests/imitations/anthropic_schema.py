@@ -25,6 +25,9 @@ def compilable(node: Any, root: Json, path: str, seen: tuple[str, ...] = ()) -> 
     if not isinstance(node, dict):
         raise RefusedError(f"{path}: schema must be an object")
     plain = {
+        # not in the reference, but Vercel's AI SDK 6 fits schemas to the subset and keeps these two
+        "$schema",
+        "$id",
         "title",
         "description",
         "default",

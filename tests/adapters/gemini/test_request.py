@@ -102,9 +102,24 @@ def test_members_at_their_default_leave_no_trace():
 
 def test_inert_hints_are_left_out_and_listed():
     out = outbound(
-        {"messages": ASK, "user": "u", "metadata": {"a": "b"}, "store": False, "verbosity": "low", "service_tier": "scale"}, FLASH
+        {"messages": ASK, "user": "u", "metadata": {"a": "b"}, "store": True, "verbosity": "low", "service_tier": "scale"}, FLASH
     )
-    assert (json.loads(out.body), out.ignored) == ({"contents": CONTENTS}, ("user", "metadata", "store", "verbosity", "service_tier"))
+    assert (json.loads(out.body), out.ignored) == ({"contents": CONTENTS}, ("user", "metadata", "verbosity", "store", "service_tier"))
+
+
+def test_what_must_not_be_stored_says_so():
+    """New projects keep requests unless told otherwise: https://ai.google.dev/gemini-api/docs/changelog, 2026-10-26."""
+    out = outbound({"messages": ASK, "store": False}, FLASH)
+    assert (json.loads(out.body), out.ignored) == ({"contents": CONTENTS, "store": False}, ())
+
+
+@pytest.mark.parametrize(("name", "value"), [("frequency_penalty", 0.5), ("presence_penalty", -1), ("n", 2)])
+@pytest.mark.parametrize("model", ["gemini-4-argon", "gemini-4-hydrogen", "gemini-4.5-neon"])
+def test_what_gemini_4_takes_no_more_is_refused_by_name(name, value, model):
+    with pytest.raises(AdapterError) as caught:
+        body(Target(upstream_model=model), **{name: value})
+    assert (caught.value.param, caught.value.code) == (name, "unsupported_parameter")
+    assert body(Target(upstream_model=model), frequency_penalty=0, presence_penalty=0, n=1) == {"contents": CONTENTS}
 
 
 def test_what_it_has_no_place_for_is_listed_at_its_default():
