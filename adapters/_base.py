@@ -52,6 +52,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Prompt tokens of sound; part of input_tokens."""
     output_audio_tokens: int | None = None
     """Generated tokens of sound; part of output_tokens."""
+    searches: int | None = None
+    """Searches of the web that the vendor made for the answer and charges for."""
 
 
 MOST_TOKENS = 1_000_000_000
@@ -62,7 +64,10 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)]
 
 def credible(usage: Usage) -> Usage | None:
     """The usage, or None where one of its counts is impossible: then nobody knows, and it is counted instead."""
-    for count in (usage.input_tokens, usage.cached_tokens, usage.cache_write_tokens, usage.output_tokens, usage.reasoning_tokens):
+    for count in (
+        *(usage.input_tokens, usage.cached_tokens, usage.cache_write_tokens),
+        *(usage.output_tokens, usage.reasoning_tokens, usage.searches),
+    ):
         if count is not None and not 0 <= count <= MOST_TOKENS:
             return None
     return usage

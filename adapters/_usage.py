@@ -24,6 +24,12 @@ class _Completion(msgspec.Struct):
     reasoning_tokens: Count | None = None
 
 
+class ServerTools(msgspec.Struct):
+    """What Anthropic, and OpenRouter after it, tell of the tools that they run themselves."""
+
+    web_search_requests: Count | None = None
+
+
 class Counts(msgspec.Struct):
     """The object on the wire."""
 
@@ -38,6 +44,8 @@ class Counts(msgspec.Struct):
     """Moonshot."""
     reasoning_tokens: Count | None = None
     """SGLang."""
+    server_tool_use: ServerTools | None = None
+    """OpenRouter."""
 
 
 _counts = msgspec.json.Decoder(Counts).decode
@@ -62,6 +70,7 @@ def usage_from(found: Counts | None) -> Usage | None:
         cache_write_tokens=written,
         output_tokens=_generated(found, reasoning) if reasoning else found.completion_tokens,
         reasoning_tokens=reasoning,
+        searches=None if found.server_tool_use is None else found.server_tool_use.web_search_requests,
     )
 
 

@@ -119,8 +119,8 @@ Where a dialect has another way, or none, to say the same.
   at hosts of the Responses API; with chat completions and at Gemini they are a 400. Beside functions Gemini cannot search: 400. A
   `tool_choice` that asks for the search (its type, `{"type": "tool", "name": "web_search"}`, or `required` where there is nothing else)
   is Anthropic's; chat completions always search; Gemini cannot be made to: 400. `none`, and allowed tools without it, leave the search
-  out. A turn that Anthropic paused among its searches ends as `length`. What vendors charge for a search is not in `cost_usd`, the tokens
-  of its results are.
+  out. A turn that Anthropic paused among its searches ends as `length`. [What vendors charge](policies.md#searches-of-the-web) for a
+  search is in `cost_usd`, beside the tokens of its results.
 - **Mistral's words**: its reasoning models answer with thinking among the content's parts, which responses and messages clients get as
   reasoning; a chat client gets the parts as they are, and where it sends them on to another vendor they are left out.
   `tool_choice: any` is `required`.

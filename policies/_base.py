@@ -56,6 +56,10 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     task: str | None = None
     choices: int = 1
     """`n`: the caps above are over all choices, a context window holds one."""
+    least_searches: int = 0
+    """Searches of the web that are asked for, which a forecast counts."""
+    most_searches: int = 0
+    """Those it may make, which a cost cap counts; 0: none is offered."""
     turn: int = 0
     """How many requests for this model came before: what `round_robin` counts by. One counter a model, not one for all: two
     models that take turns would otherwise each stay on one deployment."""
@@ -101,7 +105,7 @@ class Candidate(msgspec.Struct, kw_only=True, eq=False, gc=False):
     g_per_kwh: float | None = None
     usd: float | None = None
     usd_high: float | None = None
-    """Price of the input plus max_output_tokens, or plus the configured ceiling."""
+    """Price of the input plus max_output_tokens, or plus the configured ceiling, and of all searches it may make."""
     ttft_s: float | None = None
     """Observed median to the first token; None unobserved."""
     load: float = 0.0

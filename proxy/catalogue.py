@@ -286,6 +286,8 @@ def _price(settings: Deployment) -> Price | None:
         cache_write_usd=(plain if prices is None or prices.cache_write is None else prices.cache_write) / 1e6,
         output_usd=(prices.output if prices else 0.0) / 1e6,
         request_usd=settings.usd_per_request or 0.0,
+        # on our own machine nobody charges for one
+        search_usd=0.0 if settings.usd_per_search is None and settings.privacy == "local" else settings.usd_per_search,
     )
 
 

@@ -42,7 +42,7 @@ class Constraints(Section, frozen=True):
     max_g_per_kwh: NonNegative | None = None
     """Highest grid intensity of the deployment's zone."""
     max_usd: NonNegative | None = None
-    """Most US dollars for one request: the input plus all the output it may have."""
+    """Most US dollars for one request: the input plus all the output it may have, and all searches of the web it may make."""
     max_ttft_s: Positive | None = None
     """Longest observed median time to the first token; one not yet observed passes."""
     min_quality: Share | None = None
@@ -191,6 +191,9 @@ class Deployment(Section, frozen=True):
     """Prices per million tokens; left out: unknown, which fails every limit on cost."""
     usd_per_request: NonNegative | None = None
     """Price of a request as such, on top of its tokens."""
+    usd_per_search: NonNegative | None = None
+    """Price of one search of the web that the vendor makes for an answer, on top of its tokens; left out: none where `privacy` is `local`,
+    else unknown, as is then the cost of an answer that took one."""
     concurrency: Count | None = None
     """Requests at a time; more go elsewhere or wait. Left out: no bound."""
     weight: Positive = 1.0
@@ -391,6 +394,8 @@ class Limits(Section, frozen=True):
     """Per deployment."""
     expected_output_tokens: Count = 512
     """What a forecast assumes for a request that sets no cap."""
+    search_ceiling: Count = 10
+    """Searches of the web that a cost cap assumes for a request that may make some and bounds them nowhere."""
     output_ceiling_tokens: Count = 4096
     """What a cost cap assumes for a request that sets no cap and a deployment that states none."""
 

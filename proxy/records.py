@@ -20,6 +20,8 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     reasoning: int | None = None
     estimated: bool = False
     """Counted by us with a tokenizer because the upstream reported nothing."""
+    searches: int | None = None
+    """Searches of the web that the vendor made for the answer: no tokens, but priced beside them. None: it told of none."""
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -211,6 +213,8 @@ class Detail(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=
     """Who tells that where its own stream does not: `answer`, its time as a whole; `streams`, the others of its deployment."""
     batch: float | None = None
     """Requests its deployment had meanwhile, where a figure was made of it."""
+    searches: int | None = None
+    """Of the web, by the vendor."""
 
 
 class Restatement(msgspec.Struct, frozen=True, kw_only=True, gc=False):

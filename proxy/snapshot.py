@@ -37,13 +37,15 @@ DEFAULT_POLICY = "default"
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True):
-    """US dollars per token by class, and per request."""
+    """US dollars per token by class, per request, and per search of the web."""
 
     input_usd: float
     cached_usd: float
     cache_write_usd: float
     output_usd: float
     request_usd: float = 0.0
+    search_usd: float | None = None
+    """None: not known, and neither is then the price of an answer that took one."""
 
     def usd(self, input_tokens: int, cached_tokens: int, cache_write_tokens: int, output_tokens: int) -> float:
         """Price of a request; `input_tokens` includes those read from and written to a cache."""
@@ -55,6 +57,12 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
             + output_tokens * self.output_usd
             + self.request_usd
         )
+
+    def with_searches(self, usd: float, searches: int) -> float | None:
+        """A price with that of so many searches of the web."""
+        if not searches:
+            return usd
+        return None if self.search_usd is None else usd + searches * self.search_usd
 
 
 class Served(msgspec.Struct, frozen=True, kw_only=True, eq=False):

@@ -13,7 +13,7 @@ import msgspec
 from adapters._base import Completion, Fault, FaultError, GarbledError, Json, Usage, credible
 from adapters._json import encode
 from adapters._order import placed
-from adapters._usage import hub_usage, without_usage
+from adapters._usage import ServerTools, hub_usage, without_usage
 from adapters._web_search import SEARCHES, cited, searched
 
 MESSAGE_CHARACTERS = 2000
@@ -67,6 +67,7 @@ class Counts(msgspec.Struct):
     output_tokens: int | None = None
     output_tokens_details: _Details | None = None
     service_tier: str | None = None
+    server_tool_use: ServerTools | None = None
 
     def after(self, later: Counts) -> Counts:
         """These counts with those a later event brought."""
@@ -117,6 +118,9 @@ def completion_of(body: bytes) -> Completion:
         "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": reason}],
     }
     usage = None if answer.usage is None else usage_of(answer.usage)
+    if searched and usage is not None and usage.searches is None:
+        found = [each for each in message.get(SEARCHES, ()) if not each["failed"]]
+        usage = msgspec.structs.replace(usage, searches=len(found) or None)
     told = hub_usage(usage)
     if told is not None:
         whole["usage"] = told
@@ -156,6 +160,7 @@ def usage_of(counts: Counts) -> Usage | None:
         cache_write_tokens=counts.cache_creation_input_tokens,
         output_tokens=counts.output_tokens,
         reasoning_tokens=None if counts.output_tokens_details is None else counts.output_tokens_details.thinking_tokens,
+        searches=None if counts.server_tool_use is None else counts.server_tool_use.web_search_requests,
     )
     return credible(usage)
 

@@ -154,6 +154,8 @@ def usage_of(usage: Usage | None, account: bytes | None) -> Json:
     }
     if known.reasoning_tokens is not None:
         told["output_tokens_details"] = {"thinking_tokens": known.reasoning_tokens}
+    if known.searches:
+        told["server_tool_use"] = {"web_search_requests": known.searches, "web_fetch_requests": 0}
     if account is not None:
         told["greenlane"] = msgspec.Raw(account)
     return told

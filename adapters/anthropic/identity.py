@@ -14,7 +14,7 @@ from adapters._base import Fault, FaultError, GarbledError, Usage, credible
 from adapters._faults import readable, require_object
 from adapters._json import encode, with_account
 from adapters._sse import EVENT_BYTES, Event, Events, block, closed, passed
-from adapters._usage import without_usage
+from adapters._usage import ServerTools, without_usage
 from adapters.anthropic.door_answer import error_of
 
 CAPTURE_BYTES = 4 * 1024 * 1024
@@ -27,6 +27,8 @@ _REASONS = {
     "tool_use": "tool_calls",
     "refusal": "content_filter",
 }
+SEARCHED = "web_search_tool_result"
+"""With a list of what was found it is charged for, with an error it is not (.../agents-and-tools/tool-use/web-search-tool)."""
 _STOP = b'{"type":"message_stop"}'
 _STATUS = {
     "invalid_request_error": 400,
@@ -52,6 +54,7 @@ class _Usage(msgspec.Struct):
     cache_read_input_tokens: int | None = None
     output_tokens: int | None = None
     output_tokens_details: _Details | None = None
+    server_tool_use: ServerTools | None = None
 
 
 class _Delta(msgspec.Struct):
@@ -64,6 +67,7 @@ class _Delta(msgspec.Struct):
 class _Head(msgspec.Struct):
     type: str = ""
     usage: _Usage | None = None
+    content: msgspec.Raw = msgspec.Raw(b"")
 
 
 class _Event(msgspec.Struct):
@@ -214,7 +218,10 @@ class MessagesStream:
                     self._count(event.message.usage)
             case "content_block_start":
                 # text and thinking blocks start empty
-                self.started |= event.content_block is None or event.content_block.type not in ("text", "thinking")
+                block = event.content_block
+                self.started |= block is None or block.type not in ("text", "thinking")
+                if block is not None and block.type == SEARCHED and bytes(block.content).startswith(b"["):
+                    self._search()
             case "content_block_delta":
                 self.started = True
                 if self.capture and event.delta is not None:
@@ -242,6 +249,11 @@ class MessagesStream:
             if value is not None:
                 setattr(self._tokens, name, value)
         self.usage = _usage(self._tokens)
+
+    def _search(self) -> None:
+        """A search that found something, before the vendor counts it: the stream may break off until then."""
+        before = self._tokens.server_tool_use
+        self._count(_Usage(server_tool_use=ServerTools(((before and before.web_search_requests) or 0) + 1)))
 
     def _keep(self, delta: _Delta) -> None:
         text = delta.text or delta.thinking or delta.partial_json
@@ -297,6 +309,7 @@ def _usage(found: _Usage) -> Usage | None:
         cache_write_tokens=found.cache_creation_input_tokens,
         output_tokens=found.output_tokens,
         reasoning_tokens=None if found.output_tokens_details is None else found.output_tokens_details.thinking_tokens,
+        searches=None if found.server_tool_use is None else found.server_tool_use.web_search_requests,
     )
     return credible(usage)
 

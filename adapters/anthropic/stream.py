@@ -13,7 +13,7 @@ from adapters._base import FaultError, GarbledError, Json, Usage
 from adapters._faults import require_object
 from adapters._order import placed
 from adapters._sse import EVENT_BYTES, Event, Events
-from adapters._usage import without_usage
+from adapters._usage import ServerTools, without_usage
 from adapters._web_search import SEARCHES, numbered
 from adapters.anthropic.answer import (
     TIERS,
@@ -195,6 +195,8 @@ class MessagesReader:
             case "web_search_tool_result":
                 told = searched_of(start, self._queries.get(said(start, "tool_use_id"), []))
                 found.append(self._chunk({SEARCHES: [told]}))
+                if not told["failed"]:
+                    self._search()
             case "text" if text := said(start, "text"):
                 found.append(self._text(text))
             case "thinking" if text := said(start, "thinking"):
@@ -279,6 +281,11 @@ class MessagesReader:
     def _count(self, counts: Counts) -> None:
         self._counts = self._counts.after(counts)
         self.usage = usage_of(self._counts)
+
+    def _search(self) -> None:
+        """A search that found something, before the vendor counts it: the stream may break off until then."""
+        before = self._counts.server_tool_use
+        self._count(Counts(server_tool_use=ServerTools(((before and before.web_search_requests) or 0) + 1)))
 
     def _text(self, text: str) -> Json:
         self._characters += len(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from adapters._base import Completion, GarbledError, Json
 from adapters._usage import hub_usage
 from adapters._web_search import SEARCHES
-from adapters.gemini.grounding import grounded
+from adapters.gemini.grounding import grounded, queries_of
 from adapters.gemini.wire import (
     Candidate,
     Ids,
@@ -17,6 +17,7 @@ from adapters.gemini.wire import (
     response_of,
     seed_of,
     usage_of,
+    with_searches,
 )
 
 
@@ -31,6 +32,9 @@ def completion(body: bytes) -> Completion:
     else:
         raise GarbledError("the answer has no candidates")
     usage = usage_of(response.usage_metadata)
+    grounding = [candidate.grounding_metadata for candidate in response.candidates or () if candidate.grounding_metadata]
+    if grounding:
+        usage = with_searches(usage, set().union(*map(queries_of, grounding)), response.model_version or "")
     answer: Json = {
         "id": completion_id(seed),
         "object": "chat.completion",

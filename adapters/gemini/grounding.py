@@ -59,6 +59,15 @@ def grounded(metadata: bytes | msgspec.Raw, text: str) -> Json:
     return told
 
 
+def queries_of(metadata: bytes | msgspec.Raw) -> set[str]:
+    """What was searched for: Google counts each query once, and none that is empty."""
+    try:
+        found = _decode(metadata)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return set()
+    return {query for query in found.web_search_queries or () if query}
+
+
 def _annotations(found: _Grounding, text: str) -> list[Json]:
     pages = [chunk.web for chunk in found.grounding_chunks or ()]
     if not found.grounding_supports:

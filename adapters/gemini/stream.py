@@ -9,7 +9,7 @@ from __future__ import annotations
 from adapters._base import FaultError, GarbledError, Json, Target, Usage
 from adapters._sse import Event, Events
 from adapters._web_search import SEARCHES, numbered
-from adapters.gemini.grounding import grounded
+from adapters.gemini.grounding import grounded, queries_of
 from adapters.gemini.models import bare
 from adapters.gemini.wire import (
     FAILURES,
@@ -24,6 +24,7 @@ from adapters.gemini.wire import (
     response_of,
     seed_of,
     usage_of,
+    with_searches,
 )
 
 
@@ -56,6 +57,8 @@ class GeminiReader:
         self._seed = b""
         self._choices: dict[int, _Choice] = {}
         self._held: FaultError | GarbledError | None = None
+        self._counts: Usage | None = None
+        self._queries: set[str] = set()
         self.usage: Usage | None = None
         self.finish_reason: str | None = None
         self.ended = False
@@ -112,7 +115,11 @@ class GeminiReader:
             self._head["id"] = completion_id(self._seed)
         if response.model_version:
             self._head["model"] = response.model_version
-        self.usage = usage_of(response.usage_metadata) or self.usage
+        self._counts = usage_of(response.usage_metadata) or self._counts
+        for candidate in response.candidates or ():
+            if candidate.grounding_metadata:
+                self._queries |= queries_of(candidate.grounding_metadata)
+        self.usage = with_searches(self._counts, self._queries, self._head["model"]) if self._queries else self._counts
 
     def _said(self, candidate: Candidate) -> list[Json]:
         choice = self._choices.setdefault(candidate.index, _Choice())

@@ -15,6 +15,7 @@ from adapters._faults import require_object
 from adapters._json import encode
 from adapters._usage import without_usage
 from adapters.gemini.faults import fault_of
+from adapters.gemini.models import model_of
 from adapters.gemini.signatures import call_id, derived_id
 
 
@@ -72,6 +73,11 @@ class OfModality(msgspec.Struct, rename="camel"):
     token_count: int | None = None
 
 
+class Billed(msgspec.Struct, rename="camel"):
+    tool: str = ""
+    successful_tool_call_count: int | None = None
+
+
 class Counts(msgspec.Struct, rename="camel"):
     prompt_token_count: int | None = None
     cached_content_token_count: int | None = None
@@ -84,6 +90,7 @@ class Counts(msgspec.Struct, rename="camel"):
     candidates_tokens_details: list[OfModality] | None = None
     response_tokens_details: list[OfModality] | None = None
     """So it is called by Vertex and the Live API (google-genai's types)."""
+    billed_tool_calls: list[Billed] | None = None
 
 
 class Response(msgspec.Struct, rename="camel"):
@@ -253,6 +260,7 @@ def usage_of(counts: Counts | None) -> Usage | None:
         reasoning_tokens=thought,
         input_audio_tokens=_audio(given, counts.prompt_tokens_details, counts.tool_use_prompt_tokens_details),
         output_audio_tokens=_audio(said, counts.candidates_tokens_details or counts.response_tokens_details),
+        searches=None if counts.billed_tool_calls is None else _billed(counts.billed_tool_calls),
     )
     return credible(usage)
 
@@ -262,6 +270,22 @@ def _audio(whole: int | None, *details: list[OfModality] | None) -> int | None:
     told = [each.token_count for listed in details for each in listed or () if each.modality == "AUDIO"]
     counts = [count for count in told if count is not None]
     return sum(counts) if counts and min(counts) >= 0 and sum(counts) <= (whole or 0) else None
+
+
+def _billed(calls: list[Billed]) -> int:
+    """Google's own count, which not every answer has (discuss.ai.google.dev, thread 174074)."""
+    return sum(each.successful_tool_call_count or 0 for each in calls if each.tool.lower().startswith("google_search"))
+
+
+def with_searches(usage: Usage | None, queries: set[str], model: str) -> Usage | None:
+    """Usage with the searches that an answer tells of, as Google bills them: for each query, before Gemini 3 for each prompt.
+
+    https://ai.google.dev/gemini-api/docs/google-search#pricing
+    """
+    if not queries or (usage is not None and usage.searches is not None):
+        return usage
+    count = 1 if (1, 0) <= model_of(model).generation < (3, 0) else len(queries)
+    return msgspec.structs.replace(usage or Usage(), searches=count)
 
 
 def logprobs_of(found: Logprobs | None) -> Json | None:

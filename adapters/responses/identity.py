@@ -20,6 +20,7 @@ from adapters.responses.answer import error_body, failed, usage_of
 CAPTURE_BYTES = 4 * 1024 * 1024
 _LAST = ("response.completed", "response.incomplete")
 _CALLS = ("function_call", "custom_tool_call")
+SEARCH = "web_search_call"
 _REQUESTS_OWN = frozenset(
     (
         *("invalid_prompt", "context_length_exceeded", "image_content_policy_violation"),
@@ -46,9 +47,17 @@ class _Usage(msgspec.Struct):
     output_tokens: int | None = None
     input_tokens_details: _InputDetails | None = None
     output_tokens_details: _OutputDetails | None = None
+    server_side_tool_usage_details: Any = None
+    """xAI."""
 
 
 class _Item(msgspec.Struct):
+    type: str = ""
+    status: Any = None
+    action: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Action(msgspec.Struct):
     type: str = ""
 
 
@@ -64,6 +73,7 @@ class _Response(msgspec.Struct):
     incomplete_details: _Incomplete | None = None
     output: list[_Item] | None = None
     usage: _Usage | None = None
+    tool_usage: Any = None
 
 
 class _Event(msgspec.Struct):
@@ -76,6 +86,7 @@ class _Event(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Event).decode
+_decode_action = msgspec.json.Decoder(_Action).decode
 _decode_response = msgspec.json.Decoder(_Response).decode
 _view = msgspec.json.Decoder(View).decode
 
@@ -92,6 +103,7 @@ class ResponsesStream:
         "_head",
         "_held",
         "_number",
+        "_searches",
         "capture",
         "comments",
         "ended",
@@ -107,6 +119,7 @@ class ResponsesStream:
         self._held: Event | None = None
         self._head: msgspec.Raw | None = None
         self._number = -1
+        self._searches = 0
         self._broken: FaultError | GarbledError | None = None
         self.capture = capture
         self.comments = self._events.comments
@@ -191,6 +204,10 @@ class ResponsesStream:
                 self.text += event.delta.encode("utf-8", "replace")
         elif kind == "response.output_item.done":
             self.started = True
+            if event.item is not None and event.item.type == SEARCH and _charged(event.item):
+                # the Response that counts them may never come
+                self._searches += 1
+                self.usage = Usage(searches=self._searches)
         elif kind == "response.created":
             self._head = event.response.copy()
         elif kind in _LAST:
@@ -213,7 +230,7 @@ class ResponsesStream:
     def _count(self, raw: msgspec.Raw) -> None:
         response = _response(raw)
         if response is not None:
-            self.usage, self.finish_reason = _usage(response.usage), _reason(response)
+            self.usage, self.finish_reason = _usage(response) or self.usage, _reason(response)
             self.response_id = response.id if isinstance(response.id, str) else None
 
 
@@ -238,7 +255,7 @@ def responses_reply(
         readable(body)
     reason = _reason(response)
     told = body if account is None else _with_account(body, account, None if reason is None else otherwise)
-    return told, _usage(response.usage), reason, _failure(response)
+    return told, _usage(response), reason, _failure(response)
 
 
 def responses_text(body: bytes) -> bytes:
@@ -288,9 +305,10 @@ def _with_account(body: bytes, account: bytes, otherwise: Usage | None) -> bytes
     return told if usage is None else with_account(body, account, encode(usage))
 
 
-def _usage(found: _Usage | None) -> Usage | None:
+def _usage(response: _Response) -> Usage | None:
+    found, searches = response.usage, _searches(response)
     if found is None or (found.input_tokens is None and found.output_tokens is None):
-        return None
+        return Usage(searches=searches) if searches and response.status != "failed" else None
     read, written = found.input_tokens_details, found.output_tokens_details
     usage = Usage(
         input_tokens=found.input_tokens,
@@ -298,8 +316,35 @@ def _usage(found: _Usage | None) -> Usage | None:
         cache_write_tokens=None if read is None else read.cache_write_tokens,
         output_tokens=found.output_tokens,
         reasoning_tokens=None if written is None else written.reasoning_tokens,
+        searches=searches,
     )
     return credible(usage)
+
+
+def _searches(response: _Response) -> int | None:
+    """Searches that are charged for, as their vendor counts them, else by the items. None: nobody speaks of any.
+
+    OpenAI and Bedrock tell it in `tool_usage` (BerriAI/litellm#39610), xAI in its usage (BerriAI/litellm#30817).
+    """
+    found = None if response.tool_usage is None else _told(_told(response.tool_usage, "web_search"), "num_requests")
+    if found is None and response.usage is not None and response.usage.server_side_tool_usage_details is not None:
+        found = _told(response.usage.server_side_tool_usage_details, "web_search_calls")
+    if isinstance(found, int) and not isinstance(found, bool):
+        return found
+    return len([item for item in response.output or () if item.type == SEARCH and _charged(item)]) or None
+
+
+def _told(holder: Any, name: str) -> Any:
+    return holder.get(name) if isinstance(holder, dict) else None
+
+
+def _charged(item: _Item) -> bool:
+    """Whether a call of the tool is a search: opening a page and looking through it cost nothing (.../guides/tools-web-search)."""
+    try:
+        action = _decode_action(item.action) if item.action else _Action()
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        action = _Action()
+    return action.type in ("", "search") and item.status != "failed"
 
 
 def _fault(data: bytes, raw: msgspec.Raw) -> Fault:

@@ -25,9 +25,10 @@ _PRICES = {
     "cached": "cache_read_input_token_cost",
     "cache_write": "cache_creation_input_token_cost",
 }
+_SEARCH = "search_context_cost_per_query"
 _KNOWN_PARAMS = frozenset({"model", "api_base", "base_url", "api_key", "api_version", "custom_llm_provider", "organization", "weight"})
-_KNOWN_PARAMS |= {"rpm", "tpm", "max_parallel_requests", "timeout", "stream_timeout", "extra_headers", *_PRICES.values()}
-_KNOWN_INFO = frozenset({"id", "mode", "max_tokens", "max_input_tokens", "max_output_tokens", "base_model", *_PRICES.values()})
+_KNOWN_PARAMS |= {"rpm", "tpm", "max_parallel_requests", "timeout", "stream_timeout", "extra_headers", _SEARCH, *_PRICES.values()}
+_KNOWN_INFO = frozenset({"id", "mode", "max_tokens", "max_input_tokens", "max_output_tokens", "base_model", _SEARCH, *_PRICES.values()})
 _ROUTING = {"latency-based-routing": ("fast", "fastest"), "cost-based-routing": ("cheap", "cheapest")}
 _CREDENTIAL = re.compile(r"auth|key|token|secret|cookie|password", re.IGNORECASE)
 """Names of headers that may carry one."""
@@ -164,6 +165,10 @@ class _Import:
             result["usd_per_mtok"] = prices
         elif prices:
             self._warn(f"{name}: has prices, but none for input; left out")
+        found = both.get(_SEARCH)
+        search = _amount(found.get("search_context_size_medium") if isinstance(found, dict) else found)
+        if search is not None:
+            result["usd_per_search"] = search
         for ours, theirs in (("context_tokens", info.get("max_input_tokens")), ("max_output_tokens", info.get("max_output_tokens"))):
             if _is_whole(theirs):
                 result[ours] = theirs

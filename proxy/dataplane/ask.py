@@ -15,12 +15,14 @@ import msgspec
 from adapters import _multipart
 from adapters._base import AdapterError, Json
 from adapters._json import View, depth_within, edited, encode, has_duplicate, surely_once, tree, view
+from adapters._web_search import MEMBER
 from policies._base import Ask
 from policies.constraints import strictest
 from proxy.access import Grant
 from proxy.config import Limits as Bounds
 from proxy.dataplane.kept import Continued
 from proxy.dataplane.operations import Operation
+from proxy.dataplane.searching import searches
 from proxy.dataplane.wishes import Wishes, wishes
 from proxy.errors import Refusal, no_such_model
 from proxy.snapshot import Member, Snapshot
@@ -326,6 +328,7 @@ def _ask(body: bytes, members: View, operation: Operation, told: tuple[Member, b
             body = b""
     total = None if cap is None else cap * choices
     parts = _has_parts(body, operation)
+    least, most = searches(members, bounds.search_ceiling) if MEMBER in members or (parts and "tools" in members) else (0, 0)
     return Ask(
         model=member.name,
         api=operation.api,
@@ -337,6 +340,8 @@ def _ask(body: bytes, members: View, operation: Operation, told: tuple[Member, b
         members=_unusual(members),
         task=task,
         choices=choices,
+        least_searches=least,
+        most_searches=most,
     )
 
 

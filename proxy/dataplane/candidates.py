@@ -14,6 +14,7 @@ from policies._base import Ask, Candidate, Decision, Limits, Rejection
 from policies.constraints import barrier
 from proxy.dataplane.ask import Call
 from proxy.dataplane.peer import Peer
+from proxy.dataplane.searching import expected
 from proxy.snapshot import Plan, Served
 
 AFFINITIES = 20_000
@@ -29,21 +30,27 @@ def candidates(call: Call, plan: Plan, peers: Mapping[str, Peer], now_s: float, 
     tokens, out = ask.input_tokens, ask.expected_output_tokens
     capped = ask.max_output_tokens
     caps_carbon, caps_cost = plan.caps_carbon, plan.caps_cost
+    searches = ask.most_searches > 0
     found = []
     for place in plan.prepared.places:
         served = plan.served[place]
         peer = peers[served.name]
         rate, price, intensity = served.rate, served.price, served.intensity
+        usd = None if price is None else tokens * price.input_usd + out * price.output_usd + price.request_usd
         usd_high = None
         if caps_cost and price is not None:
             usd_high = price.usd(tokens, 0, 0, capped if capped is not None else plan.ceiling(place) * ask.choices)
+        if searches and price is not None and usd is not None:
+            least, most = expected(ask, served)
+            usd = price.with_searches(usd, least)
+            usd_high = None if usd_high is None else price.with_searches(usd_high, most)
         found.append(
             Candidate(
                 place=place,
                 g=None if rate is None else rate.g(tokens, 0, out),
                 g_high=None if rate is None or not caps_carbon else rate.g_high(tokens, 0, out),
                 g_per_kwh=None if intensity is None or intensity.assumed else intensity.g_per_kwh,
-                usd=None if price is None else tokens * price.input_usd + out * price.output_usd + price.request_usd,
+                usd=usd,
                 usd_high=usd_high,
                 ttft_s=peer.ttft_s,
                 load=peer.inflight / peer.unit,

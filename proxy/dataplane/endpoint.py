@@ -228,7 +228,7 @@ class DataPlane:
 
     def _standing(self, call: Call, plan: Plan, admission: Admission) -> tuple[Key | None, Decision | None]:
         """What a decision for this call is kept under, if it can be, and the one that is kept and holds."""
-        if not plan.constant or call.previous_response_id is not None or len(call.ask.members) > MEMBERS:
+        if not plan.constant or call.previous_response_id is not None or call.ask.most_searches or len(call.ask.members) > MEMBERS:
             return None, None
         key = key_of(call.ask)
         kept = plan.standing.get(key)

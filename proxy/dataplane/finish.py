@@ -23,6 +23,7 @@ from proxy.dataplane.kept import Kept
 from proxy.dataplane.pace import written
 from proxy.dataplane.peer import Peer
 from proxy.dataplane.relay import Result
+from proxy.dataplane.searching import with_searches
 from proxy.dataplane.settle import (
     COUNTED,
     NO_TOKENS,
@@ -253,6 +254,8 @@ class Finish:
                 return COUNTED
             return Account(tokens=NO_TOKENS, footprint=Footprint(intensity=served.intensity), cost_usd=None)
         tokens, estimator = self._told(journey, tried, usage, text), served.estimator
+        if journey.call.ask.most_searches:
+            tokens = with_searches(tokens, journey.call.ask, served)
         paced = None
         if estimator is not None and estimator.runtime is not None:
             paced = written(journey.call, tried, estimator.runtime, tokens, perf_counter())
@@ -280,7 +283,8 @@ class Finish:
             output = self._counter.tokens(bytes(text)) if text else tried.events
         if usage is not None and usage.input_tokens is not None:
             return msgspec.structs.replace(reported(usage, usage.input_tokens), output=output, estimated=True)
-        return Tokens(input=self._counter.tokens(bytes(call.members.get("messages", call.body))), output=output, estimated=True)
+        counted = self._counter.tokens(bytes(call.members.get("messages", call.body)))
+        return Tokens(input=counted, output=output, estimated=True, searches=None if usage is None else usage.searches)
 
     def _head(
         self,

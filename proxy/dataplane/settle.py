@@ -121,6 +121,8 @@ def account(
         footprint = Footprint.of(workload, estimator, served.intensity, report)
         if served.price is not None:
             cost = served.price.usd(tokens.input, tokens.cached or 0, tokens.cache_write or 0, tokens.output)
+            if tokens.searches:
+                cost = served.price.with_searches(cost, tokens.searches)
     elif report is not None:
         footprint = Footprint.of(Workload(input_tokens=0, output_tokens=0), None, served.intensity, report)
     if paced is not None and footprint.method != "runtime_power" and footprint.cross_method != "runtime_power":
@@ -130,6 +132,13 @@ def account(
     return Account(
         tokens=tokens, footprint=footprint, cost_usd=cost, report=report, saving=saving, paced=paced, batch=batch, against=against
     )
+
+
+def least_usd(served: Served | None, tokens: Tokens) -> float | None:
+    """What an answer cost at least whose searches are of unknown price: a budget must not be spent past by adding one."""
+    if served is None or served.price is None or tokens.input is None or tokens.output is None:
+        return None
+    return served.price.usd(tokens.input, tokens.cached or 0, tokens.cache_write or 0, tokens.output)
 
 
 def _in_company(estimator: Estimator | None, batch: float) -> tuple[Estimator | None, float | None]:
@@ -147,6 +156,7 @@ def reported(usage: Usage, input_tokens: int) -> Tokens:
         cache_write=usage.cache_write_tokens,
         output=usage.output_tokens if usage.output_tokens is not None else 0,
         reasoning=usage.reasoning_tokens,
+        searches=usage.searches,
     )
 
 
@@ -233,7 +243,7 @@ class Settler:
         row = self._row(admission, call, account, ending, (shared, duration_s, ttft_s))
         self._keep(row, shared)
         if row.team is not None:
-            self.budgets.add(row.team, row.carbon_g, row.cost_usd)
+            self.budgets.add(row.team, row.carbon_g, least_usd(served, account.tokens) if row.cost_usd is None else row.cost_usd)
         peer = tried.peer if tried is not None else None
         if peer is not None and peer.meter is not None and tried is not None:
             peer.meter.events.append(ended(row, call, tried, account, arrived_s))
@@ -285,7 +295,7 @@ class Settler:
             and account.report is None
             and footprint.method != "runtime_power"
             and account.batch is None
-            and not (ending.ignored or tokens.estimated)
+            and not (ending.ignored or tokens.estimated or tokens.searches)
             and shared.whole
         )
         return Row(
@@ -420,6 +430,7 @@ def detail_of(account: Account, ending: Ending, shared: Shared) -> str:
             decode_s=None if account.paced is None else account.paced.decode_s,
             paced_by=None if account.paced is None or account.paced.by == "stream" else account.paced.by,
             batch=account.batch,
+            searches=account.tokens.searches,
         )
     )
 

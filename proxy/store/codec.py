@@ -174,6 +174,7 @@ def _tokens(row: Row, detail: Detail) -> Tokens:
         output=row.output_tokens,
         reasoning=row.reasoning_tokens,
         estimated=detail.estimated,
+        searches=detail.searches,
     )
 
 

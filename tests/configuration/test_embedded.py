@@ -65,6 +65,9 @@ def test_a_vendors_row_says_where_its_figures_are_from_and_they_are_possible(ven
     assert 8_000 <= deployment.context_tokens <= 4_000_000
     assert prices is not None
     assert 0 < prices.input < prices.output < 1_000
+    assert (row.search_source or "https://").startswith("https://")
+    assert (deployment.usd_per_search is None) == (row.search_source is None)
+    assert deployment.usd_per_search is None or 0.001 < deployment.usd_per_search < 0.1
     assert prices.cached is None or 0 <= prices.cached <= prices.input
     assert prices.cache_write is None or prices.input <= prices.cache_write <= 2 * prices.input
 

@@ -139,6 +139,17 @@ def test_a_price_may_be_written_as_text(written, usd_per_mtok):
     assert found == (None if usd_per_mtok is None else {"input": usd_per_mtok})
 
 
+@pytest.mark.parametrize(
+    ("written", "usd"),
+    [("{search_context_size_low: 0.03, search_context_size_medium: 0.035}", 0.035), ("0.01", 0.01), ("{}", None), ("[1]", None)],
+)
+def test_the_price_of_a_search_is_that_of_the_usual_size(written, usd):
+    text = f"model_list: [{{model_name: m, litellm_params: {{model: gpt-4o}}, model_info: {{search_context_cost_per_query: {written}}}}}]"
+    imported = import_litellm(text, {})
+    assert yaml.safe_load(imported.yaml)["deployments"]["m"].get("usd_per_search") == usd
+    assert "search_context" not in " ".join(imported.warnings)
+
+
 @pytest.mark.parametrize("text", ["a: [", "a: 1\na: 2"])
 def test_a_file_that_cannot_be_read_is_a_configuration_error(text):
     with pytest.raises(ConfigurationError):

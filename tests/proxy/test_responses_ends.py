@@ -73,6 +73,38 @@ def test_an_incomplete_response_is_complete_as_an_exchange(ask):
     assert (entry.outcome, entry.error) == ("completed", None)
 
 
+CHOICE = {"index": 0, "finish_reason": "content_filter"}
+CHAT = {"id": "c1", "object": "chat.completion", "created": 1, "model": "up", "usage": {"prompt_tokens": 9, "completion_tokens": 3}}
+CUT = response("incomplete", incomplete_details={"reason": "content_filter"}, output=[ITEM], usage=COUNTS)
+CHUNK = {**CHAT, "object": "chat.completion.chunk", "choices": [{**CHOICE, "delta": {"content": "Hel"}}]}
+REFUSED = {"id": "msg_1", "type": "message", "role": "assistant", "content": [{"type": "text", "text": "Hel"}], "stop_reason": "refusal"}
+CHATS = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 9}
+FILTERED: dict[str, tuple[Any, str, dict[str, Any]]] = {
+    "chat": ({**CHAT, "choices": [{**CHOICE, "message": {"role": "assistant", "content": "Hel"}}]}, "/chat/completions", CHATS),
+    "chat, streamed": ([b"data: " + json.dumps(CHUNK).encode() + b"\n\ndata: [DONE]\n\n"], "/chat/completions", CHATS),
+    "response": (CUT, "/responses", {}),
+    "response, streamed": ([event(0, "response.incomplete", response=CUT)], "/responses", {}),
+    "message": ({**REFUSED, "usage": {"input_tokens": 9, "output_tokens": 3}}, "/messages", CHATS),
+}
+
+
+@pytest.mark.parametrize("how", FILTERED)
+def test_what_a_filter_cut_off_is_complete_as_an_exchange_in_every_dialect(proxy, upstream, how):
+    """The vendor answered, and charges for it; why it ended stands in the answer."""
+    answer, path, more = FILTERED[how]
+    host = upstream(lambda _, handler: handler.events(answer) if isinstance(answer, list) else handler.reply(200, answer))
+    served = proxy(FLEET.format(url=host.url).replace("apis: [", "apis: [chat, "))
+    body = {"model": "small", "input": "Hi", "stream": isinstance(answer, list), **more}
+    got = httpx.post(served.url + path, json=body, timeout=60)
+    (entry,) = served.entries()
+    assert (got.status_code, entry.status, entry.outcome, entry.error) == (200, 200, "completed", None)
+    assert (entry.tokens.input, entry.tokens.output, entry.cost_usd) == (9, 3, pytest.approx(15e-6))
+    lines = httpx.get(f"{served.base}/metrics", timeout=60).text.splitlines()
+    (counted,) = [line for line in lines if line.startswith("greenlane_requests_total{")]
+    assert 'code="200"' in counted
+    assert not any(line.startswith("greenlane_upstream_errors_total{") for line in lines)
+
+
 def test_a_stream_that_fails_is_no_success(ask):
     begun = event(0, "response.created", response=response("in_progress"))
     said = event(1, "response.output_text.delta", item_id="m1", output_index=0, content_index=0, delta="Hello")
