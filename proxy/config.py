@@ -79,8 +79,7 @@ class Parameters(Section, frozen=True):
     active: Positive | None = None
     """Parameters used for one token, in billions; left out: all."""
     bytes_per_parameter: Positive | None = None
-    """Left out: told from the name (FP8, AWQ), else 2."""
-    """2 for bf16, 1 for fp8, 0.5 for 4 bits."""
+    """2 for bf16, 1 for fp8, 0.5 for 4 bits; left out: told from the name (FP8, AWQ), else 2."""
 
 
 class Timeouts(Section, frozen=True):
@@ -339,6 +338,15 @@ else:
     )
 
 
+class SustainabilityData(Section, frozen=True):
+    provider: str
+    """Who publishes it and answers for it: a name, and how to be reached."""
+    methodology_uri: Annotated[str, Meta(pattern=r"^https://.")]
+    """Where the method is described for everybody to read: a copy of `docs/carbon.md`, or a page of yours; `https` only."""
+    target: Annotated[str, Meta(min_length=1)] = "greenlane"
+    """What the figures are about: the inference that this ledger accounts, under the name you give the service."""
+
+
 class CarbonSettings(Section, frozen=True):
     basis: Literal["lifecycle", "direct"] = "lifecycle"
     """Intensities over the life cycle, or of combustion alone."""
@@ -354,6 +362,8 @@ class CarbonSettings(Section, frozen=True):
     """Share of requests that go to the model's `default`, drawn at random among those it may serve, so that savings are measured."""
     emissions_scope_2_header: bool = False
     """Adds `Carbon-Emissions-Scope-2` where the figure is a direct, location-based one."""
+    sustainability_data: SustainabilityData | None = None
+    """Publishes last month's sums at `/.well-known/sustainability-data`, to everybody. Left out: 404."""
 
 
 class Limits(Section, frozen=True):
