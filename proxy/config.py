@@ -204,6 +204,8 @@ class Deployment(Section, frozen=True):
     """Deadlines by phase."""
     quirks: Quirks = Quirks()
     """What this host does otherwise than its dialect says."""
+    cache_salt: SecretRef | None = None
+    """For vLLM: a secret of 16 characters or more, from which each team's `cache_salt` is made, so that none meets another's prefixes."""
     http2: bool = False
     """Speaks HTTP/2 to it."""
     forward_proxy: str | None = None
