@@ -14,9 +14,10 @@ from adapters._base import Adapter, Headers, Limited, Quirks, Target, Transparen
 from adapters.openai import HOSTS
 from carbon.calibrated import calibrated
 from carbon.calibration import Calibration, machine_of
-from carbon.energy import EnergyProfile, Estimator, Serving, estimator, profile_from, profile_of
+from carbon.energy import Estimator, estimator
 from carbon.footprint import grams, rate
 from carbon.intensity import Intensity, Table, on_basis
+from carbon.profile import EnergyProfile, Serving, profile_from, profile_of
 from carbon.zones import resolve_regions, resolve_zone
 from policies._base import Limits, Place, Privacy
 from policies.constraints import nearest, strictest

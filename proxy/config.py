@@ -184,8 +184,6 @@ class Deployment(Section, frozen=True):
     """What the replica draws with the model loaded and nobody served; left out: learnt from windows without requests."""
     engine_metrics: str | None = None
     """The engine's own metrics (`http://HOST:8000/metrics`), which sharpen how measured energy is divided among requests."""
-    reports_energy: Literal["neuralwatt", "greenpt"] | None = None
-    """Left out: looked for in every answer."""
     usd_per_mtok: Prices | None = None
     """Prices per million tokens; left out: unknown, which fails every limit on cost."""
     usd_per_request: NonNegative | None = None
@@ -232,14 +230,14 @@ class Model(Section, frozen=True):
 
 
 class WeightedBounds(Section, frozen=True):
-    """What counts as 0 and as 1 for a weighted objective, in the quantity's own unit; left out: taken from the catalogue."""
+    """What counts as 1 for a weighted objective, in the quantity's own unit."""
 
     carbon_g: Positive | None = None
-    """Grams of CO2e of one request that count as 1."""
+    """Grams of CO2e of one request that count as 1; left out: the most that 1,000 tokens in and 500 out emit on any deployment."""
     usd: Positive | None = None
-    """US dollars of one request that count as 1."""
+    """US dollars of one request that count as 1; left out: the most that these tokens cost on any."""
     ttft_s: Positive | None = None
-    """Time to the first token that counts as 1."""
+    """Time to the first token that counts as 1; left out: 1 second."""
 
 
 class Policy(Section, frozen=True):

@@ -13,11 +13,11 @@ from typing import Any
 import msgspec
 
 from adapters._base import Adapter, Headers, Limited, Target, Transparent
-from carbon.energy import Estimator, estimator, profile_from
+from carbon.energy import Estimator, estimator
 from carbon.footprint import Rate, rate
 from carbon.format import plain
 from carbon.intensity import Intensity
-from carbon.profile import machine
+from carbon.profile import machine, profile_from
 from carbon.zones import resolve_zone
 from policies._base import Limits, Objective, Place, Policy, Substitution
 from policies.constraints import nearest, strictest
