@@ -125,6 +125,11 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     """Most of one event of a stream."""
     image_event_bytes: int = 8 * 1024 * 1024
     """The same where events may hold images."""
+    cache_salt: str | None = None
+    """vLLM's: what keeps the prefixes of one team's prompts apart from all others. A secret of that team's."""
+
+    def __repr__(self) -> str:
+        return f"<Target {self.upstream_model}>"
 
 
 class Outbound(msgspec.Struct, frozen=True, kw_only=True, gc=False):

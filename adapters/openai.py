@@ -71,6 +71,9 @@ THOUGHTS = ("thinking_blocks", "extra_content")
 """Members by which chat clients send other vendors' signed thinking back. OpenAI answers 400 `unknown_parameter` to what it does not
 know in a call (`messages[1].tool_calls[0].index`, songquanpeng/one-api#1319) or in a message (openai/openai-node#1161)."""
 _FOREIGN = ("reasoning_content", *THOUGHTS)
+SALT = "cache_salt"
+_SALTED = frozenset({"chat", "completions", "responses", "messages", "embeddings", "rerank"})
+"""Where vLLM takes a salt (0.32: `entrypoints/openai/*/protocol.py`, `anthropic/protocol.py`, `pooling/base/protocol.py`)."""
 _SEALED = f'"{ENVELOPE}'.encode()
 _MADE_HERE = re.compile(rb'"(rs_[^"]{1,200}_[0-9]{1,6})"')
 """Ids of reasoning that the door makes, which end in the item's number; OpenAI's are one word."""
@@ -133,6 +136,8 @@ class OpenAI:
         quirks = target.quirks
         if "greenlane" in members:
             edits["greenlane"] = None
+        if target.cache_salt is not None and api in _SALTED and bytes(members.get(SALT, b"null")) == b"null":
+            edits[SALT] = encode(target.cache_salt)
         if api in ("chat", "completions") and bytes(members.get("stream", b"")) == b"true":
             edits["stream_options"] = _usage_option(members) if quirks.stream_options else None
         ignored = tuple([name for name in quirks.drops if name in members]) if quirks.drops else ()
@@ -173,6 +178,8 @@ class OpenAI:
         dropped = [name for name in (*quirks.drops, "thinking") if name in chat]
         body = {name: value for name, value in chat.items() if name not in dropped and name != "greenlane"}
         body["model"] = target.upstream_model
+        if target.cache_salt is not None and body.get(SALT) is None:
+            body[SALT] = target.cache_salt
         _refuse_links(chat["messages"])
         if isinstance(chat.get(MEMBER), dict) and chat[MEMBER].get("filters"):
             raise AdapterError("Chat completions cannot keep a search to domains.", f"{MEMBER}.filters", code="unsupported_parameter")

@@ -12,22 +12,9 @@ from typing import Literal, Protocol
 import msgspec
 
 from carbon.bands import Band
-from carbon.profile import PUE, EnergyProfile, Serving, profile_from, profile_of
+from carbon.profile import PUE, EnergyProfile
 from carbon.roofline import REFERENCE, UNCACHED_SHARE, Form, Load, form, form_on
 from carbon.runtime import RuntimePower, power_share
-
-__all__ = [
-    "LADDER",
-    "EnergyProfile",
-    "Estimator",
-    "Method",
-    "Prior",
-    "Proportional",
-    "Serving",
-    "estimator",
-    "profile_from",
-    "profile_of",
-]
 
 Method = Literal[
     "provider_reported", "measured_attributed", "runtime_power", "calibrated", "flops_roofline", "vendor_prior", "token_proxy", "none"

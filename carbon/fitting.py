@@ -12,8 +12,8 @@ from math import fsum, sqrt
 
 import msgspec
 
+from carbon.attributed import Settled
 from carbon.attribution import Weights
-from carbon.replica import Settled
 
 GROUP_S = 20.0
 """Of windows put together: the 90th percentile of a simulated fleet's errors went from 41 to 15 %."""

@@ -21,26 +21,11 @@ from math import fsum, inf, isfinite
 
 import msgspec
 
-from carbon.attributed import FACILITY, GPU, HOST_COUNTED, WIDER, Attributed, Books, Effect, Note, Settled, band_of
+from carbon.attributed import GPU, Attributed, Books, Effect, Note, Settled, band_of
 from carbon.attribution import Attribution, Weighing, Weights, Work, attribute, idle_j
 from carbon.engine import EngineSignals, Progress, progress
 from carbon.spread import Life, queued_until, work_in
 from carbon.windows import Flag, IdlePower, Total
-
-__all__ = [
-    "FACILITY",
-    "GPU",
-    "HOST_COUNTED",
-    "WIDER",
-    "Attributed",
-    "Books",
-    "Bounds",
-    "Effect",
-    "Note",
-    "Replica",
-    "Settled",
-    "band_of",
-]
 
 SHORT_S = 5.0
 """Up to here a window's idle energy is theirs who ran in it, however shortly. In a longer one (an exporter that samples every 30 s, a meter

@@ -33,6 +33,7 @@ from proxy.controlplane.intensity import Intensities
 from proxy.controlplane.ledger import Entries
 from proxy.controlplane.meters import Meters
 from proxy.controlplane.models import Models
+from proxy.controlplane.sustainability import Months, Sustainability
 from proxy.errors import Refusal
 from proxy.runtime import Runtime
 from proxy.server import Connection, protocol_class
@@ -182,9 +183,9 @@ def application(runtime: Runtime) -> Litestar:
         yield
 
     return Litestar(
-        route_handlers=[Health, Models, Entries, Estimates, Intensities, Meters],
+        route_handlers=[Health, Models, Entries, Estimates, Intensities, Meters, Sustainability],
         exception_handlers={Refusal: on_refusal, HTTPException: on_http, Exception: on_anything},
-        state=State({"plane": runtime}),
+        state=State({"plane": runtime, "months": Months(runtime.ledger)}),
         lifespan=[lifespan],
         openapi_config=None,
         logging_config=None,

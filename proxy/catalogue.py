@@ -14,9 +14,10 @@ from adapters._base import Adapter, Headers, Limited, Quirks, Target, Transparen
 from adapters.openai import HOSTS
 from carbon.calibrated import calibrated
 from carbon.calibration import Calibration, machine_of
-from carbon.energy import EnergyProfile, Estimator, Serving, estimator, profile_from, profile_of
+from carbon.energy import Estimator, estimator
 from carbon.footprint import grams, rate
 from carbon.intensity import Intensity, Table, on_basis
+from carbon.profile import EnergyProfile, Serving, profile_from, profile_of
 from carbon.zones import resolve_regions, resolve_zone
 from policies._base import Limits, Place, Privacy
 from policies.constraints import nearest, strictest
@@ -43,6 +44,8 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Deployment → the key we send."""
     keys: Mapping[str, str]
     """SHA-256 in hex of a client's key → its name."""
+    salts: Mapping[str, str] = {}
+    """Deployment → what its teams' salts are made from."""
 
     def __repr__(self) -> str:
         return f"<Secrets: {len(self.api_keys)} of deployments, {len(self.keys)} of clients>"
@@ -57,7 +60,7 @@ def snapshot(
     """
     dialects = adapters()
     served = {
-        name: _served(name, order, config, dialects[deployment.dialect], (secrets.api_keys.get(name), table, calibrations.get(name)))
+        name: _served(name, order, config, dialects[deployment.dialect], (secrets, table, calibrations.get(name)))
         for order, (name, deployment) in enumerate(config.deployments.items())
     }
     policies = {name: _extended(name, config.policies) for name in config.policies}
@@ -145,8 +148,9 @@ def limits(given: Constraints) -> Limits:
     )
 
 
-def _served(name: str, order: int, config: Config, adapter: Adapter, facts: tuple[str | None, Table, Calibration | None]) -> Served:
-    key, table, calibration = facts
+def _served(name: str, order: int, config: Config, adapter: Adapter, facts: tuple[Secrets, Table, Calibration | None]) -> Served:
+    secrets, table, calibration = facts
+    key = secrets.api_keys.get(name)
     settings = config.deployments[name]
     url = urlsplit(settings.base_url)
     simulated = url.scheme == "sim"
@@ -173,6 +177,7 @@ def _served(name: str, order: int, config: Config, adapter: Adapter, facts: tupl
         ),
         headers=_headers(settings, adapter, key),
         secret=key,
+        salts=secrets.salts.get(name),
         place=_place(name, order, settings, adapter),
         identity=identity,
         translated=translated,

@@ -79,8 +79,7 @@ class Parameters(Section, frozen=True):
     active: Positive | None = None
     """Parameters used for one token, in billions; left out: all."""
     bytes_per_parameter: Positive | None = None
-    """Left out: told from the name (FP8, AWQ), else 2."""
-    """2 for bf16, 1 for fp8, 0.5 for 4 bits."""
+    """2 for bf16, 1 for fp8, 0.5 for 4 bits; left out: told from the name (FP8, AWQ), else 2."""
 
 
 class Timeouts(Section, frozen=True):
@@ -185,8 +184,6 @@ class Deployment(Section, frozen=True):
     """What the replica draws with the model loaded and nobody served; left out: learnt from windows without requests."""
     engine_metrics: str | None = None
     """The engine's own metrics (`http://HOST:8000/metrics`), which sharpen how measured energy is divided among requests."""
-    reports_energy: Literal["neuralwatt", "greenpt"] | None = None
-    """Left out: looked for in every answer."""
     usd_per_mtok: Prices | None = None
     """Prices per million tokens; left out: unknown, which fails every limit on cost."""
     usd_per_request: NonNegative | None = None
@@ -208,6 +205,8 @@ class Deployment(Section, frozen=True):
     """Deadlines by phase."""
     quirks: Quirks = Quirks()
     """What this host does otherwise than its dialect says."""
+    cache_salt: SecretRef | None = None
+    """For vLLM: a secret of 16 characters or more, from which each team's `cache_salt` is made, so that none meets another's prefixes."""
     http2: bool = False
     """Speaks HTTP/2 to it."""
     forward_proxy: str | None = None
@@ -234,14 +233,14 @@ class Model(Section, frozen=True):
 
 
 class WeightedBounds(Section, frozen=True):
-    """What counts as 0 and as 1 for a weighted objective, in the quantity's own unit; left out: taken from the catalogue."""
+    """What counts as 1 for a weighted objective, in the quantity's own unit."""
 
     carbon_g: Positive | None = None
-    """Grams of CO2e of one request that count as 1."""
+    """Grams of CO2e of one request that count as 1; left out: the most that 1,000 tokens in and 500 out emit on any deployment."""
     usd: Positive | None = None
-    """US dollars of one request that count as 1."""
+    """US dollars of one request that count as 1; left out: the most that these tokens cost on any."""
     ttft_s: Positive | None = None
-    """Time to the first token that counts as 1."""
+    """Time to the first token that counts as 1; left out: 1 second."""
 
 
 class Policy(Section, frozen=True):
@@ -342,6 +341,15 @@ else:
     )
 
 
+class SustainabilityData(Section, frozen=True):
+    provider: str
+    """Who publishes it and answers for it: a name, and how to be reached."""
+    methodology_uri: Annotated[str, Meta(pattern=r"^https://.")]
+    """Where the method is described for everybody to read: a copy of `docs/carbon.md`, or a page of yours; `https` only."""
+    target: Annotated[str, Meta(min_length=1)] = "greenlane"
+    """What the figures are about: the inference that this ledger accounts, under the name you give the service."""
+
+
 class CarbonSettings(Section, frozen=True):
     basis: Literal["lifecycle", "direct"] = "lifecycle"
     """Intensities over the life cycle, or of combustion alone."""
@@ -357,6 +365,8 @@ class CarbonSettings(Section, frozen=True):
     """Share of requests that go to the model's `default`, drawn at random among those it may serve, so that savings are measured."""
     emissions_scope_2_header: bool = False
     """Adds `Carbon-Emissions-Scope-2` where the figure is a direct, location-based one."""
+    sustainability_data: SustainabilityData | None = None
+    """Publishes last month's sums at `/.well-known/sustainability-data`, to everybody. Left out: 404."""
 
 
 class Limits(Section, frozen=True):

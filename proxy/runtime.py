@@ -21,8 +21,8 @@ from proxy.catalogue import Secrets, recalibrated, regridded, snapshot
 from proxy.config import Config, Deployment
 from proxy.configuration import ConfigurationError, Problem, SecretError, load, version
 from proxy.configuration.checking import is_loopback
-from proxy.configuration.credentials import ledger_url, resolve_all
-from proxy.configuration.secret import resolve
+from proxy.configuration.credentials import ledger_url, resolve_all, salts
+from proxy.configuration.secret import Secret, resolve
 from proxy.dataplane import inside
 from proxy.dataplane.budget import Spent, period_start
 from proxy.dataplane.endpoint import Around, DataPlane
@@ -396,8 +396,12 @@ class Runtime:
 def compiled(config: Config, table: Table, calibrations: Mapping[str, Calibration] | None = None) -> Snapshot:
     """The snapshot of a checked configuration on these grids. Raises SecretError."""
     ours, clients = resolve_all(config, os.environ)
-    secrets = Secrets(api_keys={name: secret.reveal() for name, secret in ours.items()}, keys=clients)
+    secrets = Secrets(api_keys=_revealed(ours), keys=clients, salts=_revealed(salts(config, os.environ)))
     return snapshot(config, secrets, table, version(config), calibrations or {})
+
+
+def _revealed(secrets: Mapping[str, Secret]) -> dict[str, str]:
+    return {name: secret.reveal() for name, secret in secrets.items()}
 
 
 def secret_of(reference: str) -> str:

@@ -5,17 +5,19 @@ In-flight requests finish under the snapshot they began with. Nothing here opens
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from adapters._base import Adapter, Headers, Limited, Target, Transparent
-from carbon.energy import Estimator, estimator, profile_from
+from carbon.energy import Estimator, estimator
 from carbon.footprint import Rate, rate
 from carbon.format import plain
 from carbon.intensity import Intensity
-from carbon.profile import machine
+from carbon.profile import machine, profile_from
 from carbon.zones import resolve_zone
 from policies._base import Limits, Objective, Place, Policy, Substitution
 from policies.constraints import nearest, strictest
@@ -77,6 +79,8 @@ class Served(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Credentials and configured headers; secret."""
     secret: str | None
     """Our key there, to be taken out of whatever it tells us."""
+    salts: str | None
+    """What the salts of its teams are made from; None: it is sent none."""
     place: Place
     """As seen through the hub; see `place_for`."""
     identity: frozenset[str]
@@ -230,7 +234,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, eq=False, weakref=True
         for stand_in, group in ((False, member.own), (True, substitutes)):
             for each in group:
                 if each.serves(api):
-                    served[place_for(each, api, stand_in=stand_in)] = adapted(each, grant.factors)
+                    served[place_for(each, api, stand_in=stand_in)] = salted(adapted(each, grant.factors), grant.team)
         translates = api in CHATS and any(api not in each.identity for each in served.values())
         models = self.config.models
         terms = Terms(
@@ -295,6 +299,14 @@ def adapted(served: Served, factors: Factors | None) -> Served:
     head = head_of(served.model, served.name, intensity)
     per_token = rate(measured, intensity)
     return msgspec.structs.replace(served, profile=profile, estimator=measured, intensity=intensity, head=head, rate=per_token)
+
+
+def salted(served: Served, team: str | None) -> Served:
+    """The deployment with that team's own salt: as hard to guess as the secret it is made from, and telling no name."""
+    if served.salts is None:
+        return served
+    salt = hmac.new(served.salts.encode(), (team or "").encode(), hashlib.sha256).hexdigest()
+    return msgspec.structs.replace(served, target=msgspec.structs.replace(served.target, cache_salt=salt))
 
 
 def place_for(served: Served, api: str, *, stand_in: bool) -> Place:

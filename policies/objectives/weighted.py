@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
@@ -29,18 +29,6 @@ class Bounds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     carbon_g: Bound | None = None
     usd: Bound | None = None
     ttft_s: Bound | None = None
-
-    def or_from(self, catalogue: Iterable[Candidate]) -> Bounds:
-        """Fill in what is left out: the most that any of the whole catalogue's deployments is forecast for one reference request.
-
-        Once a configuration, over every deployment; never over the candidates of a request, or who else runs would reorder them.
-        """
-        known = tuple(catalogue)
-        return Bounds(
-            carbon_g=self.carbon_g or _most(candidate.g for candidate in known),
-            usd=self.usd or _most(candidate.usd for candidate in known),
-            ttft_s=self.ttft_s or _most(candidate.ttft_s for candidate in known),
-        )
 
 
 class Weighted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -70,7 +58,3 @@ class Weighted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def reason(self, leaders: Sequence[Candidate]) -> str:  # noqa: ARG002 (the Protocol's)
         return "weighted"
-
-
-def _most(values: Iterable[float | None]) -> float | None:
-    return max((value for value in values if value is not None and value > 0), default=None)

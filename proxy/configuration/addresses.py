@@ -33,6 +33,8 @@ def check(path: Path, deployment: Deployment) -> Iterator[Finding]:
         yield from _plausible(path, deployment, parts)
     if deployment.forward_proxy is not None:
         yield from _proxy((*path, "forward_proxy"), deployment.forward_proxy)
+    if deployment.cache_salt is not None and deployment.dialect != "openai":
+        yield Finding((*path, "cache_salt"), "is vLLM's, which speaks openai")
     for name, value in deployment.headers.items():
         yield from _header((*path, "headers", name), name, value)
 

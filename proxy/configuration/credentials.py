@@ -11,6 +11,7 @@ from proxy.configuration.problems import Path, written
 from proxy.configuration.registries import source_secrets
 from proxy.configuration.secret import Secret, SecretError, read_file, resolve, resolve_key
 
+SALT_CHARACTERS = 16
 _REFERENCE = ("env:", "file:")
 _VARIABLE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*")
 
@@ -35,7 +36,9 @@ def check_presence(config: Config, environ: Mapping[str, str], read: Callable[[s
     for path, reference, is_key in _references(config):
         try:
             if not is_key:
-                resolve(reference, environ, read)
+                found = resolve(reference, environ, read).reveal()
+                if path[-1] == "cache_salt" and len(found) < SALT_CHARACTERS:
+                    yield Finding(path, f"must have {SALT_CHARACTERS} characters or more: what is made from less can be guessed")
                 continue
             digest = resolve_key(reference, environ, read)
         except SecretError as error:
@@ -54,6 +57,11 @@ def resolve_all(
     return ours, {resolve_key(key.key, environ, read): name for name, key in config.keys.items()}
 
 
+def salts(config: Config, environ: Mapping[str, str], read: Callable[[str], str] = read_file) -> dict[str, Secret]:
+    """What the salts of each deployment that has some are made from. Raises SecretError."""
+    return {name: resolve(place.cache_salt, environ, read) for name, place in config.deployments.items() if place.cache_salt is not None}
+
+
 def ledger_url(config: Config, environ: Mapping[str, str], read: Callable[[str], str] = read_file) -> str:
     """The ledger's URL, which may be given by reference because it may hold a password. Raises SecretError."""
     url = config.ledger.url
@@ -69,5 +77,7 @@ def _references(config: Config) -> Iterator[tuple[Path, str, bool]]:
     for name, deployment in config.deployments.items():
         if deployment.api_key is not None:
             yield ("deployments", name, "api_key"), deployment.api_key, False
+        if deployment.cache_salt is not None:
+            yield ("deployments", name, "cache_salt"), deployment.cache_salt, False
     for name, key in config.keys.items():
         yield ("keys", name, "key"), key.key, True

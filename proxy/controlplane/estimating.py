@@ -11,10 +11,10 @@ from msgspec import Meta
 from adapters._base import AdapterError
 from adapters._json import has_duplicate, view
 from carbon import shipped
-from carbon.energy import EnergyProfile, Estimator, Serving, estimator, profile_from, profile_of
+from carbon.energy import Estimator, estimator
 from carbon.footprint import Footprint, Workload
 from carbon.intensity import Intensity, Table
-from carbon.profile import moved
+from carbon.profile import EnergyProfile, Serving, moved, profile_from, profile_of
 from carbon.zones import UnknownZoneError, Zone, resolve_zone
 from proxy.access import Grant
 from proxy.configuration.vendors import VENDORS

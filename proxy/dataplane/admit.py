@@ -16,7 +16,6 @@ from proxy.dataplane.wishes import sent_in
 from proxy.exchange import Exchange
 from proxy.snapshot import Snapshot
 
-REQUEST_ID_BYTES = 128
 _CLEAN = re.compile(rb"[\x21-\x7e]{1,128}")
 _counter = itertools.count(1)
 _PREFIX = f"gl-{int(time.time()):08x}{os.urandom(4).hex()}-"

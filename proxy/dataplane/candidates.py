@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
@@ -11,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from policies._base import Ask, Candidate, Decision, Limits, Rejection
+from policies._score import rounded
 from policies.constraints import barrier
 from proxy.dataplane.ask import Call
 from proxy.dataplane.peer import Peer
@@ -97,21 +97,15 @@ def standing(plan: Plan, ask: Ask, found: list[Candidate], decision: Decision) -
         or any(each.constraint in ("down", "full") for each in decision.rejected)
     ):
         return None
-    costs = plan.prepared.policy.objective.costs(order, ask)
+    costs = rounded(plan.prepared.policy.objective.costs(order, ask))
     wished = [wish.met_by(order, ask) for wish in plan.prepared.wishes]
     met = [(each.place.substitute, *hits) for each, *hits in zip(order, *wished, strict=True)]
-    tied = tuple(each for each, cost, wishes in zip(order, costs, met, strict=True) if wishes == met[0] and _same(cost, costs[0]))
+    tied = tuple(each for each, cost, wishes in zip(order, costs, met, strict=True) if wishes == met[0] and cost == costs[0])
     return Standing(decision=_stood(decision, order), tied=tied, names=frozenset(each.place.name for each in found), led={})
 
 
 def _stood(decision: Decision, order: tuple[Candidate, ...]) -> Stood:
     return Stood(order=order, reason=decision.reason, rejected=decision.rejected, unmet=decision.unmet, contexts={})
-
-
-def _same(cost: float | None, best: float | None) -> bool:
-    if cost is None or best is None:
-        return cost is best
-    return math.isclose(cost, best, rel_tol=1e-6)
 
 
 def recalled(kept: Standing, peers: Mapping[str, Peer], trouble: AbstractSet[str]) -> Decision | None:

@@ -99,10 +99,6 @@ class Relay:
         """Events forwarded; about the tokens generated where nobody says."""
         return self._events + (0 if self._lane is None else self._lane.chunks)
 
-    @property
-    def committed(self) -> bool:
-        return self._committed
-
     def __await__(self) -> Generator[Relay, None, Result]:
         while self._result is None:
             yield self

@@ -19,7 +19,7 @@ from proxy.store.tables import exchanges
 GroupBy = Literal["model", "deployment", "policy", "team", "key", "task", "day"]
 _J_PER_WH = 3600.0
 _TOKEN_CLASSES = ("input_tokens", "cached_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
-_WORKLESS = ("refused", "cached")
+WORKLESS = ("refused", "cached")
 _ERRORS = ("failed", "refused", "truncated")
 
 
@@ -34,7 +34,7 @@ class UsageQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 def usage_statement(query: UsageQuery) -> Select[Any]:
     c = exchanges.c
-    worked = c.outcome.not_in(_WORKLESS)
+    worked = c.outcome.not_in(WORKLESS)
     columns: list[ColumnElement[Any]] = [
         func.count().label("requests"),
         func.count().filter(c.outcome.in_(_ERRORS)).label("errors"),

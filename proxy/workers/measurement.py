@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from carbon.attributed import Attributed, Books, Effect, Settled
 from carbon.attribution import RooflineWeights, Weights
 from carbon.bands import confidence
 from carbon.energy import load_of
@@ -22,7 +23,7 @@ from carbon.engine import NAMES, EngineSignals
 from carbon.fitting import MissingExtraError, UnfitError, fit_weights
 from carbon.footprint import Footprint, measured
 from carbon.profile import HOST_FACTOR, PUE, EnergyProfile, profile_from
-from carbon.replica import Attributed, Books, Effect, Replica, Settled
+from carbon.replica import Replica
 from carbon.roofline import Load
 from carbon.savings import Saving
 from carbon.spread import Life

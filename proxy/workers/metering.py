@@ -15,11 +15,11 @@ from typing import Protocol
 
 import msgspec
 
+from carbon.attributed import Books
 from carbon.engine import EngineSignals
 from carbon.meters._base import Meter
 from carbon.meters._engine import read_engine
 from carbon.reach import OutOfReachError, Reach, client
-from carbon.replica import Books
 from carbon.windows import Reading
 from proxy.metered import Feed
 from proxy.snapshot import Served

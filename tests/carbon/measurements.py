@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 
+from carbon.attributed import FACILITY
 from carbon.bands import Band
 from carbon.calibration import Evidence, Measured, Terms, machine_of
-from carbon.energy import Serving, estimator, profile_of
-from carbon.replica import FACILITY
+from carbon.energy import estimator
+from carbon.profile import Serving, profile_of
 from carbon.roofline import Form
 
 DAY_S = 86400.0

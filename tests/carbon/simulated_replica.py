@@ -12,9 +12,10 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
+from carbon.attributed import Attributed, Effect
 from carbon.attribution import Weighing
 from carbon.batch import Company
-from carbon.replica import Attributed, Effect, Replica
+from carbon.replica import Replica
 from carbon.spread import Life
 from carbon.windows import Total
 

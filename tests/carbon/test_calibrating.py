@@ -17,8 +17,9 @@ from carbon.attribution import RooflineWeights
 from carbon.bands import Band
 from carbon.calibrating import MOST_FITTED, calibrate
 from carbon.calibration import BETTER, Terms, of
-from carbon.energy import Serving, estimator, profile_of
+from carbon.energy import estimator
 from carbon.fitting import MissingExtraError
+from carbon.profile import Serving, profile_of
 from carbon.roofline import Form, Load
 from tests.carbon.measurements import DAY_S, NOW_S, PRIOR, evidence, exact, measured
 from tests.carbon.simulated_replica import LARGE, Machine, attributed, figures, simulate, steadily, traffic

@@ -11,9 +11,10 @@ from carbon.bands import Band
 from carbon.calibrated import calibrated, recorded
 from carbon.calibration import Batched, BatchTerms, Calibration, Drift, Terms, drift, machine_of, missing
 from carbon.components import Components, components
-from carbon.energy import Serving, estimator, profile_from, profile_of
+from carbon.energy import estimator
 from carbon.footprint import Footprint, ProviderReport, Workload, rate
 from carbon.intensity import Intensity
+from carbon.profile import Serving, profile_from, profile_of
 from carbon.roofline import Form
 from carbon.stated import assumptions
 from tests.carbon.measurements import DAY_S, NOW_S, PRIOR, PROFILE, TRUTH, evidence, measured

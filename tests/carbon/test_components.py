@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carbon.components import Components, components
-from carbon.energy import LADDER, Serving, estimator, profile_of
+from carbon.energy import LADDER, estimator
+from carbon.profile import Serving, profile_of
 
 LLAMA = profile_of(Serving(upstream_model="llama", total_b=8, gpu="H100", gpu_count=1, batch=64, privacy="local"))
 assert LLAMA

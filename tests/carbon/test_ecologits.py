@@ -9,9 +9,9 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from carbon.energy import estimator, profile_of
+from carbon.energy import estimator
 from carbon.meters.ecologits import Opinion, opinion
-from carbon.profile import Serving
+from carbon.profile import Serving, profile_of
 
 MINI = {"min": 2.6018175633216765e-05, "max": 3.148454894912152e-05}
 """kWh of gpt-4o-mini for 400 tokens in 8 s."""

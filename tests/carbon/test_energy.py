@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carbon import shipped
-from carbon.energy import LADDER, Estimator, Serving, estimator, profile_of
+from carbon.energy import LADDER, Estimator, estimator
+from carbon.profile import Serving, profile_of
 
 
 def of(serving: Serving) -> Estimator:

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from carbon.calibrated import calibrated
 from carbon.calibration import Calibration, Terms
-from carbon.energy import LADDER, Estimator, Serving, estimator, profile_of
+from carbon.energy import LADDER, Estimator, estimator
 from carbon.explain import Explanation, Facts, Figures, Instead, compared, explained
 from carbon.footprint import Footprint, ProviderReport, Workload, measured
 from carbon.intensity import Intensity
-from carbon.profile import EnergyProfile, moved
+from carbon.profile import EnergyProfile, Serving, moved, profile_of
 from carbon.roofline import Form
 from carbon.savings import otherwise, saving
 from carbon.shipped import DATA_VERSION, SPEC_VERSION

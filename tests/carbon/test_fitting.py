@@ -12,9 +12,9 @@ import msgspec
 import pytest
 
 from carbon import fitting
+from carbon.attributed import Settled
 from carbon.attribution import RooflineWeights, Weights
 from carbon.fitting import MissingExtraError, UnfitError, fit_weights
-from carbon.replica import Settled
 from carbon.roofline import Load
 from tests.carbon.simulated_replica import attributed, figures, least_squares, simulate, traffic, worst
 

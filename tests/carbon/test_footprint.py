@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carbon.energy import LADDER, Serving, estimator, profile_of
+from carbon.energy import LADDER, estimator
 from carbon.footprint import NO_WORK, Footprint, ProviderReport, Workload, rate
 from carbon.intensity import Intensity
+from carbon.profile import Serving, profile_of
 from carbon.sources.static import Static
 
 TABLE = Static().table()

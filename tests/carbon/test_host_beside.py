@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from carbon.attributed import FACILITY, HOST_COUNTED, Attributed
 from carbon.attribution import Weights
-from carbon.replica import FACILITY, HOST_COUNTED, Attributed, Replica
+from carbon.replica import Replica
 from carbon.spread import Life
 from carbon.windows import Meterage, Reading, Total, total
 

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from carbon.attributed import FACILITY, GPU, Attributed, Settled, band_of
 from carbon.attribution import RooflineWeights, Weights
 from carbon.bands import HIGH, confidence
 from carbon.engine import EngineSignals
-from carbon.replica import FACILITY, GPU, Attributed, Bounds, Replica, Settled, band_of
+from carbon.replica import Bounds, Replica
 from carbon.roofline import Load
 from carbon.spread import Life
 from carbon.windows import Total

@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from carbon.attributed import Settled
 from carbon.attribution import Weights
-from carbon.replica import Replica, Settled
+from carbon.replica import Replica
 from tests.carbon.test_replica import FITTED, balanced, life, signals, told, window
 
 

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carbon import shipped
-from carbon.energy import LADDER, Serving, estimator, profile_of
+from carbon.energy import LADDER, estimator
 from carbon.footprint import Footprint, ProviderReport, Workload
-from carbon.profile import tdp_w
+from carbon.profile import Serving, profile_of, tdp_w
 from carbon.runtime import Pace, RuntimePower, power_share
 
 STATED = Serving(upstream_model="llama", total_b=8, gpu="H100", gpu_count=1, batch=64, privacy="local", pue=1.15)

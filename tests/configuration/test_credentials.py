@@ -49,3 +49,16 @@ def test_secrets_are_resolved_for_the_snapshot():
     assert clients == {hashlib.sha256(b"two").hexdigest(): "a", DIGEST: "b"}
     with pytest.raises(SecretError):
         resolve_all(config, {})
+
+
+@pytest.mark.parametrize(
+    ("environ", "dialect", "told"),
+    [
+        ({}, "openai", "the environment variable SALT is not set"),
+        ({"SALT": "short"}, "openai", "must have 16 characters or more: what is made from less can be guessed"),
+        ({"SALT": "x" * 16}, "anthropic", "is vLLM's, which speaks openai"),
+    ],
+)
+def test_a_salt_that_would_protect_nobody_is_refused(environ, dialect, told):
+    text = f"deployments: {{d: {{model: m, base_url: 'https://h', dialect: {dialect}, cache_salt: env:SALT}}}}"
+    assert [(each.path, each.message) for each in examine(text, environ).problems] == [("deployments.d.cache_salt", told)]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from carbon import calibrating, calibration
+from carbon.attributed import FACILITY
 from carbon.bands import Band
-from carbon.replica import FACILITY
 from proxy.store import calibrations
 from proxy.workers import calibration as worker
 from tests.carbon.test_calibration import IN_COMPANY, batched, made

@@ -8,10 +8,11 @@ import msgspec
 import pytest
 
 from carbon import windows
+from carbon.attributed import FACILITY, GPU, HOST_COUNTED, WIDER, Note
 from carbon.attribution import Weights
 from carbon.energy import PUE_ASSUMED
 from carbon.meters import meters
-from carbon.replica import FACILITY, GPU, HOST_COUNTED, WIDER, Bounds, Note
+from carbon.replica import Bounds
 from tests.carbon.simulated_replica import Simulated, attributed, figures, least_squares, simulate, traffic, worst
 from tests.carbon.test_fitting import LOADS_PER_S, ROOFLINE, fitted, settled
 from tests.docs.pages import quoted, rows, text

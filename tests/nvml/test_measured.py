@@ -8,9 +8,10 @@ import random
 import pynvml
 import pytest
 
+from carbon.attributed import Attributed
 from carbon.attribution import Weights
 from carbon.meters.nvml import Nvml
-from carbon.replica import Attributed, Replica
+from carbon.replica import Replica
 from carbon.spread import Life
 from carbon.windows import Meterage, total
 from tests.carbon.meters.reaching import reach

@@ -14,8 +14,8 @@ from proxy.store.calibrations import CalibrationStore
 from proxy.store.ledger import Ledger
 from tests.carbon.test_calibration import IN_COMPANY, batched, made
 from tests.harness import said
+from tests.proxy.counting import Counter, measuring, restated, stream
 from tests.proxy.test_calibrate import look, url
-from tests.proxy.test_metering import Counter, measuring, restated, stream
 
 FLEET = """
 carbon: {{meter_every_s: 0.5}}

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from carbon.calibration import machine_of
-from carbon.energy import Serving, profile_of
+from carbon.profile import Serving, profile_of
 from proxy.records import Carbon, Restatement, Tokens
 from proxy.store import calibrations
 from proxy.store.calibrations import CalibrationStore

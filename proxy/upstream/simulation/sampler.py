@@ -323,10 +323,6 @@ def _types(one: Any, other: Any) -> Any:
     return [*common, "integer"] if "integer" in second and "number" in first and "integer" not in common else common
 
 
-def _digits(random_: random.Random, count: int) -> str:
-    return "".join(random_.choice("0123456789") for _ in range(count))
-
-
 def _date(random_: random.Random) -> str:
     return f"{random_.randint(2000, 2030)}-{random_.randint(1, 12):02}-{random_.randint(1, 28):02}"
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from policies._base import Candidate, Policy
 from policies.decide import decide
 from policies.objectives import objective
-from policies.objectives.weighted import Bounds, Weighted, Weights
+from policies.objectives.weighted import Weighted, Weights
 from tests.policies.fleets import ASK, asking, at, briefly, candidates, names
 
 KNOWN = {"g": 0.5, "usd": 0.25, "ttft_s": 2.0, "quality": 0.75}
@@ -44,11 +44,6 @@ def test_a_weight_counts_a_quantity_against_its_bound(settings: dict[str, Any], 
 def test_quality_is_that_of_the_task() -> None:
     aim = Weighted(weights=Weights(quality=1.0))
     assert aim.costs([at("x", quality=0.5, quality_by_task={"code": 0.75})], asking(task="code")) == [0.25]
-
-
-def test_bounds_that_are_left_out_come_from_the_catalogue_and_not_from_the_request() -> None:
-    catalogue = [at("a", g=1.0, usd=0.0), at("b", g=4.0), at("c", ttft_s=2.0)]
-    assert Bounds(ttft_s=1.0).or_from(catalogue) == Bounds(carbon_g=4.0, usd=None, ttft_s=1.0)
 
 
 @briefly
