@@ -375,6 +375,12 @@ def test_chunks_are_read_the_same_wherever_they_are_cut(parts, drawn):
         assert received(cut_up).said == [OK_CHUNKED, *([("data", b"".join(parts))] if parts else []), END]
 
 
+def test_a_chunk_whose_data_begins_like_its_end_is_not_taken_for_ended():
+    # the second read is data that looks like a chunk
+    whole = [CHUNKED + sized(b"d"), b"8\r\n\r\n", b"1\r\nX\r\n", b"\r\n0\r\n\r\n"]
+    assert received(whole).said == [OK_CHUNKED, ("data", b"d\r\n1\r\nX\r\n"), END]
+
+
 def test_a_chunk_that_the_lane_takes_is_written_as_it_came():
     written = []
     lane = Lane(lambda chunk, start, end: chunk[start:end] == EVENT, written.append)
