@@ -1,11 +1,14 @@
 # Two commands on a fresh machine: `make run` and `make test`. The rest is for those who work on Greenlane.
-PYTHON ?= python3.11
+# the first that is there: 3.11, with which the figures were taken, or a newer one
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3.14 python3; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 
 .PHONY: run test test-engines check format lock bench accuracy clean
 
 $(VENV)/run.ok: requirements.lock pyproject.toml
+	@test -x $(BIN)/python || test -n "$(PYTHON)" || { echo "Python 3.11 or newer was not found; say which: make PYTHON=..." >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .

@@ -8,7 +8,7 @@ import msgspec
 
 BYTES = 8192
 """Longer heads are parsed every time."""
-LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ?([0-9]{1,12})\r\n")
+LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ?([0-9]{1,12})(?=\r\n)")
 _CR = ord("\r")
 
 

@@ -227,7 +227,7 @@ class Connection(asyncio.Protocol):
             raise Refusal(414, "uri_too_long", "The request line is too long.")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.lines.append((name.lower(), value))
+        self.lines.append((name.lower(), value.strip(b" \t")))
 
     def on_headers_complete(self) -> None:
         exchange = cast("Exchange", self.incoming)

@@ -178,6 +178,23 @@ def test_a_wrong_key_is_refused_behind_a_good_one_and_the_other_way_round(wire):
     assert found == [200, 401, 200, 401, 200]
 
 
+def test_what_stands_behind_the_length_is_part_of_the_head_too(served, wire):
+    found = []
+    for key, policy in (
+        *((KEYS["HEADS_ONE"], b"guarded"), (KEYS["HEADS_ONE"], b"guarded"), ("sk-heads-one-1a2c", b"guarded")),
+        *((KEYS["HEADS_ONE"], b"guarded"), (KEYS["HEADS_ONE"], b"dirty  "), (KEYS["HEADS_TWO"], b"guarded")),
+    ):
+        first, rest = chat("Hi").split(b"authorization: Bearer ")
+        length = re.search(rb"content-length: \d+\r\n", rest)
+        behind = b"authorization: Bearer " + key.encode() + b"\r\nx-greenlane-policy: " + policy + b"\r\n"
+        wire.say(first + length[0] + behind + rest[length.end() :])
+        status, headers, _ = wire.answer()
+        found.append((status, headers.get("x-greenlane-deployment")))
+    near, far = (200, "near"), (200, "far")
+    assert found == [near, near, (401, None), near, far, near]
+    assert [entry.team for entry in served.entries() if entry.id == headers["x-greenlane-id"]] == ["two"]
+
+
 @pytest.mark.parametrize("name", [b"api-key", b"x-api-key"])
 def test_a_key_of_azures_or_anthropics_header_is_part_of_the_head(served, wire, name):
     found = []
