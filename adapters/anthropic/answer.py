@@ -58,7 +58,7 @@ class _Details(msgspec.Struct):
     thinking_tokens: int | None = None
 
 
-class Counts(msgspec.Struct):
+class Tokens(msgspec.Struct):
     """Usage as the wire has it. In a stream the counts are cumulative: a later one replaces an earlier."""
 
     input_tokens: int | None = None
@@ -66,8 +66,13 @@ class Counts(msgspec.Struct):
     cache_read_input_tokens: int | None = None
     output_tokens: int | None = None
     output_tokens_details: _Details | None = None
-    service_tier: str | None = None
     server_tool_use: ServerTools | None = None
+
+
+class Counts(Tokens):
+    """What is translated of it as well."""
+
+    service_tier: str | None = None
 
     def after(self, later: Counts) -> Counts:
         """These counts with those a later event brought."""
@@ -149,7 +154,7 @@ def reason_of(stop_reason: str | None, *, called: bool, searched: bool = False) 
     return "tool_calls" if called and reason == "stop" and stop_reason != "pause_turn" else reason
 
 
-def usage_of(counts: Counts) -> Usage | None:
+def usage_of(counts: Tokens) -> Usage | None:
     """Our Usage: `input_tokens` on the wire leave out what was read from or written to the cache."""
     if counts.input_tokens is None and counts.output_tokens is None:
         return None

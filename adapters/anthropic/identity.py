@@ -10,23 +10,15 @@ from typing import Any
 
 import msgspec
 
-from adapters._base import Fault, FaultError, GarbledError, Usage, credible
+from adapters._base import Fault, FaultError, GarbledError, Usage
 from adapters._faults import readable, require_object
 from adapters._json import encode, with_account
 from adapters._sse import EVENT_BYTES, Event, Events, block, closed, passed
 from adapters._usage import ServerTools, without_usage
+from adapters.anthropic.answer import REASONS, Tokens, usage_of
 from adapters.anthropic.door_answer import error_of
 
 CAPTURE_BYTES = 4 * 1024 * 1024
-_REASONS = {
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "pause_turn": "stop",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "tool_use": "tool_calls",
-    "refusal": "content_filter",
-}
 SEARCHED = "web_search_tool_result"
 """With a list of what was found it is charged for, with an error it is not (.../agents-and-tools/tool-use/web-search-tool)."""
 _STOP = b'{"type":"message_stop"}'
@@ -44,19 +36,6 @@ _STATUS = {
 }
 
 
-class _Details(msgspec.Struct):
-    thinking_tokens: int | None = None
-
-
-class _Usage(msgspec.Struct):
-    input_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-    output_tokens: int | None = None
-    output_tokens_details: _Details | None = None
-    server_tool_use: ServerTools | None = None
-
-
 class _Delta(msgspec.Struct):
     stop_reason: str | None = None
     text: str | None = None
@@ -66,7 +45,7 @@ class _Delta(msgspec.Struct):
 
 class _Head(msgspec.Struct):
     type: str = ""
-    usage: _Usage | None = None
+    usage: Tokens | None = None
     content: msgspec.Raw = msgspec.Raw(b"")
 
 
@@ -75,7 +54,7 @@ class _Event(msgspec.Struct):
     message: _Head | None = None
     content_block: _Head | None = None
     delta: _Delta | None = None
-    usage: _Usage | None = None
+    usage: Tokens | None = None
     error: Any = None
 
 
@@ -89,7 +68,7 @@ class _Message(msgspec.Struct):
     type: str = ""
     content: msgspec.Raw = msgspec.Raw(b"")
     stop_reason: str | None = None
-    usage: _Usage | None = None
+    usage: Tokens | None = None
     error: Any = None
 
 
@@ -117,7 +96,7 @@ class MessagesStream:
     def __init__(self, capture: bool = False, event_bytes: int = EVENT_BYTES) -> None:
         self._events = Events(event_bytes)
         self._held: list[Event] = []
-        self._tokens = _Usage()
+        self._tokens = Tokens()
         self._broken: FaultError | GarbledError | None = None
         self.capture = capture
         self.comments = self._events.comments
@@ -228,7 +207,7 @@ class MessagesStream:
                     self._keep(event.delta)
             case "message_delta":
                 if event.delta is not None and event.delta.stop_reason is not None:
-                    self.finish_reason = _REASONS.get(event.delta.stop_reason, "stop")
+                    self.finish_reason = REASONS.get(event.delta.stop_reason, "stop")
                 if event.usage is not None:
                     self._count(event.usage)
             case "message_stop":
@@ -242,18 +221,18 @@ class MessagesStream:
                 require_object(data)
         return event.type
 
-    def _count(self, found: _Usage) -> None:
+    def _count(self, found: Tokens) -> None:
         """Counts are cumulative: a later one replaces an earlier, one that is absent does not."""
-        for name in _Usage.__struct_fields__:
+        for name in Tokens.__struct_fields__:
             value = getattr(found, name)
             if value is not None:
                 setattr(self._tokens, name, value)
-        self.usage = _usage(self._tokens)
+        self.usage = usage_of(self._tokens)
 
     def _search(self) -> None:
         """A search that found something, before the vendor counts it: the stream may break off until then."""
         before = self._tokens.server_tool_use
-        self._count(_Usage(server_tool_use=ServerTools(((before and before.web_search_requests) or 0) + 1)))
+        self._count(Tokens(server_tool_use=ServerTools(((before and before.web_search_requests) or 0) + 1)))
 
     def _keep(self, delta: _Delta) -> None:
         text = delta.text or delta.thinking or delta.partial_json
@@ -281,8 +260,8 @@ def messages_reply(body: bytes, account: bytes | None, otherwise: bytes | None =
         raise GarbledError("the answer is not a message object")
     if not body.isascii():
         readable(body)
-    usage = None if answer.usage is None else _usage(answer.usage)
-    reason = None if answer.stop_reason is None else _REASONS.get(answer.stop_reason, "stop")
+    usage = None if answer.usage is None else usage_of(answer.usage)
+    reason = None if answer.stop_reason is None else REASONS.get(answer.stop_reason, "stop")
     return (body if account is None else with_account(body, account, otherwise)), usage, reason
 
 
@@ -297,21 +276,6 @@ def messages_text(body: bytes) -> bytes:
         if isinstance(part, dict):
             said += [part.get("text"), part.get("thinking"), encode(part["input"]).decode() if "input" in part else None]
     return "".join(text for text in said if isinstance(text, str)).encode("utf-8", "replace")
-
-
-def _usage(found: _Usage) -> Usage | None:
-    if found.input_tokens is None and found.output_tokens is None:
-        return None
-    parts = (found.input_tokens, found.cache_read_input_tokens, found.cache_creation_input_tokens)
-    usage = Usage(
-        input_tokens=None if found.input_tokens is None else sum(part or 0 for part in parts),
-        cached_tokens=found.cache_read_input_tokens,
-        cache_write_tokens=found.cache_creation_input_tokens,
-        output_tokens=found.output_tokens,
-        reasoning_tokens=None if found.output_tokens_details is None else found.output_tokens_details.thinking_tokens,
-        searches=None if found.server_tool_use is None else found.server_tool_use.web_search_requests,
-    )
-    return credible(usage)
 
 
 def plain_counts(usage: Usage) -> bytes | None:

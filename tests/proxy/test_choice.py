@@ -105,29 +105,6 @@ policies:
     assert chosen(ask(served, x_greenlane_policy="grams")) == ("clean", "weighted")
 
 
-@pytest.mark.parametrize(("more_usd", "first"), [("1.0000005", "near"), ("1.00000002", "far")])
-def test_load_decides_among_equal_prices_and_not_among_nearly_equal_ones(proxy, upstream, more_usd, first):
-    """Whether the decision is made or recalled: in single precision the first differs from 1 and the second does not."""
-    near = upstream()
-    served = proxy(f"""
-deployments:
-  near: {place(near, "usd_per_request: 1.0")}
-  far: {place(upstream(), f"usd_per_request: {more_usd}")}
-policies: {{cheap: {{objective: cheapest}}}}
-policy: cheap
-""")
-    assert chosen(ask(served, CHAT)) == ("near", "cheapest")
-    let = held(near)
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        busy = pool.submit(ask, served, CHAT)
-        until(lambda: len(near.requests) == 2)
-        recalled = pool.submit(ask, served, CHAT)
-        until(lambda: recalled.done() or len(near.requests) == 3)
-        let.set()
-        assert chosen(busy.result()) == ("near", "cheapest")
-        assert chosen(recalled.result()) == (first, "cheapest")
-
-
 def test_the_fastest_is_the_one_observed_to_be(pair):
     """Observed by taking turns first; then all go to the quick one, although it comes second in the file."""
     served = pair("policies: {turns: {objective: round_robin}, quick: {objective: fastest}}\n")
