@@ -16,6 +16,7 @@ import msgspec
 from adapters import _call_ids
 from adapters._base import AdapterError, Completion, Fault, GarbledError, Headers, Json, Outbound, Quirks, Reader, Support, Target, Usage
 from adapters._faults import fault_told
+from adapters._halves import Halves, mended
 from adapters._json import View, edited, encode, tree
 from adapters._passthrough import ChatStream, answer_facts
 from adapters._spellings import holds_place, in_hub_words, made_id, with_plain_content
@@ -217,6 +218,7 @@ class ChatReader:
     def __init__(self, event_bytes: int) -> None:
         self._stream = ChatStream(wants_usage=False, capture=False, event_bytes=event_bytes)
         self._events = Events(event_bytes)
+        self._halves = Halves()
         self._id = ""
         """Of a stream whose host tells none."""
 
@@ -244,12 +246,15 @@ class ChatReader:
         return self._chunks(self._stream.feed(data))
 
     def finish(self) -> list[Json]:
-        return self._chunks(self._stream.finish())
+        return self._chunks(self._stream.finish(), last=True)
 
-    def _chunks(self, forwarded: bytes) -> list[Json]:
+    def _chunks(self, forwarded: bytes, *, last: bool = False) -> list[Json]:
         found = []
         # whole blocks; one that ends in CR would wait for the LF that may follow it on a wire
-        for event in (*self._events.feed(forwarded), *self._events.finish()):
+        events = self._halves.joined((*self._events.feed(forwarded), *self._events.finish()))
+        if last or self._stream.ended:
+            events += self._halves.rest()
+        for event in events:
             chunk = None if event.data is None else _translatable(event.data)
             if chunk is not None and not holds_place(chunk):
                 if not chunk.get("id"):
@@ -263,7 +268,7 @@ def _translatable(data: bytes) -> Json:
     try:
         _check(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        plain = with_plain_content(data)
+        plain = mended(data) or with_plain_content(data)
         if plain is not None:
             return _translatable(plain)
         where = str(error).rpartition(" - at ")[2] if isinstance(error, msgspec.ValidationError) else "the whole"

@@ -117,6 +117,9 @@ Where a dialect has another way, or none, to say the same.
   is Anthropic's; chat completions always search; Gemini cannot be made to: 400. `none`, and allowed tools without it, leave the search
   out. A turn that Anthropic paused among its searches ends as `length`. [What vendors charge](policies.md#searches-of-the-web) for a
   search is in `cost_usd`, beside the tokens of its results.
+- **Half a character** (`\\ud83d` without its other half, as engines write that cut an emoji between two tokens) is passed on as it came to
+  clients of the upstream's dialect. The others get the character where one event of a stream ends with its first half and the next begins
+  with the second, and U+FFFD for a half that stays alone.
 - **Mistral's words**: its reasoning models answer with thinking among the content's parts, which responses and messages clients get as
   reasoning; a chat client gets the parts as they are, and where it sends them on to another vendor they are left out.
   `tool_choice: any` is `required`.

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from adapters._base import Completion, Fault, FaultError, GarbledError, Json, Usage, credible
+from adapters._halves import mended
 from adapters._json import encode
 from adapters._order import placed
 from adapters._usage import ServerTools, hub_usage, without_usage
@@ -98,7 +99,7 @@ def completion_of(body: bytes) -> Completion:
     try:
         answer = _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        plain = without_usage(body)
+        plain = mended(body) or without_usage(body)
         if plain is not None:
             return completion_of(plain)
         raise GarbledError("the answer is not a message") from None

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from adapters._base import AdapterError, Json
+from adapters._halves import decoded, mended
 from adapters._order import PLACE, interleaved
 from adapters.anthropic.content import all_text_blocks, blocks, is_blank, marked, text_blocks
 from adapters.anthropic.models import Rules
@@ -235,10 +236,11 @@ def _input(arguments: Any, path: str) -> msgspec.Raw | Json:
     if arguments.strip() in ("", "null"):
         return {}
     try:
-        whole = isinstance(msgspec.json.decode(arguments), dict)
+        whole = isinstance(decoded(arguments), dict)
     except (msgspec.DecodeError, RecursionError, ValueError):
         whole = False
-    return msgspec.Raw(arguments.strip().encode()) if whole else {"unparsed_arguments": arguments}
+    plain = arguments.strip().encode() if whole else b""
+    return msgspec.Raw(mended(plain) or plain) if whole else {"unparsed_arguments": arguments}
 
 
 def _filled(value: Any) -> bool:

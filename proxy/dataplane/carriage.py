@@ -12,6 +12,7 @@ import msgspec
 from adapters import _multipart
 from adapters._base import Adapter, AdapterError, Embeds, Fault, GarbledError, Json, Outbound, Parallel, Stream, Usage, Worded
 from adapters._changed import ChangedReader
+from adapters._halves import decoded, mended
 from adapters._json import encode, with_account
 from adapters._json_mode import ObjectsOnly, only_object
 from adapters._media import MediaStream
@@ -289,7 +290,7 @@ def _report(body: bytes) -> ProviderReport | None:
     if b'"energy"' not in body and b'"impact"' not in body:
         return None
     try:
-        found: Any = msgspec.json.decode(body)
+        found: Any = decoded(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return from_body(found) if isinstance(found, dict) else None
@@ -303,7 +304,8 @@ def _id(body: bytes) -> str | None:
     try:
         return msgspec.json.decode(body, type=_Id).id
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
+        plain = mended(body)
+        return None if plain is None else _id(plain)
 
 
 def _hub_text(completion: Json) -> bytes:
