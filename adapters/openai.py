@@ -18,6 +18,7 @@ from adapters._base import AdapterError, Completion, Fault, GarbledError, Header
 from adapters._faults import fault_told
 from adapters._halves import Halves, mended
 from adapters._json import View, edited, encode, tree
+from adapters._names import Names
 from adapters._passthrough import ChatStream, answer_facts
 from adapters._spellings import holds_place, in_hub_words, made_id, with_plain_content
 from adapters._sse import Events
@@ -65,6 +66,8 @@ RESPONSES_ID_CHARACTERS = 64
 USER_CHARACTERS = 64
 """Most that OpenAI takes in `user` (OpenRouter, Zhipu and others 128). Anthropic takes 256, and Claude Code's has about 150
 (looplj/axonhub#1669, maximhq/bifrost#1000): a longer one of a translated request is sent as its digest."""
+NAMES = Names(taken=re.compile(r"\A[A-Za-z0-9_-]{1,64}\Z"))
+"""Of functions, at OpenAI and Azure (api-reference/chat/create#chat-create-tools); Anthropic takes 128 characters, other hosts any."""
 MOST_CALLS = 4096
 MOST_CHOICES = 1024
 """Indices beyond are refused: translators keep something for each."""
@@ -171,6 +174,8 @@ class OpenAI:
 
     def outbound(self, chat: Json, target: Target) -> Outbound:
         quirks, most = target.quirks, self.call_id_characters(target)
+        if most is not None:
+            chat = NAMES.sent(chat)
         dropped = [name for name in (*quirks.drops, "thinking") if name in chat]
         body = {name: value for name, value in chat.items() if name not in dropped and name != "greenlane"}
         body["model"] = target.upstream_model
@@ -196,6 +201,9 @@ class OpenAI:
         if not quirks.max_completion_tokens and "max_completion_tokens" in body:
             body["max_tokens"] = body.pop("max_completion_tokens")
         return Outbound(path=self.path("chat", target), body=encode(body), ignored=tuple(dropped))
+
+    def own_names(self, chat: Json, target: Target) -> Mapping[str, str]:
+        return {} if self.call_id_characters(target) is None else NAMES.back(chat)
 
     def completion(self, body: bytes) -> Completion:
         usage, reason, _ = answer_facts(body, capture=False)

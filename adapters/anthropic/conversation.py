@@ -14,11 +14,13 @@ import msgspec
 
 from adapters._base import AdapterError, Json
 from adapters._halves import decoded, mended
+from adapters._names import Names
 from adapters._order import PLACE, interleaved
 from adapters.anthropic.content import all_text_blocks, blocks, is_blank, marked, text_blocks
 from adapters.anthropic.models import Rules
 
 TOOL_NAME = re.compile(r"\A[a-zA-Z0-9_-]{1,128}\Z")
+NAMES = Names(taken=TOOL_NAME)
 _CALL_ID = re.compile(r"\A[a-zA-Z0-9_-]{1,64}\Z")
 OPENING = "(The assistant begins.)"
 """A user's turn before an assistant's that opens the conversation (a greeting, a history cut short). OpenAI takes such; here the first
