@@ -16,7 +16,7 @@ import msgspec
 from adapters import _call_ids
 from adapters._base import AdapterError, Completion, Fault, GarbledError, Headers, Json, Outbound, Quirks, Reader, Support, Target, Usage
 from adapters._faults import fault_told
-from adapters._halves import Halves, mended
+from adapters._halves import Halves, decoded, mended
 from adapters._json import View, edited, encode, tree
 from adapters._names import Names
 from adapters._passthrough import ChatStream, answer_facts
@@ -301,7 +301,7 @@ def fault_of_body(status: int, body: bytes) -> Fault:
 def _fault_told(status: int, body: bytes) -> Fault:
     """What the body says. Bodies that are not OpenAI's are told by their status alone: they may hold anything."""
     try:
-        found: Any = msgspec.json.decode(body)
+        found: Any = decoded(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         found = None
     if isinstance(found, list) and found:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from adapters._base import Completion, Fault, FaultError, GarbledError, Json, Usage, credible
-from adapters._halves import mended
+from adapters._halves import decoded, mended
 from adapters._json import encode
 from adapters._order import placed
 from adapters._usage import ServerTools, hub_usage, without_usage
@@ -201,7 +201,7 @@ def fault_of(error: Any) -> Fault:
 def fault_of_body(status: int, body: bytes) -> Fault:
     """The error of an error answer. A body that is not the vendor's is told by its status alone: it may hold anything."""
     try:
-        found = msgspec.json.decode(body)
+        found = decoded(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         found = None
     error = found.get("error") if isinstance(found, dict) else None

@@ -193,3 +193,17 @@ def test_half_a_character_in_the_arguments_of_a_call_is_told(served):
     tools = [{"name": "f", "input_schema": {"type": "object"}}]
     got = ask(proxy, {"model": "openai", **ASKED["/messages"], "tools": tools}, "/messages").json()
     assert got["content"][0]["input"] == {"a": "Hi \ufffd"}
+
+
+ERRORS = {
+    "openai": {"error": {"message": "No \ud83d", "type": "invalid_request_error", "code": "odd", "param": None}},
+    "anthropic": {"type": "error", "error": {"type": "invalid_request_error", "message": "No \ud83d"}},
+    "gemini": {"error": {"code": 400, "message": "No \ud83d", "status": "INVALID_ARGUMENT"}},
+}
+
+
+@pytest.mark.parametrize("model", ERRORS)
+def test_an_error_with_half_a_character_says_what_it_says(proxy, upstream, model):
+    served = proxy(FLEET.format(url=upstream(lambda _, handler: handler.reply(400, ERRORS[model])).url, more=MORE))
+    got = ask(served, {"model": model, "messages": HI})
+    assert (got.status_code, got.json()["error"]["message"]) == (400, "No \ufffd")
