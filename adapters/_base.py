@@ -345,6 +345,15 @@ class Parallel(Protocol):
 
 
 @runtime_checkable
+class Renames(Protocol):
+    """An adapter whose vendor does not take every name of a function: such a one is sent as another."""
+
+    def own_names(self, chat: Json, target: Target) -> Mapping[str, str]:
+        """Name sent → the client's own, for the functions of this hub request of which that holds."""
+        ...
+
+
+@runtime_checkable
 class Limited(Protocol):
     """An adapter whose vendor tells its rate limits in headers of its own."""
 

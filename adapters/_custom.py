@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from adapters._base import AdapterError, Json
+from adapters._halves import decoded
 from adapters._json import encode
 
 
@@ -31,7 +32,7 @@ def as_call(call_id: str, name: str, text: str) -> Json:
 def unwrapped(arguments: str) -> str:
     """The free text of a call; the arguments themselves where the model did not keep to `{"input": text}`."""
     try:
-        found = msgspec.json.decode(arguments)
+        found = decoded(arguments)
     except (msgspec.DecodeError, RecursionError):
         return arguments
     text = found.get("input") if isinstance(found, dict) else None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from adapters._base import AdapterError, Json
+from adapters._halves import edited_through
 
 View = dict[str, msgspec.Raw]
 _view = msgspec.json.Decoder(View)
@@ -174,7 +176,13 @@ def with_account(body: bytes, account: bytes, otherwise: bytes | None, known: by
     """
     if known and (at := _last(body, known)) is not None:
         return b"".join((body[:at], with_member(known, b"greenlane", account), body[at + len(known) :]))
-    usage = bytes(_usage_of.decode(body).usage)
+    try:
+        usage = bytes(_usage_of.decode(body).usage)
+    except msgspec.DecodeError:
+        told = edited_through(body, partial(with_account, account=account, otherwise=otherwise))
+        if told is None:
+            raise
+        return told
     if usage.startswith(b"{"):
         fresh = with_member(usage, b"greenlane", account)
         found = span(body, "usage", usage)

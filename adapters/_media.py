@@ -11,6 +11,7 @@ import msgspec
 from adapters._base import Fault, FaultError, GarbledError, Usage
 from adapters._chat import error_body
 from adapters._faults import fault_from, readable, require_object
+from adapters._halves import mended
 from adapters._json import with_account
 from adapters._sse import Event, Events, block, closed, passed
 from adapters._usage import media_usage
@@ -116,6 +117,8 @@ class MediaStream:
             require_object(data)
             return False
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            if (whole := mended(data)) is not None:
+                return self._note(whole)
             raise GarbledError("an event of the stream is not JSON") from None
         if not data.isascii():
             readable(data)

@@ -14,6 +14,7 @@ from adapters._alike import Alike
 from adapters._base import Fault, FaultError, GarbledError, Usage
 from adapters._chat import error_body
 from adapters._faults import complains, in_band, readable
+from adapters._halves import decoded, mended
 from adapters._json import encode, with_member
 from adapters._sse import EVENT_BYTES, Events, block
 from adapters._usage import Counts, usage_from
@@ -270,6 +271,8 @@ class ChatStream:
         except msgspec.ValidationError:
             return False
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            if (whole := mended(payload)) is not None:
+                return self._plain(whole)
             raise GarbledError("an event of the stream is not JSON") from None
         if not payload.isascii():
             readable(payload)
@@ -306,6 +309,8 @@ class ChatStream:
         try:
             chunk: Any = msgspec.json.decode(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            if (whole := mended(payload)) is not None:
+                return self._special(whole, raw)
             raise GarbledError("an event of the stream is not JSON") from None
         if not isinstance(chunk, dict):
             raise GarbledError("an event of the stream is not an object")
@@ -354,7 +359,7 @@ def _reports(payload: bytes) -> list[bytes]:
 def _worded(out: list[bytes]) -> bool:
     """Whether any of these events adds to an answer: more than a role and empty text."""
     for event in Events().feed(b"".join(out)):
-        chunk: Any = msgspec.json.decode(event.data) if event.data is not None else None
+        chunk: Any = decoded(event.data) if event.data is not None else None
         choices = chunk.get("choices") if isinstance(chunk, dict) else None
         for choice in choices if isinstance(choices, list) else ():
             if not isinstance(choice, dict):
@@ -387,6 +392,8 @@ def whole(body: bytes, *, capture: bool, choices: bool = False) -> Whole:
     except msgspec.ValidationError:
         return _lenient_facts(body, choices=choices)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        if (plain := mended(body)) is not None:
+            return whole(plain, capture=capture, choices=choices)
         raise GarbledError("the answer is not JSON") from None
     if not answer.choices and bytes(answer.error) not in (b"", b"null", b"{}"):
         raise FaultError(in_band(msgspec.json.decode(answer.error)))
@@ -412,7 +419,7 @@ def whole(body: bytes, *, capture: bool, choices: bool = False) -> Whole:
 
 def _lenient_facts(body: bytes, *, choices: bool) -> Whole:
     try:
-        found: Any = msgspec.json.decode(body)
+        found: Any = decoded(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise GarbledError("the answer is not JSON") from None
     if not isinstance(found, dict):

@@ -16,7 +16,9 @@ import msgspec
 from adapters import _call_ids
 from adapters._base import AdapterError, Completion, Fault, GarbledError, Headers, Json, Outbound, Quirks, Reader, Support, Target, Usage
 from adapters._faults import fault_told
+from adapters._halves import Halves, decoded, mended
 from adapters._json import View, edited, encode, tree
+from adapters._names import Names
 from adapters._passthrough import ChatStream, answer_facts
 from adapters._spellings import holds_place, in_hub_words, made_id, with_plain_content
 from adapters._sse import Events
@@ -64,6 +66,8 @@ RESPONSES_ID_CHARACTERS = 64
 USER_CHARACTERS = 64
 """Most that OpenAI takes in `user` (OpenRouter, Zhipu and others 128). Anthropic takes 256, and Claude Code's has about 150
 (looplj/axonhub#1669, maximhq/bifrost#1000): a longer one of a translated request is sent as its digest."""
+NAMES = Names(taken=re.compile(r"\A[A-Za-z0-9_-]{1,64}\Z"))
+"""Of functions, at OpenAI and Azure (api-reference/chat/create#chat-create-tools); Anthropic takes 128 characters, other hosts any."""
 MOST_CALLS = 4096
 MOST_CHOICES = 1024
 """Indices beyond are refused: translators keep something for each."""
@@ -175,6 +179,8 @@ class OpenAI:
 
     def outbound(self, chat: Json, target: Target) -> Outbound:
         quirks, most = target.quirks, self.call_id_characters(target)
+        if most is not None:
+            chat = NAMES.sent(chat)
         dropped = [name for name in (*quirks.drops, "thinking") if name in chat]
         body = {name: value for name, value in chat.items() if name not in dropped and name != "greenlane"}
         body["model"] = target.upstream_model
@@ -203,6 +209,9 @@ class OpenAI:
             body["max_tokens"] = body.pop("max_completion_tokens")
         return Outbound(path=self.path("chat", target), body=encode(body), ignored=tuple(dropped))
 
+    def own_names(self, chat: Json, target: Target) -> Mapping[str, str]:
+        return {} if self.call_id_characters(target) is None else NAMES.back(chat)
+
     def completion(self, body: bytes) -> Completion:
         usage, reason, _ = answer_facts(body, capture=False)
         answer = _translatable(body)
@@ -224,6 +233,7 @@ class ChatReader:
     def __init__(self, event_bytes: int) -> None:
         self._stream = ChatStream(wants_usage=False, capture=False, event_bytes=event_bytes)
         self._events = Events(event_bytes)
+        self._halves = Halves()
         self._id = ""
         """Of a stream whose host tells none."""
 
@@ -251,12 +261,15 @@ class ChatReader:
         return self._chunks(self._stream.feed(data))
 
     def finish(self) -> list[Json]:
-        return self._chunks(self._stream.finish())
+        return self._chunks(self._stream.finish(), last=True)
 
-    def _chunks(self, forwarded: bytes) -> list[Json]:
+    def _chunks(self, forwarded: bytes, *, last: bool = False) -> list[Json]:
         found = []
         # whole blocks; one that ends in CR would wait for the LF that may follow it on a wire
-        for event in (*self._events.feed(forwarded), *self._events.finish()):
+        events = self._halves.joined((*self._events.feed(forwarded), *self._events.finish()))
+        if last or self._stream.ended:
+            events += self._halves.rest()
+        for event in events:
             chunk = None if event.data is None else _translatable(event.data)
             if chunk is not None and not holds_place(chunk):
                 if not chunk.get("id"):
@@ -270,7 +283,7 @@ def _translatable(data: bytes) -> Json:
     try:
         _check(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        plain = with_plain_content(data)
+        plain = mended(data) or with_plain_content(data)
         if plain is not None:
             return _translatable(plain)
         where = str(error).rpartition(" - at ")[2] if isinstance(error, msgspec.ValidationError) else "the whole"
@@ -295,7 +308,7 @@ def fault_of_body(status: int, body: bytes) -> Fault:
 def _fault_told(status: int, body: bytes) -> Fault:
     """What the body says. Bodies that are not OpenAI's are told by their status alone: they may hold anything."""
     try:
-        found: Any = msgspec.json.decode(body)
+        found: Any = decoded(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         found = None
     if isinstance(found, list) and found:

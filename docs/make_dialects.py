@@ -92,6 +92,10 @@ Where a dialect has another way, or none, to say the same.
 - **Tools in a namespace** of the Responses API (so Codex offers those of MCP servers) are functions elsewhere, named `namespace__name`, and
   cut with a digest where that has more than 64 characters; the client gets its own names back. Tools that are loaded later are told at
   once, and OpenAI's search among them is left out.
+- **Names of functions** that the vendor does not take are sent as ones it takes (odd characters as `_`, cut, with a digest), in
+  declarations, choice and history alike; the client gets its own names back, streamed too. Gemini takes 64 letters, digits and `_ . : -`,
+  of which the first is a letter or `_`; Anthropic 128 letters, digits, `_` and `-`; OpenAI and Azure, in translation, 64 of these. Other
+  hosts get the names as they are.
 - **Custom tools** (free text; of chat completions and responses) are functions with one string elsewhere, in the history and in the choice
   too; the client gets calls with its text, in a stream in one piece. A grammar, which no other vendor enforces, is a 400.
 - **Schemas with optional members** are strict at Anthropic and a 400 at OpenAI, whose strict mode demands all: a messages client's such
@@ -121,6 +125,11 @@ Where a dialect has another way, or none, to say the same.
   is Anthropic's; chat completions always search; Gemini cannot be made to: 400. `none`, and allowed tools without it, leave the search
   out. A turn that Anthropic paused among its searches ends as `length`. [What vendors charge](policies.md#searches-of-the-web) for a
   search is in `cost_usd`, beside the tokens of its results.
+- **Embeddings** of more than 100 inputs are a 400 at Gemini, whose batches end there: an attempt is one request to an upstream, never
+  several.
+- **Half a character** (`\\ud83d` without its other half, as engines write that cut an emoji between two tokens) is passed on as it came to
+  clients of the upstream's dialect. The others get the character where one event of a stream ends with its first half and the next begins
+  with the second, and U+FFFD for a half that stays alone.
 - **Mistral's words**: its reasoning models answer with thinking among the content's parts, which responses and messages clients get as
   reasoning; a chat client gets the parts as they are, and where it sends them on to another vendor they are left out.
   `tool_choice: any` is `required`.

@@ -6,7 +6,7 @@ table of what each family of models takes. The door for clients that speak this 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import msgspec
@@ -14,6 +14,7 @@ import msgspec
 from adapters._base import Completion, Fault, Headers, Json, Outbound, Reader, Support, Target
 from adapters._json import View, edited, encode
 from adapters.anthropic.answer import completion_of, fault_of_body
+from adapters.anthropic.conversation import NAMES
 from adapters.anthropic.door import DOOR
 from adapters.anthropic.door_search import SEAL, own
 from adapters.anthropic.limits import limits_of
@@ -67,6 +68,9 @@ class Anthropic:
 
     def json_by_words(self, chat: Json, target: Target) -> bool:
         return json_by_words(chat, target)
+
+    def own_names(self, chat: Json, target: Target) -> Mapping[str, str]:  # noqa: ARG002 - OpenAI's needs it
+        return NAMES.back(chat)
 
     def limits(self, headers: list[tuple[bytes, bytes]], until_s: Callable[[str], float]) -> Headers:
         return limits_of(headers, until_s)

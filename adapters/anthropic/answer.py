@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from adapters._base import Completion, Fault, FaultError, GarbledError, Json, Usage, credible
+from adapters._halves import decoded, mended
 from adapters._json import encode
 from adapters._order import placed
 from adapters._usage import ServerTools, hub_usage, without_usage
@@ -103,7 +104,7 @@ def completion_of(body: bytes) -> Completion:
     try:
         answer = _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        plain = without_usage(body)
+        plain = mended(body) or without_usage(body)
         if plain is not None:
             return completion_of(plain)
         raise GarbledError("the answer is not a message") from None
@@ -205,7 +206,7 @@ def fault_of(error: Any) -> Fault:
 def fault_of_body(status: int, body: bytes) -> Fault:
     """The error of an error answer. A body that is not the vendor's is told by its status alone: it may hold anything."""
     try:
-        found = msgspec.json.decode(body)
+        found = decoded(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         found = None
     error = found.get("error") if isinstance(found, dict) else None

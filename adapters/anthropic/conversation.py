@@ -13,11 +13,14 @@ from typing import Any
 import msgspec
 
 from adapters._base import AdapterError, Json
+from adapters._halves import decoded, mended
+from adapters._names import Names
 from adapters._order import PLACE, interleaved
 from adapters.anthropic.content import all_text_blocks, blocks, is_blank, marked, text_blocks
 from adapters.anthropic.models import Rules
 
 TOOL_NAME = re.compile(r"\A[a-zA-Z0-9_-]{1,128}\Z")
+NAMES = Names(taken=TOOL_NAME)
 _CALL_ID = re.compile(r"\A[a-zA-Z0-9_-]{1,64}\Z")
 OPENING = "(The assistant begins.)"
 """A user's turn before an assistant's that opens the conversation (a greeting, a history cut short). OpenAI takes such; here the first
@@ -235,10 +238,11 @@ def _input(arguments: Any, path: str) -> msgspec.Raw | Json:
     if arguments.strip() in ("", "null"):
         return {}
     try:
-        whole = isinstance(msgspec.json.decode(arguments), dict)
+        whole = isinstance(decoded(arguments), dict)
     except (msgspec.DecodeError, RecursionError, ValueError):
         whole = False
-    return msgspec.Raw(arguments.strip().encode()) if whole else {"unparsed_arguments": arguments}
+    plain = arguments.strip().encode() if whole else b""
+    return msgspec.Raw(mended(plain) or plain) if whole else {"unparsed_arguments": arguments}
 
 
 def _filled(value: Any) -> bool:

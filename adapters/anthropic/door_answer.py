@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from adapters._base import Fault, Json, Usage
+from adapters._halves import decoded
 from adapters._json import encode
 from adapters._order import interleaved
 from adapters._web_search import SEARCHES
@@ -123,7 +124,7 @@ def _input(arguments: Any) -> Json:
     if not text.strip():
         return {}
     try:
-        found = msgspec.json.decode(text)
+        found = decoded(text)
     except (msgspec.DecodeError, RecursionError):
         found = None
     return found if isinstance(found, dict) else {"unparsed_arguments": text}

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from adapters._base import Fault, Json, Usage
+from adapters._halves import decoded
 from adapters._json import encode
 from adapters._sse import block
 from adapters._web_search import SEARCHES
@@ -44,7 +45,7 @@ class _Block:
         if not self.arguments.rstrip().endswith("}"):
             return False
         try:
-            msgspec.json.decode(self.arguments)
+            decoded(self.arguments)
         except (msgspec.DecodeError, RecursionError):
             return False
         return True

@@ -12,6 +12,7 @@ import msgspec
 
 from adapters._base import Fault, FaultError, GarbledError, Usage
 from adapters._faults import readable, require_object
+from adapters._halves import mended
 from adapters._json import encode, with_account
 from adapters._sse import EVENT_BYTES, Event, Events, block, closed, passed
 from adapters._usage import ServerTools, without_usage
@@ -186,6 +187,8 @@ class MessagesStream:
             require_object(data)
             return ""
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            if (whole := mended(data)) is not None:
+                return self._note(whole)
             raise GarbledError("an event of the stream is not JSON") from None
         if not data.isascii():
             readable(data)
@@ -249,7 +252,7 @@ def messages_reply(body: bytes, account: bytes | None, otherwise: bytes | None =
     try:
         answer = _decode_message(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        plain = without_usage(body)
+        plain = mended(body) or without_usage(body)
         if plain is None:
             raise GarbledError("the answer is not a message object") from None
         _, usage, reason = messages_reply(plain, None)
@@ -268,7 +271,7 @@ def messages_reply(body: bytes, account: bytes | None, otherwise: bytes | None =
 def messages_text(body: bytes) -> bytes:
     """What was generated in a whole answer, to be counted where its host does not."""
     try:
-        found = msgspec.json.decode(body, type=dict[str, Any])
+        found = msgspec.json.decode(mended(body) or body, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return b""
     said: list[Any] = []

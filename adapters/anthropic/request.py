@@ -12,7 +12,7 @@ from typing import Any
 from adapters._base import AdapterError, Headers, Json, Outbound, Support, Target
 from adapters._chat import IMAGE_DETAIL, image_details, names_participants
 from adapters._json import encode
-from adapters.anthropic.conversation import Conversation, conversation_of, on_wire
+from adapters.anthropic.conversation import NAMES, Conversation, conversation_of, on_wire
 from adapters.anthropic.format import Format, format_of
 from adapters.anthropic.models import Rules, rules_of
 from adapters.anthropic.thinking import Circumstances, Reasoning, asked_budget_tokens, reasoning_of
@@ -64,7 +64,7 @@ _OPAQUE = re.compile(r"\A[A-Za-z0-9._:-]{1,256}\Z")
 
 def outbound(chat: Json, target: Target) -> Outbound:
     """The request for this target. Raises AdapterError naming the member that cannot be expressed."""
-    asked, ignored = _asked(chat, target)
+    asked, ignored = _asked(NAMES.sent(chat), target)
     rules = rules_of(target.upstream_model)
     conversation = conversation_of(asked.get("messages"), rules)
     toolset = toolset_of(asked, rules)

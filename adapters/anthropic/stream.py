@@ -11,6 +11,7 @@ import msgspec
 
 from adapters._base import FaultError, GarbledError, Json, Usage
 from adapters._faults import require_object
+from adapters._halves import Halves
 from adapters._order import placed
 from adapters._sse import EVENT_BYTES, Event, Events
 from adapters._usage import ServerTools, without_usage
@@ -83,6 +84,7 @@ class MessagesReader:
 
     def __init__(self, event_bytes: int = EVENT_BYTES) -> None:
         self._events = Events(event_bytes)
+        self._halves = Halves()
         self._head: Json = {}
         self._blocks: dict[int, _Block] = {}
         self._counts = Counts()
@@ -108,7 +110,7 @@ class MessagesReader:
         begun = self._begun
         found: list[Json] = []
         try:
-            for event in self._events.feed(data):
+            for event in self._halves.joined(self._events.feed(data)):
                 if event.data is not None and not self.ended:
                     self._take(_decoded(event), found)
         except (FaultError, GarbledError) as error:
@@ -127,7 +129,7 @@ class MessagesReader:
         """A last event that lacks only its blank line counts; one that is cut short does not."""
         self._raise_held()
         found: list[Json] = []
-        for event in self._events.finish():
+        for event in (*self._halves.joined(self._events.finish()), *self._halves.rest()):
             if event.data is not None and not self.ended:
                 try:
                     wire = _decode(event.data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from adapters._base import Completion, Fault, Headers, Json, Outbound, Reader, Support, Target, Usage
@@ -10,6 +11,7 @@ from adapters.gemini.embeddings import embeddings_outbound, embeddings_reply
 from adapters.gemini.faults import fault_of
 from adapters.gemini.request import MEMBERS, json_by_words, outbound
 from adapters.gemini.stream import GeminiReader
+from adapters.gemini.tools import NAMES
 
 _ABILITIES = frozenset({"tools", "image", "audio", "document", "json_schema", "json_object", "logprobs", "n", "reasoning", "embeddings"})
 
@@ -37,6 +39,9 @@ class Gemini:
 
     def json_by_words(self, chat: Json, target: Target) -> bool:
         return json_by_words(chat, target)
+
+    def own_names(self, chat: Json, target: Target) -> Mapping[str, str]:  # noqa: ARG002 - OpenAI's needs it
+        return NAMES.back(chat)
 
     def one_call(self, chat: Json) -> bool:
         return chat.get("parallel_tool_calls") is False

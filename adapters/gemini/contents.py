@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from adapters._base import AdapterError, Json
+from adapters._halves import decoded
 from adapters.gemini.models import Model
 from adapters.gemini.parts import parts_of, text_of
 from adapters.gemini.resolution import unmarked
@@ -175,7 +176,7 @@ def _arguments(text: Any, path: str) -> Json:
     if text.strip() in ("", "null"):
         return {}
     try:
-        found = msgspec.json.decode(text)
+        found = decoded(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         found = None
     return found if isinstance(found, dict) else {"unparsed_arguments": text}

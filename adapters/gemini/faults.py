@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from adapters._base import Fault, Json
+from adapters._halves import decoded
 
 _KINDS = {
     400: ("invalid_request_error", None),
@@ -86,7 +87,7 @@ def _retry_after_s(details: list[Json]) -> float | None:
 
 def _error(body: bytes) -> Json:
     try:
-        found: Any = msgspec.json.decode(body)
+        found: Any = decoded(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return {}
     if isinstance(found, list) and found:

@@ -17,7 +17,7 @@ from adapters.gemini.models import Model, model_of, path_of
 from adapters.gemini.resolution import settled
 from adapters.gemini.schema import subset
 from adapters.gemini.thinking import thinking_of
-from adapters.gemini.tools import functions_of, tools_of
+from adapters.gemini.tools import NAMES, functions_of, tools_of
 
 _TRANSLATED = (
     "model",
@@ -77,6 +77,7 @@ def outbound(chat: Json, target: Target) -> Outbound:
         empty = value is None or value in ({}, [])
         if MEMBERS.get(name, "refused") == "refused" and not empty:
             raise AdapterError(f"`{name}` cannot be passed on to Gemini.", name)
+    chat = NAMES.sent(chat)
     model = model_of(target.upstream_model)
     body = conversation(chat.get("messages"), model)
     body |= tools_of(chat) | _searched(chat)

@@ -7,6 +7,7 @@ every one, so it is told when nothing more can come: at the clean end of the bod
 from __future__ import annotations
 
 from adapters._base import FaultError, GarbledError, Json, Target, Usage
+from adapters._halves import Halves
 from adapters._sse import Event, Events
 from adapters._web_search import SEARCHES, numbered
 from adapters.gemini.grounding import grounded, queries_of
@@ -56,6 +57,7 @@ class GeminiReader:
         self._head: Json = {"id": "", "object": "chat.completion.chunk", "created": 0, "model": named}
         self._seed = b""
         self._choices: dict[int, _Choice] = {}
+        self._halves = Halves()
         self._held: FaultError | GarbledError | None = None
         self._counts: Usage | None = None
         self._queries: set[str] = set()
@@ -73,7 +75,7 @@ class GeminiReader:
             return []
         found: list[Json] = []
         try:
-            for event in self._events.feed(data):
+            for event in self._halves.joined(self._events.feed(data)):
                 found += self._take(event)
                 if self.ended:
                     break
@@ -86,7 +88,7 @@ class GeminiReader:
         if self.ended:
             return []
         found: list[Json] = []
-        for event in self._events.finish():
+        for event in (*self._halves.joined(self._events.finish()), *self._halves.rest()):
             found += self._take(event)
         return found + self._finished()
 

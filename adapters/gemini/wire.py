@@ -12,6 +12,7 @@ import msgspec
 
 from adapters._base import Fault, FaultError, GarbledError, Json, Usage, credible
 from adapters._faults import require_object
+from adapters._halves import mended
 from adapters._json import encode
 from adapters._usage import without_usage
 from adapters.gemini.faults import fault_of
@@ -151,6 +152,8 @@ def response_of(data: bytes, what: str) -> Response:
             return response_of(plain, what)
         found = None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        if (whole := mended(data)) is not None:
+            return response_of(whole, what)
         raise GarbledError(f"{what} is not JSON") from None
     if found is None:
         if _is_fault(data):

@@ -6,12 +6,14 @@ Reference: https://platform.openai.com/docs/api-reference/responses-streaming
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from adapters._base import Fault, FaultError, GarbledError, Usage, credible
 from adapters._faults import in_band, readable, require_object
+from adapters._halves import edited_through, mended
 from adapters._json import View, edited, encode, with_account
 from adapters._sse import EVENT_BYTES, Event, Events, block, closed, passed
 from adapters._usage import without_usage
@@ -192,6 +194,9 @@ class ResponsesStream:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             if data.strip() == b"[DONE]":  # not of this API, but hosts that imitate it send it
                 return
+            if (whole := mended(data)) is not None:
+                self._note(whole)
+                return
             raise GarbledError("an event of the stream is not JSON") from None
         if not data.isascii():
             readable(data)
@@ -261,7 +266,7 @@ def responses_reply(
 def responses_text(body: bytes) -> bytes:
     """What was generated in a whole answer, to be counted where its host does not: as much as the deltas of a stream hold."""
     try:
-        found = msgspec.json.decode(body, type=dict[str, Any])
+        found = msgspec.json.decode(mended(body) or body, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return b""
     said: list[Any] = []
@@ -277,7 +282,7 @@ def _response(raw: bytes | msgspec.Raw) -> _Response | None:
     try:
         return _decode_response(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        plain = without_usage(raw)
+        plain = mended(bytes(raw)) or without_usage(raw)
         return None if plain is None else _response(plain)
 
 
@@ -326,15 +331,15 @@ def _searches(response: _Response) -> int | None:
 
     OpenAI and Bedrock tell it in `tool_usage` (BerriAI/litellm#39610), xAI in its usage (BerriAI/litellm#30817).
     """
-    found = None if response.tool_usage is None else _told(_told(response.tool_usage, "web_search"), "num_requests")
+    found = None if response.tool_usage is None else _member(_member(response.tool_usage, "web_search"), "num_requests")
     if found is None and response.usage is not None and response.usage.server_side_tool_usage_details is not None:
-        found = _told(response.usage.server_side_tool_usage_details, "web_search_calls")
+        found = _member(response.usage.server_side_tool_usage_details, "web_search_calls")
     if isinstance(found, int) and not isinstance(found, bool):
         return found
     return len([item for item in response.output or () if item.type == SEARCH and _charged(item)]) or None
 
 
-def _told(holder: Any, name: str) -> Any:
+def _member(holder: Any, name: str) -> Any:
     return holder.get(name) if isinstance(holder, dict) else None
 
 
@@ -367,12 +372,18 @@ def _with_status(fault: Fault) -> Fault:
 def _accounted(event: Event, account: bytes, otherwise: Usage | None) -> bytes:
     """The last event's block with the account in the usage of its Response, or in one of what was counted where it has none."""
     data = event.data or b""
+    told = edited_through(data, partial(_told_in, account=account, otherwise=otherwise)) or _told_in(data, account, otherwise)
+    if told is data:
+        return event.raw
+    return event.raw.replace(data, told, 1) if data in event.raw else block(told, event.name)
+
+
+def _told_in(data: bytes, account: bytes, otherwise: Usage | None) -> bytes:
     members = _view(data)
     response = members.get("response")
     if response is None or not bytes(response).startswith(b"{"):
-        return event.raw
+        return data
     old = bytes(response)
     new = _with_account(old, account, otherwise)
     # a Response's bytes can stand in its event only once more if a member repeats them: then the members are written anew
-    told = data.replace(old, new) if data.count(old) == 1 else edited(data, members, {"response": new})
-    return event.raw.replace(data, told, 1) if data in event.raw else block(told, event.name)
+    return data.replace(old, new) if data.count(old) == 1 else edited(data, members, {"response": new})

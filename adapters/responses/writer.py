@@ -13,6 +13,7 @@ import msgspec
 
 from adapters._base import Fault, Json, Usage
 from adapters._custom import unwrapped
+from adapters._halves import decoded
 from adapters._json import encode
 from adapters._order import bare
 from adapters._sse import block
@@ -207,7 +208,7 @@ class _Call:
         if not self.arguments.rstrip().endswith("}"):
             return False
         try:
-            msgspec.json.decode(self.arguments)
+            decoded(self.arguments)
         except (msgspec.DecodeError, RecursionError):
             return False
         return True

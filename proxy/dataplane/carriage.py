@@ -10,11 +10,13 @@ from typing import Any
 import msgspec
 
 from adapters import _multipart
-from adapters._base import Adapter, AdapterError, Embeds, Fault, GarbledError, Json, Outbound, Parallel, Stream, Usage, Worded
+from adapters._base import Adapter, AdapterError, Embeds, Fault, GarbledError, Json, Outbound, Parallel, Renames, Stream, Usage, Worded
 from adapters._changed import ChangedReader
+from adapters._halves import decoded, mended
 from adapters._json import encode, with_account
 from adapters._json_mode import ObjectsOnly, only_object
 from adapters._media import MediaStream
+from adapters._names import OwnNames, own_names
 from adapters._one_call import first_call, first_calls
 from adapters._passthrough import ChatStream, whole
 from adapters._translated import TranslatedStream
@@ -177,6 +179,8 @@ def stream(call: Call, served: Served, hub: Hub, *, capture: bool) -> Stream:
             reader = ChangedReader(reader, ObjectsOnly())
         if _one_call(served, hub):
             reader = ChangedReader(reader, first_calls)
+        if names := _own_names(served, hub):
+            reader = ChangedReader(reader, OwnNames(names))
         return TranslatedStream(reader, call.operation.door.writer(hub.tree), capture=capture, created_s=int(time()))
     if api == "messages":
         return MessagesStream(capture=capture, event_bytes=event_bytes)
@@ -220,6 +224,8 @@ def reply(call: Call, served: Served, hub: Hub, body: bytes, facts: Facts, accou
             completion = only_object(completion)
         if _one_call(served, hub):
             completion = first_call(completion)
+        if names := _own_names(served, hub):
+            completion = own_names(completion, names)
         return call.operation.door.reply(completion, facts.usage, account, hub.tree)
     if api in served.identity:
         if api == "messages":
@@ -242,6 +248,14 @@ def _by_words(served: Served, hub: Hub) -> bool:
 def _one_call(served: Served, hub: Hub) -> bool:
     """Whether of several calls the first alone is told."""
     return isinstance(served.adapter, Parallel) and served.adapter.one_call(hub.request())
+
+
+def _own_names(served: Served, hub: Hub) -> Mapping[str, str]:
+    """The client's names of functions that were sent under others."""
+    chat = hub.request()
+    if "tools" not in chat and "functions" not in chat:
+        return {}
+    return served.adapter.own_names(chat, served.target) if isinstance(served.adapter, Renames) else {}
 
 
 def _embeds(adapter: Adapter) -> Embeds:
@@ -289,7 +303,7 @@ def _report(body: bytes) -> ProviderReport | None:
     if b'"energy"' not in body and b'"impact"' not in body:
         return None
     try:
-        found: Any = msgspec.json.decode(body)
+        found: Any = decoded(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return from_body(found) if isinstance(found, dict) else None
@@ -303,7 +317,8 @@ def _id(body: bytes) -> str | None:
     try:
         return msgspec.json.decode(body, type=_Id).id
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
+        plain = mended(body)
+        return None if plain is None else _id(plain)
 
 
 def _hub_text(completion: Json) -> bytes:

@@ -225,7 +225,7 @@ class TestTools:
             ([user("Hi"), result()], "messages[1].tool_call_id"),
             ([user("Hi"), assistant(call()), result(), result()], "messages[3].tool_call_id"),
             ([user("Hi"), assistant(call(), call()), result()], "messages[1].tool_calls[1].id"),
-            ([user("Hi"), assistant(call("has space")), result()], "messages[1].tool_calls[0].function.name"),
+            ([user("Hi"), assistant(call("")), result()], "messages[1].tool_calls[0].function.name"),
             ([user("Hi"), assistant({"id": "c", "type": "custom"})], "messages[1].tool_calls[0]"),
             ([{"role": "system", "content": " "}], "messages"),
             ([user("")], "messages[0].content"),

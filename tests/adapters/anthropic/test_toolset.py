@@ -99,8 +99,7 @@ def test_a_schema_that_is_not_strict_goes_through_unchanged() -> None:
 @pytest.mark.parametrize(
     ("chat", "param"),
     [
-        ({"tools": [tool("has space")]}, "tools[0].function.name"),
-        ({"tools": [tool("f" * 129)]}, "tools[0].function.name"),
+        ({"tools": [tool("")]}, "tools[0].function.name"),
         ({"tools": [tool(), tool()]}, "tools[1].function.name"),
         ({"tools": [tool(parameters={"type": "array"})]}, "tools[0].function.parameters"),
         ({"tools": [tool(parameters={"anyOf": [SCHEMA]})]}, "tools[0].function.parameters"),
