@@ -233,8 +233,7 @@ class DataPlane:
 
     def _standing(self, call: Call, plan: Plan, admission: Admission) -> tuple[Key | None, Decision | None]:
         """What a decision for this call is kept under, if it can be, and the one that is kept and holds."""
-        if not plan.constant or call.previous_response_id is not None or call.wishes.limited or len(call.ask.members) > MEMBERS:
-            # a plan of one request's own wishes goes with it
+        if not plan.constant or call.previous_response_id is not None or len(call.ask.members) > MEMBERS:
             return None, None
         key = key_of(call.ask)
         kept = plan.standing.get(key)
@@ -263,7 +262,8 @@ class DataPlane:
             if place is not None and not (decision.order and decision.order[0].place.name == place.name):
                 self.waiting.freed(place)  # of no use here: whoever is next must look too
             if decision.order:
-                self._keep(plan, call.ask, key, found, decision)
+                # a plan of one request's own wishes goes with it
+                self._keep(plan, call.ask, None if call.wishes.limited else key, found, decision)
                 return decision
             busy = frozenset(each.deployment for each in decision.rejected if each.constraint == "full")
             left_s = QUEUE_S - (perf_counter() - began_s)
