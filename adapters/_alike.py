@@ -47,6 +47,11 @@ class Alike:
         self._length, self._tail = len(self._before), len(self._after)
         self.on = True
 
+    @property
+    def like(self) -> bytes:
+        """One of these events, without its words; empty where none is known."""
+        return self._before + self._after
+
     def holds(self, data: bytes, start: int, end: int) -> bool:
         """Whether `data[start:end]` is such an event."""
         if not self.on:

@@ -290,6 +290,7 @@ class ChatStream:
                     self._usual = False
                 if self.capture:
                     self._keep(choice)
+                    self._last = self._last or payload
         elif chunk.object == "error" or choices is None:
             return False
         else:
@@ -344,7 +345,9 @@ class ChatStream:
         usage = self.usage
         if usage is None or usage.input_tokens is None or usage.output_tokens is None:
             return None
-        last: dict[str, Any] = msgspec.json.decode(self._last) if self._last else {}
+        # of a host that tells no reason to end any other chunk does: clients want to read an id in each
+        known = self._last or self._known.like[6:]
+        last: dict[str, Any] = msgspec.json.decode(known) if known else {}
         counts = {"prompt_tokens": usage.input_tokens, "completion_tokens": usage.output_tokens}
         head = {name: last[name] for name in ("id", "object", "created", "model") if name in last}
         return encode({**head, "choices": [], "usage": {**counts, "total_tokens": usage.input_tokens + usage.output_tokens}})

@@ -7,6 +7,8 @@ from time import perf_counter
 from typing import ClassVar, Protocol
 
 SWEEP_S = 0.5
+STOOD_S = 1.0
+"""A turn so late tells that the loop itself stood still: the process was suspended, or had no core."""
 CUT_TURNS = 100
 """Turns of the loop that aborted connections may take to say so."""
 FAREWELL_S = 0.1
@@ -45,6 +47,8 @@ class Sweep:
         self.loop = loop
         self.connections: set[Swept] = set()
         self.running = False
+        self._at_s = 0.0
+        self._late = False
 
     @classmethod
     def of(cls, loop: asyncio.AbstractEventLoop) -> Sweep:
@@ -57,6 +61,7 @@ class Sweep:
         self.connections.add(connection)
         if not self.running:
             self.running = True
+            self._at_s = perf_counter()
             self.loop.call_later(SWEEP_S, self._turn)
 
     def discard(self, connection: Swept) -> None:
@@ -79,8 +84,11 @@ class Sweep:
             await asyncio.sleep(0)
 
     def _turn(self) -> None:
-        now_s = perf_counter()
-        for connection in list(self.connections):
+        now_s, before_s = perf_counter(), self._at_s
+        self._at_s = now_s
+        # a late one is left out: what came while the loop stood still is read before anybody is called too slow
+        self._late = not self._late and now_s - before_s > SWEEP_S + STOOD_S
+        for connection in [] if self._late else list(self.connections):
             connection.sweep(now_s)
         self.running = bool(self.connections)
         if self.running:

@@ -46,6 +46,8 @@ from proxy.telemetry.metrics import Metrics
 log = logging.getLogger("greenlane.endpoint")
 STANDING = 2048
 """Decisions kept a plan."""
+STOOD = 65_536
+"""Candidates in all of them together, at some 400 bytes: every key of every model has a plan of its own."""
 MEMBERS = 40
 """A request with more members than any API has is decided by itself."""
 QUEUE_S = 60.0
@@ -87,6 +89,8 @@ class DataPlane:
         self.kept = Kept(self.limits.kept_responses_bytes)
         self.finish = Finish(settler, self.counter, self.kept)
         self._turns: dict[str, int] = {}
+        self._stood = 0
+        """Candidates in the decisions kept since they were last forgotten."""
         self._way = self._way_of(snapshot, peers)
         self._peers = weakref.WeakKeyDictionary[Snapshot, Mapping[str, Peer]]({snapshot: peers})
         self._errors = metrics.numbers("greenlane_upstream_errors")
@@ -95,6 +99,7 @@ class DataPlane:
         """From now on requests begin under this snapshot; those under way keep theirs."""
         self._peers[snapshot] = peers
         self.snapshot, self.peers, self.limits = snapshot, peers, snapshot.config.limits
+        self._stood = 0
         self._way = self._way_of(snapshot, peers)
         self.waiting.limit = self.limits.queue
         self.kept.shrink(self.limits.kept_responses_bytes)
@@ -257,7 +262,8 @@ class DataPlane:
             if place is not None and not (decision.order and decision.order[0].place.name == place.name):
                 self.waiting.freed(place)  # of no use here: whoever is next must look too
             if decision.order:
-                self._keep(plan, call.ask, key, found, decision)
+                # a plan of one request's own wishes goes with it
+                self._keep(plan, call.ask, None if call.wishes.limited else key, found, decision)
                 return decision
             busy = frozenset(each.deployment for each in decision.rejected if each.constraint == "full")
             left_s = QUEUE_S - (perf_counter() - began_s)
@@ -296,8 +302,14 @@ class DataPlane:
         if len(plan.standing) >= STANDING:
             plan.standing.clear()
         kept = standing(plan, ask, found, decision)
-        if kept is not None:
-            plan.standing[key] = kept
+        if kept is None:
+            return
+        self._stood += 2 + len(found)  # what a decision takes beside them is as much as two
+        if self._stood > STOOD:
+            self._stood = 0
+            for each in self.snapshot.plans.values():
+                each.standing.clear()
+        plan.standing[key] = kept
 
     def _through_hub(self, call: Call, plan: Plan, hub: Hub) -> Call:
         """The call with what its translation will need. Raises AdapterError where it cannot be translated and nobody takes it as it is."""

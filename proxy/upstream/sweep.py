@@ -13,6 +13,8 @@ from typing import Protocol
 from weakref import WeakKeyDictionary
 
 INTERVAL_S = 0.25
+STOOD_S = 1.0
+"""A tick so late tells that the loop itself stood still: the process was suspended, or had no core."""
 
 
 class Watched(Protocol):
@@ -24,11 +26,12 @@ class Watched(Protocol):
 class Sweep:
     """Ticks while something is watched, and not at all otherwise."""
 
-    __slots__ = ("_interval_s", "clock", "handle", "now_s", "watched")
+    __slots__ = ("_interval_s", "_late", "clock", "handle", "now_s", "watched")
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, interval_s: float = INTERVAL_S) -> None:
         self.clock = clock
         self._interval_s = interval_s
+        self._late = False
         self.watched: set[Watched] = set()
         self.handle: asyncio.TimerHandle | None = None
         self.now_s = clock()
@@ -37,7 +40,15 @@ class Sweep:
     def start(self) -> None:
         """To be called after adding to `watched` when `handle` is None."""
         self.now_s = self.clock()
-        self.handle = asyncio.get_running_loop().call_later(self._interval_s, self.tick)
+        self.handle = asyncio.get_running_loop().call_later(self._interval_s, self._due)
+
+    def _due(self) -> None:
+        """A tick of its own. A late one is left out: what came while the loop stood still is read before anything is called overdue."""
+        self._late = not self._late and self.clock() - self.now_s > self._interval_s + STOOD_S
+        if self._late:
+            self.start()
+        else:
+            self.tick()
 
     def tick(self) -> None:
         self.now_s = now_s = self.clock()

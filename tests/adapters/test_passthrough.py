@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters._base import FaultError, GarbledError
+from adapters._base import FaultError, GarbledError, Usage
 from adapters._passthrough import ChatStream
 
 
@@ -115,3 +115,15 @@ def test_white_space_around_the_end_mark_is_nothing(end, together):
 def test_an_event_without_data_is_left_out(empty):
     stream = ChatStream(wants_usage=False, capture=False)
     assert read(stream, [empty, FIRST, empty, FINISH]) == (FIRST + FINISH, None)
+
+
+@pytest.mark.parametrize("capture", [False, True])
+def test_usage_that_is_made_here_has_the_members_of_a_chunk(capture):
+    head = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "up"}
+    chunk = {**head, "choices": [{"index": 0, "delta": {"content": "Hi"}, "finish_reason": None}]}
+    stream = ChatStream(wants_usage=True, capture=capture)
+    for piece in (b"data: " + json.dumps(chunk).encode() + b"\n\n", b"data: [DONE]\n\n"):
+        stream.feed(piece)
+    stream.usage = Usage(input_tokens=3, output_tokens=2)
+    told = json.loads(stream.close(None).partition(b"\n\n")[0][6:])
+    assert told == {**head, "choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}}

@@ -67,6 +67,60 @@ def test_it_ticks_by_itself():
     asyncio.run(main())
 
 
+def test_what_came_while_the_loop_stood_still_is_read_before_anything_is_overdue():
+    async def main():
+        now_s, seen = [0.0], []
+        sweep = Sweep(lambda: now_s[0], interval_s=0.001)
+        ticked = asyncio.Event()
+
+        class Read(Watched):
+            """Something that is read a turn after the loop goes on, as a socket is."""
+
+            came = False
+
+            def check(self, at_s):
+                self.seen.append((at_s, self.came))
+                ticked.set()
+
+        watched = Read(seen)
+        sweep.watched.add(watched)
+        sweep.start()
+        now_s[0] = 100.0
+        asyncio.get_running_loop().call_later(0.001, setattr, watched, "came", True)
+        await asyncio.wait_for(ticked.wait(), 60)
+        assert seen[0] == (100.0, True)
+        sweep.watched.clear()
+        sweep.tick()
+
+    asyncio.run(main())
+
+
+def test_a_loop_that_is_always_late_still_ends_what_is_overdue():
+    async def main():
+        now_s, seen = [0.0], []
+
+        def clock():
+            now_s[0] += 50.0
+            return now_s[0]
+
+        sweep = Sweep(clock, interval_s=0.001)
+        ticked = asyncio.Event()
+
+        class Sets(Watched):
+            def check(self, at_s):
+                super().check(at_s)
+                if len(seen) == 3:
+                    ticked.set()
+
+        sweep.watched.add(Sets(seen))
+        sweep.start()
+        await asyncio.wait_for(ticked.wait(), 60)
+        sweep.watched.clear()
+        sweep.tick()
+
+    asyncio.run(main())
+
+
 def test_a_loop_has_one_sweep_and_another_loop_another():
     async def twice():
         return running_sweep(), running_sweep()
