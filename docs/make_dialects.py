@@ -92,6 +92,8 @@ Where a dialect has another way, or none, to say the same.
 - **Tools in a namespace** of the Responses API (so Codex offers those of MCP servers) are functions elsewhere, named `namespace__name`, and
   cut with a digest where that has more than 64 characters; the client gets its own names back. Tools that are loaded later are told at
   once, and OpenAI's search among them is left out.
+- **Tools whose schema Anthropic keeps**, because the client runs them (`bash`, `text_editor`, `memory`), are functions with
+  that schema elsewhere. Those that run at Anthropic, or are made for models trained to see screens, are a 400.
 - **Custom tools** (free text; of chat completions and responses) are functions with one string elsewhere, in the history and in the choice
   too; the client gets calls with its text, in a stream in one piece. A grammar, which no other vendor enforces, is a 400.
 - **Schemas with optional members** are strict at Anthropic and a 400 at OpenAI, whose strict mode demands all: a messages client's such
