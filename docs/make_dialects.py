@@ -90,12 +90,15 @@ Where a dialect has another way, or none, to say the same.
   a long id is sent as a digest of it, the same one in the call and in its result. vLLM's ids are long for OpenAI too. Mistral takes
   nine letters and digits: every other id is sent there as a digest of that form.
 - **Tools in a namespace** of the Responses API (so Codex offers those of MCP servers) are functions elsewhere, named `namespace__name`, and
-  cut with a digest where that has more than 64 characters; the client gets its own names back. Tools that are loaded later are told at
-  once, and OpenAI's search among them is left out.
+  cut with a digest where that has more than 64 characters; the client gets its own names back. Tools that are loaded later, or that an
+  item of the input adds (`additional_tools`), are told at once, and OpenAI's search among them is left out. `configuration_update` items
+  change the effort and the format from there on: the last counts.
 - **Names of functions** that the vendor does not take are sent as ones it takes (odd characters as `_`, cut, with a digest), in
   declarations, choice and history alike; the client gets its own names back, streamed too. Gemini takes 64 letters, digits and `_ . : -`,
   of which the first is a letter or `_`; Anthropic 128 letters, digits, `_` and `-`; OpenAI and Azure, in translation, 64 of these. Other
   hosts get the names as they are.
+- **Tools whose schema Anthropic keeps**, because the client runs them (`bash`, `text_editor`, `memory`), are functions with
+  that schema elsewhere. Those that run at Anthropic, or are made for models trained to see screens, are a 400.
 - **Custom tools** (free text; of chat completions and responses) are functions with one string elsewhere, in the history and in the choice
   too; the client gets calls with its text, in a stream in one piece. A grammar, which no other vendor enforces, is a 400.
 - **Schemas with optional members** are strict at Anthropic and a 400 at OpenAI, whose strict mode demands all: a messages client's such

@@ -13,10 +13,16 @@ from adapters._base import AdapterError, Json
 from adapters._shape import UNKNOWN, shaped
 from adapters._web_search import FORCED, MEMBER, unsearched
 from adapters.anthropic.door_blocks import Block, CacheControl, Text, marked, messages_of, parts_of, plain
+from adapters.anthropic.door_known import function_of, known
 from adapters.anthropic.door_search import NAME, search_of, searches
 
 _LOW_TOKENS, _MEDIUM_TOKENS = 1024, 8192
 """Budgets that Google documents as equal to `low` and `medium` (https://ai.google.dev/gemini-api/docs/openai#thinking)."""
+_ELSEWHERE = {
+    "fallbacks": "Anthropic's fallbacks cannot be passed on to this model; use substitutes.",
+    "compaction": "A conversation cannot be compacted by this model.",
+    "mcp_servers": "MCP servers are called by Anthropic and cannot be passed on to this model.",
+}
 _NO_SCHEMAS = frozenset({"properties", "required", "enum", "const", "default", "examples"})
 """Keywords of JSON Schema whose value holds no schema, or is looked at by name."""
 
@@ -110,6 +116,13 @@ class _Request(msgspec.Struct, forbid_unknown_fields=True):
     container: Any = None
     inference_geo: str | None = None
     diagnostics: Any = None
+    user_profile_id: str | None = None
+    workspace_id: str | None = None
+    fallback_credit_token: Any = None
+    billing_policy: Json | None = None
+    fallbacks: Any = None
+    compaction: Any = None
+    mcp_servers: list[Json] | None = None
     thread: _NewThread | _OldThread | None = None
     """A conversation that Anthropic holds for some minutes, so that clients send what is new alone (.../message-threads, a beta)."""
     greenlane: Any = None
@@ -144,10 +157,15 @@ def hub_of(body: Json) -> Json:
 def _ignored(asked: _Request) -> list[str]:
     """Hints for Anthropic's own service."""
     # no answer says whether a thread is held: whoever goes on with it is told then
-    named = [name for name in ("context_management", "diagnostics", "thread") if getattr(asked, name)]
+    hints = ("context_management", "diagnostics", "thread", "user_profile_id", "workspace_id", "fallback_credit_token")
+    named = [name for name in hints if getattr(asked, name)]
     if isinstance(asked.thinking, _Enabled | _Adaptive) and asked.thinking.block_binding:
         named.append("thinking.block_binding")
-    tools = [name for name in ("defer_loading", "input_examples", "max_uses") if any(tool.get(name) for tool in asked.tools or ())]
+    tools = [
+        name
+        for name in ("defer_loading", "input_examples", "max_uses", "max_characters")
+        if any(tool.get(name) for tool in asked.tools or ())
+    ]
     return [*named, *(f"tools.{name}" for name in tools)]
 
 
@@ -161,6 +179,11 @@ def _refuse_private(asked: _Request) -> None:
         raise AdapterError("Containers exist at Anthropic only and cannot be passed on to this model.", "container")
     if asked.inference_geo is not None:
         raise AdapterError("inference_geo cannot be passed on to this model; use a policy with regions.", "inference_geo")
+    for name, why in _ELSEWHERE.items():
+        if getattr(asked, name):
+            raise AdapterError(why, name)
+    if (asked.billing_policy or {}).get("bill_to", "self") != "self":
+        raise AdapterError("Whom Anthropic bills cannot be passed on to this model.", "billing_policy")
     if asked.speed == "fast":
         raise AdapterError("Fast mode cannot be passed on to this model.", "speed")
     edits = (asked.context_management or {}).get("edits") or ()
@@ -231,6 +254,8 @@ def _chosen(choice: _ToolChoice, told: Json) -> Json:
 
 def _tool(body: Json, path: str) -> Json:
     kind = body.get("type")
+    if known(kind):
+        return function_of(body, path)
     if kind is not None and kind != "custom":
         name = kind if isinstance(kind, str) and len(kind) <= 64 else "of this type"
         raise AdapterError(f"The tool {name} is Anthropic's own and cannot be passed on to this model.", f"{path}.type")

@@ -13,10 +13,14 @@ from adapters._custom import as_call
 from adapters._json import encode
 from adapters._order import placed
 from adapters._shape import INVALID, MISSING, shaped
-from adapters.responses.tools import hub_name
+from adapters.responses.tools import ADDED, hub_name
 
 ENVELOPE = "greenlane-thinking-1."
 """Marks `encrypted_content` that we wrote; what lacks it was sealed by another service and tells us nothing."""
+UPDATE = "configuration_update"
+"""An item of the input that changes members of the request from there on."""
+_APART = ("web_search_call", ADDED, UPDATE)
+"""Kinds of items that are no part of a message: what a search found is in the answer that follows it, the others are about the request."""
 _UNSUPPORTED = "unsupported_value"
 
 
@@ -131,8 +135,8 @@ def turns_of(items: list[Json]) -> list[tuple[Json, list[int]]]:
     for number, item in enumerate(items):
         path = f"input[{number}]"
         kind = item.get("type", "message")
-        if kind == "web_search_call":
-            continue  # what was found is in the answer that follows it
+        if kind in _APART:
+            continue
         if kind in ("reasoning", "function_call", "custom_tool_call") or (kind == "message" and item.get("role") == "assistant"):
             if draft is not None and _begins_anew(draft, kind):
                 draft = None

@@ -8,7 +8,7 @@ from adapters._base import Json
 from adapters._places import CALL, MESSAGE, PART, TOOL, renamed
 from adapters._web_search import MEMBER
 from adapters.responses.items import turns_of
-from adapters.responses.tools import search_place, tool_place
+from adapters.responses.tools import offered, search_place, tool_place
 
 _NAMES = {
     "messages": "input",
@@ -37,11 +37,11 @@ def place_of(param: str, body: Json) -> str:
         return _in_message(int(message[1]), message[2], body)
     if tool is not None:
         # the schema of a custom tool, which takes text, is ours
-        place = tool_place(int(tool[1]), body.get("tools") or [])
-        custom = [f"tools[{at}]" for at, each in enumerate(body.get("tools") or ()) if each.get("type") == "custom"]
+        place = tool_place(int(tool[1]), offered(body))
+        custom = [path for path, each in offered(body) if each.get("type") == "custom"]
         return place + ("" if tool[2].startswith(".parameters") and place in custom else tool[2])
-    if (search := search_place(body.get("tools") or [])) is not None and param.startswith(MEMBER):
-        return search[0] + param.removeprefix(MEMBER).replace(".approximate", "")
+    if (search := search_place(offered(body))) is not None and param.startswith(MEMBER):
+        return search.path + param.removeprefix(MEMBER).replace(".approximate", "")
     return renamed(param, {**_NAMES, "logprobs": "top_logprobs" if body.get("top_logprobs") else "include"})
 
 

@@ -11,8 +11,8 @@ import msgspec
 
 from adapters._base import AdapterError, Json
 from adapters._shape import INVALID, shaped
-from adapters.responses.items import messages_of
-from adapters.responses.tools import chosen_of, search_of, tools_of
+from adapters.responses.items import UPDATE, messages_of
+from adapters.responses.tools import chosen_of, offered, search_of, tools_of
 
 UNSUPPORTED = "unsupported_value"
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
@@ -30,6 +30,13 @@ class _Reasoning(msgspec.Struct, forbid_unknown_fields=True):
 class _Text(msgspec.Struct, forbid_unknown_fields=True):
     format: Json | None = None
     verbosity: Literal["low", "medium", "high"] | None = None
+
+
+class _Update(msgspec.Struct, forbid_unknown_fields=True):
+    type: str
+    id: str | None = None
+    reasoning: _Reasoning | None = None
+    text: _Text | None = None
 
 
 class _Schema(msgspec.Struct, forbid_unknown_fields=True):
@@ -70,6 +77,7 @@ class _Request(msgspec.Struct, forbid_unknown_fields=True):
     conversation: Any = None
     prompt: Any = None
     background: bool | None = None
+    background_options: Json | None = None
     context_management: list[Json] | None = None
     moderation: Any = None
     access_programs: Any = None
@@ -83,6 +91,7 @@ _ELSEWHERE = {
     "conversation": "Stored conversations cannot be passed on to this model; send the conversation as input.",
     "prompt": "Stored prompts cannot be passed on to this model; send instructions and input.",
     "background": "Background responses cannot be had from this model.",
+    "background_options": "Background responses cannot be had from this model.",
     "context_management": "Context management cannot be passed on to this model.",
     "moderation": "Moderated responses cannot be had from this model.",
     "access_programs": "Access programs cannot be passed on to this model.",
@@ -108,7 +117,8 @@ def hub_of(body: Json) -> Json:
     chat |= _sampling(asked)
     chat |= _reasoning(asked.reasoning)
     chat |= _text(asked.text)
-    chat |= _tools(asked)
+    chat |= _updated(asked.input)
+    chat |= _tools(asked, body)
     ignored = _ignored(asked)
     return chat | {"greenlane": {"ignored": ignored}} if ignored else chat
 
@@ -151,20 +161,39 @@ def _text(asked: _Text | None) -> Json:
     if asked is None:
         return {}
     chosen: Json = {} if asked.verbosity is None else {"verbosity": asked.verbosity}
-    kind = None if asked.format is None else asked.format.get("type")
-    if asked.format is None or kind == "text":
-        return chosen
+    wanted = None if asked.format is None else _format(asked.format, "text.format")
+    return chosen if wanted is None else chosen | {"response_format": wanted}
+
+
+def _format(body: Json, path: str) -> Json | None:
+    """The hub's response_format; None for text."""
+    kind = body.get("type")
+    if kind == "text":
+        return None
     if kind == "json_object":
-        return chosen | {"response_format": {"type": "json_object"}}
-    schema = shaped(asked.format, _Schema, "text.format")
+        return {"type": "json_object"}
+    schema = shaped(body, _Schema, path)
     told: Json = {"name": schema.name, "description": schema.description, "schema": schema.schema, "strict": schema.strict}
-    kept = {name: value for name, value in told.items() if value is not None}
-    return chosen | {"response_format": {"type": "json_schema", "json_schema": kept}}
+    return {"type": "json_schema", "json_schema": {name: value for name, value in told.items() if value is not None}}
 
 
-def _tools(asked: _Request) -> Json:
-    chosen: Json = search_of(asked.tools or [])
-    if asked.tools and (told := tools_of(asked.tools)):
+def _updated(items: str | list[Json]) -> Json:
+    """What items of the input change of the request: each holds until a later one."""
+    chosen: Json = {}
+    for number, item in enumerate(items if isinstance(items, list) else ()):
+        if item.get("type") == UPDATE:
+            path = f"input[{number}]"
+            update = shaped(item, _Update, path)
+            chosen |= _reasoning(update.reasoning)
+            if update.text is not None and update.text.format is not None:
+                chosen["response_format"] = _format(update.text.format, f"{path}.text.format") or {"type": "text"}
+    return chosen
+
+
+def _tools(asked: _Request, body: Json) -> Json:
+    tools = offered(body)
+    chosen: Json = search_of(tools)
+    if told := tools_of(tools):
         chosen["tools"] = told
         if asked.parallel_tool_calls is not None:
             chosen["parallel_tool_calls"] = asked.parallel_tool_calls

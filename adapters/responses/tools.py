@@ -7,7 +7,7 @@ Reference: https://platform.openai.com/docs/api-reference/responses/create#respo
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
@@ -18,6 +18,8 @@ from adapters._web_search import FORCED, MEMBER, Filters, Near, asked_of, unsear
 
 UNSUPPORTED = "unsupported_value"
 _SEARCHES = frozenset({"web_search", "web_search_2025_08_26", "web_search_preview", "web_search_preview_2025_03_11"})
+ADDED = "additional_tools"
+"""An item of the input that adds tools: so Codex offers all of its own to the models it knows."""
 _NAME_CHARACTERS = 64
 """Most that every vendor takes in the name of a function."""
 
@@ -43,6 +45,17 @@ class _Namespace(msgspec.Struct):
     description: str | None = None
 
 
+class _Added(msgspec.Struct):
+    tools: list[Json]
+
+
+class Placed(NamedTuple):
+    """A tool, and where the client wrote it."""
+
+    path: str
+    tool: Json
+
+
 class _Search(msgspec.Struct, forbid_unknown_fields=True):
     """https://platform.openai.com/docs/guides/tools-web-search"""
 
@@ -64,7 +77,18 @@ class Called(msgspec.Struct, frozen=True):
     """Its call is told as `custom_tool_call`."""
 
 
-def search_of(tools: list[Json]) -> Json:
+def offered(body: Json) -> list[Placed]:
+    """Every tool of a request: those beside the input, then those that its items add. Raises AdapterError."""
+    found = [Placed(f"tools[{number}]", tool) for number, tool in enumerate(body.get("tools") or ())]
+    items = body.get("input")
+    for number, item in enumerate(items if isinstance(items, list) else ()):
+        if item.get("type") == ADDED:
+            path = f"input[{number}]"
+            found += [Placed(f"{path}.tools[{at}]", tool) for at, tool in enumerate(shaped(item, _Added, path).tools)]
+    return found
+
+
+def search_of(tools: list[Placed]) -> Json:
     """The hub's `web_search_options`, where a tool asks for a search of the web."""
     found = search_place(tools)
     if found is None:
@@ -76,19 +100,18 @@ def search_of(tools: list[Json]) -> Json:
     return asked_of(asked.user_location, asked.search_context_size, asked.filters)
 
 
-def search_place(tools: list[Json]) -> tuple[str, Json] | None:
-    """Where the tool stands that searches the web, and the tool."""
-    return next(((f"tools[{number}]", tool) for number, tool in enumerate(tools) if _searches(tool)), None)
+def search_place(tools: list[Placed]) -> Placed | None:
+    """The tool that searches the web."""
+    return next((placed for placed in tools if _searches(placed.tool)), None)
 
 
 def _searches(tool: Json) -> bool:
     return isinstance(tool.get("type"), str) and tool["type"] in _SEARCHES
 
 
-def tool_place(number: int, tools: list[Json]) -> str:
+def tool_place(number: int, tools: list[Placed]) -> str:
     """Where the client wrote the hub's tool of that number."""
-    for at, tool in enumerate(tools):
-        path = f"tools[{at}]"
+    for path, tool in tools:
         listed = tool.get("tools") if tool.get("type") == "namespace" else None
         size = len(listed) if isinstance(listed, list) else 0 if _needless(tool) or _searches(tool) else 1
         if number < size:
@@ -97,11 +120,10 @@ def tool_place(number: int, tools: list[Json]) -> str:
     return "tools"
 
 
-def tools_of(tools: list[Json]) -> list[Json]:
+def tools_of(tools: list[Placed]) -> list[Json]:
     """The hub's functions, those of namespaces among them. Raises AdapterError for tools that run at OpenAI."""
     told: list[Json] = []
-    for number, tool in enumerate(tools):
-        path = f"tools[{number}]"
+    for path, tool in tools:
         if tool.get("type") == "namespace":
             told += _spaced(shaped(tool, _Namespace, path), path)
         elif not _needless(tool) and not _searches(tool):
@@ -123,7 +145,7 @@ def hub_name(name: str, namespace: str | None) -> str:
 def called(request: Json) -> dict[str, Called]:
     """Hub name → the tool, for those of a request whose calls are told otherwise than as a call of that name."""
     found: dict[str, Called] = {}
-    for tool in request.get("tools") or ():
+    for _, tool in offered(request):
         space = tool["name"] if tool.get("type") == "namespace" else None
         for each in [tool] if space is None else tool["tools"]:
             if space is not None or each.get("type") == "custom":
