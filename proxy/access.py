@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import msgspec
 
 from policies._base import Limits
-from proxy.config import Budget
 from proxy.errors import Refusal
 from proxy.factors import Factors
+from proxy.teams import Budget
 
 KEY_HEADERS = (b"x-api-key", b"api-key", b"authorization")
 """Where a key may stand: as Anthropic's clients send it, as Azure's, as all others. The first that is there counts."""

@@ -22,11 +22,13 @@ from carbon.zones import resolve_regions, resolve_zone
 from policies._base import Limits, Place, Privacy
 from policies.constraints import nearest, strictest
 from proxy.access import Grant, Keyring
-from proxy.config import Config, Constraints, Deployment, Model, OwnFactors, Parameters
+from proxy.config import Config, Deployment, Model, Parameters
 from proxy.config import Policy as PolicySettings
 from proxy.configuration.model_files import shape_in
 from proxy.factors import Factors
+from proxy.sections import Constraints
 from proxy.snapshot import CHATS, COUNT, Member, Price, Served, Snapshot, head_of
+from proxy.teams import OwnFactors
 
 LOOPBACK = frozenset({b"localhost", b"127.0.0.1", b"::1"})
 REFERENCE_INPUT_TOKENS, REFERENCE_OUTPUT_TOKENS = 1000, 500

@@ -14,39 +14,8 @@ from msgspec import Meta
 from adapters._base import Quirks
 from carbon.meters import meters
 from carbon.sources import SOURCES
-
-Positive = Annotated[float, Meta(gt=0)]
-NonNegative = Annotated[float, Meta(ge=0)]
-Share = Annotated[float, Meta(ge=0, le=1)]
-Count = Annotated[int, Meta(ge=1)]
-PrivacyClass = Literal["local", "private", "vendor"]
-SecretRef = Annotated[str, Meta(pattern=r"^(env|file):.+", description="env:NAME or file:PATH")]
-KeyRef = Annotated[str, Meta(pattern=r"^(env:|file:|sha256:[0-9a-f]{64}$).*", description="env:NAME, file:PATH or sha256:HEX")]
-
-
-class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A mapping of the file; a member it does not know is an error."""
-
-
-class Constraints(Section, frozen=True):
-    """Members of `require` (refuses) and `prefer` (steers)."""
-
-    privacy: PrivacyClass | None = None
-    """The furthest class a prompt may travel to: `local` (we operate the machine), `private` (dedicated tenancy), `vendor`."""
-    regions: tuple[str, ...] | None = None
-    """Where prompts may be processed: zones, cloud regions, ISO country codes and `EU`."""
-    zero_retention: bool | None = None
-    """Only deployments that state they keep nothing."""
-    max_g: NonNegative | None = None
-    """Most grams of CO2e for one request, compared with the forecast's high end."""
-    max_g_per_kwh: NonNegative | None = None
-    """Highest grid intensity of the deployment's zone."""
-    max_usd: NonNegative | None = None
-    """Most US dollars for one request: the input plus all the output it may have, and all searches of the web it may make."""
-    max_ttft_s: Positive | None = None
-    """Longest observed median time to the first token; one not yet observed passes."""
-    min_quality: Share | None = None
-    """Least quality, in [0, 1]."""
+from proxy.sections import Constraints, Count, NonNegative, Positive, PrivacyClass, SecretRef, Section, Share
+from proxy.teams import Key, Organisation, Team
 
 
 class Prices(Section, frozen=True):
@@ -261,70 +230,6 @@ class Policy(Section, frozen=True):
     """Steers; refuses nothing."""
     substitute: Literal["never", "down", "greener", "cheaper", "any"] | None = None
     """When a model's `substitutes` may serve: only when it is full or down (default), or also when they are better."""
-
-
-class Budget(Section, frozen=True):
-    per: Literal["hour", "day", "week", "month"] = "month"
-    """The period after which it begins anew."""
-    g: NonNegative | None = None
-    """Grams of CO2e in a period."""
-    usd: NonNegative | None = None
-    """US dollars in a period."""
-
-
-class OwnFactors(Section, frozen=True):
-    """Factors of one's own, for forecasts and accounts. What a team leaves out is its organisation's, then the fleet's."""
-
-    pue: Annotated[float, Meta(ge=1)] | None = None
-    """Power usage effectiveness of the buildings it is served from, by its contract."""
-    g_per_kwh: NonNegative | dict[str, NonNegative] | None = None
-    """Location-based intensity of the power it is served with: one figure, or by zone as the deployments write theirs."""
-    basis: Literal["lifecycle", "direct"] = "lifecycle"
-    """Of `g_per_kwh`; a direct figure is converted where the fleet's basis is lifecycle."""
-    band: Annotated[float, Meta(ge=0, lt=1)] = 0.1
-    """Half width of the 80 % band of `g_per_kwh`, as a share."""
-    source: str | None = None
-    """Where `g_per_kwh` is from."""
-    as_of: Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
-    """The last day `g_per_kwh` is about, as 2025-12-31."""
-
-
-class Organisation(Section, frozen=True):
-    carbon: OwnFactors = OwnFactors()
-    """Factors of its own for energy and carbon, for all its teams."""
-
-
-class Team(Section, frozen=True):
-    organisation: str | None = None
-    """Whose factors hold where the team has none of its own."""
-    policy: str | None = None
-    """For requests that name none and whose key names none."""
-    require: Constraints = Constraints()
-    """Holds for all requests of the team."""
-    prefer: Constraints = Constraints()
-    """Steers all requests of the team."""
-    budget: Budget | None = None
-    """What the team may spend; then 429."""
-    carbon: OwnFactors = OwnFactors()
-    """Factors of its own for energy and carbon."""
-
-
-class Key(Section, frozen=True):
-    team: str
-    """Who is accounted, and who may read the entries."""
-    key: KeyRef
-    """The key itself, by reference or as its SHA-256."""
-    policy: str | None = None
-    """For requests that name none."""
-    require: Constraints = Constraints()
-    """Holds for all requests with this key."""
-    explain: bool = False
-    """May see each deployment and why it was excluded in a 422, and the verbose headers without asking."""
-    models: tuple[str, ...] | None = None
-    """Only these; left out: all."""
-
-    def __repr__(self) -> str:
-        return f"Key(team={self.team!r}, key='****', policy={self.policy!r})"
 
 
 if TYPE_CHECKING:

@@ -10,10 +10,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 
-from proxy.config import Config, Constraints, OwnFactors, Policy
+from proxy.config import Config, Policy
 from proxy.configuration import addresses, registries
 from proxy.configuration.findings import Finding
 from proxy.configuration.problems import Path, nearest
+from proxy.sections import Constraints
+from proxy.teams import OwnFactors
 
 _NAME = re.compile(r"[!-+\--~]{1,100}")
 """Printable ASCII less space and comma: a name becomes a header value and a metric label."""

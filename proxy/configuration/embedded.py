@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from proxy.config import Config, Constraints, Deployment, Hardware, Model, Parameters, Policy, Prices
+from proxy.config import Config, Deployment, Hardware, Model, Parameters, Policy, Prices
 from proxy.configuration.discovery import Found
 from proxy.configuration.vendors import VENDORS, key_variable
+from proxy.sections import Constraints
 
 AUTO = "auto"
 SIMULATION = "simulation"

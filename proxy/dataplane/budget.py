@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from proxy.config import Budget
 from proxy.errors import Refusal
+from proxy.teams import Budget
 
 
 def period_start(per: str, now: datetime) -> datetime:

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from proxy.config import Budget
 from proxy.dataplane.budget import Budgets, Spent, period_end, period_start
 from proxy.errors import Refusal
+from proxy.teams import Budget
 
 NOW = datetime(2026, 11, 21, 10, 30, 5, tzinfo=UTC)
 
