@@ -76,12 +76,12 @@ CASES: dict[str, tuple[str, str, dict[str, Any], str]] = {
     "chat: name": (
         CHAT,
         "claude",
-        {"messages": [HI, {"role": "assistant", "tool_calls": [chat_call("no name")]}]},
+        {"messages": [HI, {"role": "assistant", "tool_calls": [chat_call("")]}]},
         "messages[1].tool_calls[0].function.name",
     ),
     "chat: schema": (CHAT, "gemini", {"messages": [HI], **chat_format(BAD_SCHEMA)}, "response_format.json_schema.schema"),
     "chat: stop": (CHAT, "gemini", {"messages": [HI], "stop": SIX}, "stop"),
-    "chat: an older tool": (CHAT, "claude", {"messages": [HI], "functions": [{"name": "no name"}]}, "functions[0].name"),
+    "chat: an older tool": (CHAT, "claude", {"messages": [HI], "functions": [{"name": ""}]}, "functions[0].name"),
     "chat: an older choice": (
         CHAT,
         "claude",
@@ -134,7 +134,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any], str]] = {
         "input[0].content[0].file_data",
     ),
     "audio": (RESPONSES, "gemini", {"input": [user(SPOKEN)]}, "input[0].content[0].input_audio.format"),
-    "name of a call": (RESPONSES, "claude", {"input": [HI, called("no name")]}, "input[1].name"),
+    "name of a call": (RESPONSES, "claude", {"input": [HI, called("")]}, "input[1].name"),
     "name of the second call of a turn": (
         *(RESPONSES, "claude"),
         {
@@ -143,7 +143,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any], str]] = {
                 {"type": "reasoning", "summary": [{"text": "hm"}]},
                 {"role": "assistant", "content": "I see"},
                 called(),
-                called("no name", "c2"),
+                called("", "c2"),
             ]
         },
         "input[4].name",
@@ -177,7 +177,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any], str]] = {
         {"input": "Hi", "tools": [{"type": "custom", "name": "g"}, {"type": "function", "name": "f", "parameters": BAD_SCHEMA}]},
         "tools[1].parameters",
     ),
-    "a tool's name": (RESPONSES, "claude", {"input": "Hi", "tools": [{"type": "custom", "name": "no name"}]}, "tools[0].name"),
+    "a tool's name": (RESPONSES, "claude", {"input": "Hi", "tools": [{"type": "custom", "name": ""}]}, "tools[0].name"),
     "tool_choice": (
         RESPONSES,
         "claude",
@@ -246,7 +246,7 @@ MESSAGES_CASES: dict[str, tuple[str, dict[str, Any], str]] = {
     "document": ("openai", {"messages": [user(text("a"), PAPER)]}, "messages[0].content[1].source"),
     "name of a call": (
         "gemini",
-        {"messages": [HI, {"role": "assistant", "content": [text("a"), used("1 name")]}]},
+        {"messages": [HI, {"role": "assistant", "content": [text("a"), used("")]}]},
         "messages[1].content[1].name",
     ),
     "id of a call": (
@@ -284,7 +284,7 @@ MESSAGES_CASES: dict[str, tuple[str, dict[str, Any], str]] = {
         "gemini",
         {
             "messages": [HI],
-            "tools": [{"name": "f", "input_schema": {"type": "object"}}, {"name": "1 f", "input_schema": {"type": "object"}}],
+            "tools": [{"name": "f", "input_schema": {"type": "object"}}, {"name": "", "input_schema": {"type": "object"}}],
         },
         "tools[1].name",
     ),
