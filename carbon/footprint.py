@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import exp, hypot, log
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -70,8 +70,17 @@ class Footprint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """`tokens_estimated`, `boundary_unknown`, `calibration_drifted`, `method_disagreement`."""
 
     @staticmethod
-    def of(workload: Workload, estimator: Estimator | None, intensity: Intensity | None, report: ProviderReport | None = None) -> Footprint:
-        """The footprint by the highest method there is. Without estimator and report, or with negative tokens, all is unknown."""
+    def of(
+        workload: Workload,
+        estimator: Estimator | None,
+        intensity: Intensity | None,
+        report: ProviderReport | None = None,
+        spread: Spread | None = None,
+    ) -> Footprint:
+        """The footprint by the highest method there is. Without estimator and report, or with negative tokens, all is unknown.
+
+        `spread`: of the `rate` of this estimator and this intensity, where there is one: it saves the logarithms.
+        """
         i, c, o = workload.input_tokens, workload.cached_tokens, workload.output_tokens
         sane = i >= 0 and c >= 0 and o >= 0
         own = estimator.figures(i, c, o) if estimator is not None and sane else None
@@ -86,14 +95,14 @@ class Footprint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         low, value, high = own
         warnings = estimator.warnings if isinstance(estimator, Calibrated) else ()
         if workload.estimated:
-            low, high, warnings = low / TOKENS_ESTIMATED, high * TOKENS_ESTIMATED, ("tokens_estimated", *warnings)
+            low, high, warnings, spread = low / TOKENS_ESTIMATED, high * TOKENS_ESTIMATED, ("tokens_estimated", *warnings), None
         cross = estimator.cross
         if cross is None:
-            return _footprint(estimator.method, (low, value, high), intensity, None, warnings)
+            return _footprint(estimator.method, (low, value, high), intensity, None, warnings, spread)
         other = cross.figures(i, c, o)
         if disagree(own, other):
             warnings = (*warnings, "method_disagreement")
-        return _footprint(estimator.method, (low, value, high), intensity, (cross.method, other[1]), warnings)
+        return _footprint(estimator.method, (low, value, high), intensity, (cross.method, other[1]), warnings, spread)
 
 
 def measured(joules: tuple[float, float, float], before: Footprint) -> Footprint:
@@ -121,8 +130,22 @@ NO_WORK = Footprint(energy_j=0.0, energy_low_j=0.0, energy_high_j=0.0, carbon_g=
 """Of an answer for which nothing was computed: a refusal, a cached reply, OPTIONS."""
 
 
+class Spread(NamedTuple):
+    """Grams of one joule with both ends, where the joules' band is one of constant factors, and what that band is called."""
+
+    low_g_per_j: float
+    g_per_j: float
+    high_g_per_j: float
+    confidence: str
+
+
 class Rate(Protocol):
     """Grams of a workload before it runs: `Footprint.of` for one estimator and one intensity, folded together. Tokens not negative."""
+
+    @property
+    def spread(self) -> Spread | None:
+        """None where the band depends on the tokens."""
+        ...
 
     def g(self, input_tokens: float, cached_tokens: float, output_tokens: float) -> float: ...
 
@@ -140,6 +163,7 @@ class ProportionalRate(msgspec.Struct, frozen=True, kw_only=True):
     attention: float
     """Prefill times attention, per token of input."""
     high: float
+    spread: Spread | None
 
     def g(self, input_tokens: float, cached_tokens: float, output_tokens: float) -> float:
         if cached_tokens > input_tokens:
@@ -156,6 +180,7 @@ class CalibratedRate(msgspec.Struct, frozen=True, kw_only=True):
 
     request_g: float
     tokens: ProportionalRate
+    spread: Spread | None
 
     def g(self, input_tokens: float, cached_tokens: float, output_tokens: float) -> float:
         return self.request_g + self.tokens.g(input_tokens, cached_tokens, output_tokens)
@@ -170,6 +195,7 @@ class GeneralRate(msgspec.Struct, frozen=True, kw_only=True):
     estimator: Estimator
     intensity: Intensity
     g_per_j: float
+    spread: Spread | None = None
 
     def g(self, input_tokens: float, cached_tokens: float, output_tokens: float) -> float:
         return self.estimator.energy_j(input_tokens, cached_tokens, output_tokens) * self.g_per_j
@@ -185,16 +211,20 @@ def rate(estimator: Estimator | None, intensity: Intensity | None) -> Rate | Non
     if not isinstance(estimator, Proportional | Calibrated) or intensity.g_per_kwh <= 0:
         return GeneralRate(estimator=estimator, intensity=intensity, g_per_j=intensity.g_per_kwh / J_PER_KWH)
     form, band = estimator.form, estimator.band
-    _, g_per_j, high_g_per_j = _grams((band.low, 1.0, band.high), intensity)
+    spread = Spread(*_grams((band.low, 1.0, band.high), intensity), confidence(band.low, band.high))
+    g_per_j = spread.g_per_j
     in_grams = form.scaled(g_per_j)
     tokens = ProportionalRate(
         token=in_grams.token,
         context=in_grams.context,
         prefill=in_grams.prefill,
         attention=in_grams.prefill * in_grams.attention,
-        high=high_g_per_j / g_per_j,
+        high=spread.high_g_per_j / g_per_j,
+        spread=spread,
     )
-    return CalibratedRate(request_g=estimator.request_j * g_per_j, tokens=tokens) if isinstance(estimator, Calibrated) else tokens
+    if isinstance(estimator, Calibrated):
+        return CalibratedRate(request_g=estimator.request_j * g_per_j, tokens=tokens, spread=spread)
+    return tokens
 
 
 def _reported(report: ProviderReport, intensity: Intensity | None, own: tuple[Method, tuple[float, float, float]] | None) -> Footprint:
@@ -236,10 +266,18 @@ def _footprint(
     intensity: Intensity | None,
     cross: tuple[Method, float] | None,
     warnings: tuple[str, ...],
+    spread: Spread | None = None,
 ) -> Footprint:
     low, value, high = joules
     cross_method, cross_j = (None, None) if cross is None else cross
-    low_g, g, high_g = (None, None, None) if intensity is None else _grams(joules, intensity)
+    low_g: float | None
+    g: float | None
+    high_g: float | None
+    if spread is not None and value > 0:
+        low_g, g, high_g, label = value * spread[0], value * spread[1], value * spread[2], spread[3]
+    else:
+        low_g, g, high_g = (None, None, None) if intensity is None else _grams(joules, intensity)
+        label = confidence(low, high)
     return Footprint(
         energy_j=value,
         energy_low_j=low,
@@ -248,7 +286,7 @@ def _footprint(
         carbon_low_g=low_g,
         carbon_high_g=high_g,
         method=method,
-        confidence=confidence(low, high),
+        confidence=label,
         intensity=intensity,
         cross_method=cross_method,
         cross_j=cross_j,

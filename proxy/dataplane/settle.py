@@ -88,7 +88,10 @@ def forecast(call: Call, served: Served) -> Footprint:
     """What the call is expected to cost on a deployment: the same function as the account, with expected tokens."""
     ask = call.ask
     return Footprint.of(
-        Workload(input_tokens=ask.input_tokens, output_tokens=ask.expected_output_tokens), served.estimator, served.intensity
+        Workload(input_tokens=ask.input_tokens, output_tokens=ask.expected_output_tokens),
+        served.estimator,
+        served.intensity,
+        spread=None if served.rate is None else served.rate.spread,
     )
 
 
@@ -118,7 +121,8 @@ def account(
             estimated=tokens.estimated,
             decode_s=None if paced is None else paced.decode_s,
         )
-        footprint = Footprint.of(workload, estimator, served.intensity, report)
+        spread = None if served.rate is None or estimator is not served.estimator else served.rate.spread
+        footprint = Footprint.of(workload, estimator, served.intensity, report, spread)
         if served.price is not None:
             cost = served.price.usd(tokens.input, tokens.cached or 0, tokens.cache_write or 0, tokens.output)
             if tokens.searches:

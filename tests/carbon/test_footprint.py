@@ -160,6 +160,22 @@ def test_forecast_and_account_are_one_figure(serving, intensity, read, cached, w
 
 
 @given(SERVINGS, GRIDS, TOKENS, TOKENS, TOKENS, st.booleans(), st.none() | st.floats(1e-6, 1e9))
+def test_the_spread_of_its_rate_changes_no_figure(serving, intensity, read, cached, written, estimated, reported_j):
+    profile = profile_of(serving)
+    assert profile is not None
+    work = Workload(input_tokens=read, cached_tokens=cached, output_tokens=written, estimated=estimated)
+    report = None if reported_j is None else ProviderReport(energy_j=reported_j, source="greenpt")
+    made = rate(estimator(profile), intensity)
+    assert made is not None
+    assert (made.spread is None) == (profile.kind == "range" or intensity.g_per_kwh == 0)
+    found = Footprint.of(work, estimator(profile), intensity, report, made.spread)
+    plain = Footprint.of(work, estimator(profile), intensity, report)
+    grams = ("carbon_g", "carbon_low_g", "carbon_high_g")
+    assert [getattr(found, name) for name in grams] == [pytest.approx(getattr(plain, name), rel=1e-12) for name in grams]
+    assert msgspec.structs.replace(found, **dict.fromkeys(grams)) == msgspec.structs.replace(plain, **dict.fromkeys(grams))
+
+
+@given(SERVINGS, GRIDS, TOKENS, TOKENS, TOKENS, st.booleans(), st.none() | st.floats(1e-6, 1e9))
 def test_a_footprint_holds_its_invariants(serving, intensity, read, cached, written, estimated, reported_j):
     profile = profile_of(serving)
     assert profile is not None
