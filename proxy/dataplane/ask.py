@@ -328,7 +328,7 @@ def _ask(body: bytes, members: View, operation: Operation, told: tuple[Member, b
             body = b""
     total = None if cap is None else cap * choices
     parts = _has_parts(body, operation)
-    least, most = searches(members, bounds.search_ceiling) if MEMBER in members or (parts and "tools" in members) else (0, 0)
+    least, most = searches(members, bounds.search_ceiling) if MEMBER in members or "tools" in members else (0, 0)
     return Ask(
         model=member.name,
         api=operation.api,

@@ -13,6 +13,8 @@ from proxy.records import Tokens
 from proxy.snapshot import Served
 
 _SEARCH = b"web_search"
+_ESCAPE = b"\\u"
+"""In a name that is written otherwise: whoever must keep to a cap must not be able to write past it."""
 
 
 def searches(members: View, ceiling: int) -> tuple[int, int]:
@@ -23,7 +25,7 @@ def searches(members: View, ceiling: int) -> tuple[int, int]:
     if MEMBER in members and bytes(members[MEMBER]) != b"null":
         return 1, ceiling  # whoever names the options of chat completions wants one
     given = bytes(members.get("tools", b"null"))
-    if given.find(_SEARCH) < 0:
+    if given.find(_SEARCH) < 0 and given.find(_ESCAPE) < 0:
         return 0, 0
     listed = [tool for tool in _list(_decoded(given)) if isinstance(tool, dict)]
     found = [tool for tool in listed if _searches(tool)]

@@ -291,6 +291,16 @@ def test_a_cap_on_cost_refuses_searches_of_unknown_price(fleet):
     assert ask(served, {"model": "openai", "input": "Hi"}, "/responses", x_greenlane_max_usd="100").status_code == 200
 
 
+@pytest.mark.parametrize(
+    "tools", [rb'[{"type":"web\u005fsearch"}]', rb'[{"\u0074ype":"web_search"}]', rb'[{"\u0074ype":"web\u005fsearch"}]']
+)
+def test_a_cap_on_cost_sees_a_search_however_it_is_written(fleet, tools):
+    served = fleet(response([]))
+    headers = {"x-greenlane-max-usd": "0.019", "content-type": "application/json"}
+    body = b'{"model":"openai","input":"Hi","tools":' + tools + b"}"
+    assert httpx.post(served.url + "/responses", content=body, headers=headers, timeout=60).status_code == 422
+
+
 TWO = """
 policies: {{cheap: {{objective: cheapest}}}}
 deployments:
