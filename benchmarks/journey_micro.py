@@ -34,8 +34,10 @@ from proxy.dataplane.endpoint import DataPlane
 from proxy.dataplane.finish import Finish
 from proxy.dataplane.settle import Settler
 from proxy.exchange import Exchange
+from proxy.framed import Framed
 from proxy.snapshot import Snapshot
 from proxy.telemetry.logs import RequestLog
+from proxy.upstream.answers import Met, Shared
 from proxy.upstream.heads import Heads
 
 REQUESTS = 600
@@ -49,6 +51,7 @@ ANSWER = (
     b'"finish_reason":"stop"}],"usage":{"prompt_tokens":420,"completion_tokens":57,"total_tokens":477}}'
 )
 ANSWER_HEADERS = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(ANSWER)), (b"x-request-id", b"0123456789")]
+MET = Met(Framed(b"", b""), ANSWER_HEADERS, 1, Shared())
 
 STEPS: tuple[tuple[Any, str, str], ...] = (
     (server.Connection, "data_received", "parse the request, frame it (proxy/server.py)"),
@@ -64,11 +67,9 @@ STEPS: tuple[tuple[Any, str, str], ...] = (
     (DataPlane, "_keep", "decide: kept as standing"),
     (endpoint, "candidates", "candidates and their forecasts (candidates.py)"),
     (Prepared, "decide", "decide (policies)"),
-    (attempt, "outbound", "outbound: edits (carriage.py)"),
+    (attempt, "asked", "outbound: the request (carriage.py)"),
     (OpenAI, "identity", "outbound: identity (openai.py)"),
-    (attempt, "request", "outbound: request (carriage.py)"),
     (Heads, "prefix", "outbound: head (heads.py)"),
-    (attempt, "_send", "relay made and watched (attempt.py)"),
     (attempt, "_judge", "breaker"),
     (attempt, "_read", "answer read (carriage.py)"),
     (DataPlane, "_remember", "affinity: remember"),
@@ -135,7 +136,7 @@ class Instant:
         return self
 
     def _answer(self, receiver: Any) -> None:
-        receiver.on_response(200, list(ANSWER_HEADERS))
+        receiver.on_response(200, MET.headers_of(ANSWER))
         receiver.on_data(ANSWER)
         receiver.on_end()
 

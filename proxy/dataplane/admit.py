@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import msgspec
 
 from proxy.access import Grant, check_origin
-from proxy.dataplane.ask import Kinds
+from proxy.dataplane.call import Kinds
 from proxy.dataplane.wishes import sent_in
 from proxy.exchange import Exchange
 from proxy.snapshot import Snapshot
@@ -34,8 +34,10 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     snapshot: Snapshot
     sent: Mapping[str, str] = {}
     """What its `x-greenlane-*` headers say; empty until the key was checked."""
+    verbose: bool = False
+    """It is told more, whether it asks or not: by the configuration, or by what its key may see."""
     kinds: Kinds | None = None
-    """The kinds of request that came with this very head, where it is remembered: see `ask.Alike`."""
+    """The kinds of request that came with this very head, where it is remembered: see `call.Alike`."""
 
     def __repr__(self) -> str:
         return f"<Admission {self.entry_id}>"
@@ -62,8 +64,15 @@ def admit(greeted: Admission) -> Admission:
     if snapshot.hosts is not None:
         check_origin(headers.get(b"host"), headers.get(b"origin"), snapshot.hosts, snapshot.config.server.cors.origins)
     grant = snapshot.keyring.admit(headers)
-    ids = (greeted.entry_id, greeted.request_id)
-    return Admission(entry_id=ids[0], request_id=ids[1], headers=headers, grant=grant, snapshot=snapshot, sent=sent_in(headers))
+    return Admission(
+        entry_id=greeted.entry_id,
+        request_id=greeted.request_id,
+        headers=headers,
+        grant=grant,
+        snapshot=snapshot,
+        sent=sent_in(headers),
+        verbose=snapshot.config.server.verbose or (grant.key is not None and grant.explain),
+    )
 
 
 def admit_again(before: Admission, headers: Mapping[bytes, bytes]) -> Admission:
@@ -76,5 +85,6 @@ def admit_again(before: Admission, headers: Mapping[bytes, bytes]) -> Admission:
         grant=before.grant,
         snapshot=before.snapshot,
         sent=before.sent,
+        verbose=before.verbose,
         kinds=before.kinds,
     )

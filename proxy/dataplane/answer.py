@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-import msgspec
-
 from carbon.footprint import Footprint
 from carbon.format import plain
 from carbon.savings import Saving
@@ -14,38 +12,10 @@ from proxy.dataplane.operations import Operation
 from proxy.snapshot import Snapshot
 from proxy.telemetry.ages import age_s
 
-PASSED_ON = frozenset(
-    {
-        b"retry-after",
-        b"retry-after-ms",
-        b"x-should-retry",
-        b"openai-processing-ms",
-        b"openai-version",
-        b"openai-model",
-        b"content-disposition",
-        b"content-language",
-    }
-)
-"""What an upstream says to the client through us, beside its rate-limit headers."""
-PASSED_ON_PREFIXES = (b"x-ratelimit-", b"anthropic-ratelimit-")
-
 NO_WORK = (
     b"x-carbon-g: 0\r\nx-carbon-low-g: 0\r\nx-carbon-high-g: 0\r\nx-energy-wh: 0\r\nx-energy-low-wh: 0\r\nx-energy-high-wh: 0\r\n"
     b"x-carbon-method: none\r\nx-carbon-confidence: none\r\n"
 )
-
-
-class Shown(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What of a choice the headers tell."""
-
-    head: bytes
-    """The deployment's own lines; see `peer.static_head`."""
-    policy: str
-    reason: str
-    attempts: int
-    cost_usd: float | None
-    footprint: Footprint
-    forecast: bool
 
 
 def ids(admission: Admission) -> bytes:
@@ -102,43 +72,47 @@ def counted(admission: Admission, policy: str, attempts: int) -> bytes:
     return refused(admission, policy, attempts).replace(b"x-greenlane-reason: refused", b"x-greenlane-reason: estimated")
 
 
-def answered(admission: Admission, served: Shown) -> bytes:
-    """Headers of an answer a deployment gave: observed figures, or the forecast where they leave before the work is done."""
-    footprint = served.footprint
-    figures = _figures(footprint)
-    if figures is not None:
-        quality, word = (footprint.method, footprint.confidence), "forecast-" if served.forecast else ""
-        form = _form(served.head, served.policy, served.reason, served.attempts, quality, word)
-        cost_line = b"" if served.cost_usd is None else b"x-greenlane-cost-usd: %b\r\n" % digits(served.cost_usd).encode()
-        head = form % (admission.request_id.encode("ascii", "replace"), admission.entry_id.encode(), cost_line, *figures)
+def answered(admission: Admission, choice: tuple[bytes, str, str, int], footprint: Footprint, cost_usd: float | None, word: str) -> bytes:
+    """Headers of an answer a deployment gave: observed figures, or the forecast where they leave before the work is done.
+
+    `choice`: the deployment's own lines (`Served.head`), the policy, the reason, and at which attempt. `word`: `` or `forecast-`.
+    """
+    energy_j, low_j, high_j = footprint.energy_j, footprint.energy_low_j, footprint.energy_high_j
+    g, low_g, high_g = footprint.carbon_g, footprint.carbon_low_g, footprint.carbon_high_g
+    # where `%#.2g` writes all of them as `digits` does
+    if (
+        energy_j is not None
+        and low_j is not None
+        and high_j is not None
+        and g is not None
+        and low_g is not None
+        and high_g is not None
+        and 0.36 <= low_j <= energy_j <= high_j < 34000
+        and 0.0001 <= low_g <= g <= high_g < 9.5
+    ):
+        form = _form(choice, footprint.method, footprint.confidence, word)
+        cost_line = b"" if cost_usd is None else b"x-greenlane-cost-usd: %b\r\n" % digits(cost_usd).encode()
+        ids = admission.request_id.encode("ascii", "replace"), admission.entry_id.encode()
+        head = form % (*ids, cost_line, energy_j / 3600, low_j / 3600, high_j / 3600, g, low_g, high_g)
         return head + cors(admission) if b"origin" in admission.headers else head
-    cost = "" if served.cost_usd is None else f"x-greenlane-cost-usd: {digits(served.cost_usd)}\r\n"
+    cost = "" if cost_usd is None else f"x-greenlane-cost-usd: {digits(cost_usd)}\r\n"
+    served_head, policy, reason, attempts = choice
     text = (
         f"x-request-id: {admission.request_id}\r\nx-greenlane-id: {admission.entry_id}\r\n"
-        f"x-greenlane-policy: {served.policy}\r\nx-greenlane-attempts: {served.attempts}\r\nx-greenlane-cache: none\r\n"
-        f"x-greenlane-reason: {served.reason}\r\n{cost}{carbon(served.footprint, forecast=served.forecast)}"
+        f"x-greenlane-policy: {policy}\r\nx-greenlane-attempts: {attempts}\r\nx-greenlane-cache: none\r\n"
+        f"x-greenlane-reason: {reason}\r\n{cost}{carbon(footprint, forecast=bool(word))}"
     )
-    head = served.head + text.encode("ascii", "replace")
+    head = served_head + text.encode("ascii", "replace")
     return head + cors(admission) if b"origin" in admission.headers else head
 
 
-def _figures(footprint: Footprint) -> tuple[float, ...] | None:
-    """Watt-hours and grams, if `%#.2g` writes all of them as `digits` does."""
-    energy_j, low_j, high_j = footprint.energy_j, footprint.energy_low_j, footprint.energy_high_j
-    g, low_g, high_g = footprint.carbon_g, footprint.carbon_low_g, footprint.carbon_high_g
-    if energy_j is None or low_j is None or high_j is None or g is None or low_g is None or high_g is None:
-        return None
-    if not (0.36 <= low_j <= energy_j <= high_j < 34000 and 0.0001 <= low_g <= g <= high_g < 9.5):
-        return None
-    return (energy_j / 3600, low_j / 3600, high_j / 3600, g, low_g, high_g)
-
-
 @lru_cache(maxsize=4096)
-def _form(head: bytes, policy: str, reason: str, attempts: int, quality: tuple[str, str], word: str) -> bytes:
+def _form(choice: tuple[bytes, str, str, int], method: str, confidence: str, word: str) -> bytes:
     """The headers of all answers that differ in their ids and figures alone: filling it in costs 2 µs, writing it anew 6."""
+    head, policy, reason, attempts = choice
     named = f"x-greenlane-policy: {policy}\r\nx-greenlane-attempts: {attempts}\r\nx-greenlane-cache: none\r\n"
     named += f"x-greenlane-reason: {reason}\r\n"
-    told = f"x-carbon-method: {quality[0]}\r\nx-carbon-confidence: {quality[1]}\r\n"
+    told = f"x-carbon-method: {method}\r\nx-carbon-confidence: {confidence}\r\n"
     return (
         head.replace(b"%", b"%%")
         + b"x-request-id: %b\r\nx-greenlane-id: %b\r\n"

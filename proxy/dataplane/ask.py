@@ -14,20 +14,19 @@ import msgspec
 
 from adapters import _multipart
 from adapters._base import AdapterError, Json
-from adapters._json import View, depth_within, edited, encode, has_duplicate, surely_once, tree, view
+from adapters._json import View, depth_within, edited, encode, has_duplicate, surely_once, view
 from adapters._web_search import MEMBER
 from policies._base import Ask
 from policies.constraints import strictest
 from proxy.access import Grant
 from proxy.config import Limits as Bounds
-from proxy.dataplane.kept import Continued
+from proxy.dataplane.call import ALIKE, BYTES_PER_TOKEN, PARTS, Call, Kinds, has_parts, kind_of, rounded_up
 from proxy.dataplane.operations import Operation
 from proxy.dataplane.searching import searches
 from proxy.dataplane.wishes import Wishes, wishes
 from proxy.errors import Refusal, no_such_model
 from proxy.snapshot import Member, Snapshot
 
-BYTES_PER_TOKEN = 4
 NAMES_CHARS = 1000
 """Of all members of a body together; with more, nothing is remembered of it."""
 LONG_CHARS = 64
@@ -39,19 +38,7 @@ _ESCAPED = b"\\u006"
 _OURS = b'"greenlane"'
 _R = b"\\u0072"
 """The one of this name's letters whose escape is not like those."""
-_PARTS = b'"type"'
-"""Without it a body has neither parts nor tools: one search instead of seven."""
 _PLAIN = frozenset({"model", "messages", "input", "prompt", "stream", "stream_options", "greenlane"})
-_PROMPT: Mapping[str, str] = {"chat": "messages", "messages": "messages", "completions": "prompt", "responses": "input"}
-"""The member that differs with every request."""
-_VARYING = frozenset({"user", "metadata", "seed", "safety_identifier", "prompt_cache_key", "previous_response_id"})
-"""Members that often do as well: with one of them nothing is remembered."""
-ALIKE = 8
-"""Kinds of request remembered of one client."""
-ALIKE_BYTES = 1024
-"""Of their members; with more (tools, schemas) nothing is remembered."""
-SIZES = 64
-"""Of the requests of a kind, each with its `Ask`."""
 CAPS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 """Say how long the answer may be; the first of these that says a number counts."""
 _DEFAULTS: Mapping[str, tuple[bytes, ...]] = {
@@ -78,69 +65,6 @@ _int = msgspec.json.Decoder(int).decode
 _str = msgspec.json.Decoder(str).decode
 
 
-class Call(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
-    """A request that is well formed: its body, and what is asked."""
-
-    operation: Operation
-    body: bytes
-    members: View
-    """Top-level members as bytes; of a form body, the model alone."""
-    content_type: bytes
-    form_model: _multipart.Field | None
-    member: Member
-    ask: Ask
-    wishes: Wishes
-    wants_usage: bool
-    """The client asked for the usage chunk."""
-    continuous_usage: bool
-    previous_response_id: str | None
-    continued: Continued = Continued()
-    """What it goes on from, where that is kept here and stands in its input already."""
-
-    def __repr__(self) -> str:
-        return f"<Call {self.operation.api} {self.member.name}, {len(self.body)} bytes>"
-
-    def tree(self) -> Json:
-        """The body decoded whole, for translation."""
-        return tree(self.body)
-
-
-class Alike:
-    """Requests of one client with the same members, the prompt excepted: what was read of one holds for the others, 8 µs of each."""
-
-    __slots__ = ("_asks", "_like")
-
-    def __init__(self, like: Call) -> None:
-        self._like = msgspec.structs.replace(like, body=b"", members={})
-        self._asks: dict[int, Ask] = {}
-
-    def call(self, body: bytes, members: View) -> Call:
-        """The call of a body that has neither parts nor tools."""
-        like = self._like
-        tokens = rounded_up(max(1, len(body) // BYTES_PER_TOKEN))
-        ask = self._asks.get(tokens)
-        if ask is None:
-            if len(self._asks) >= SIZES:
-                self._asks.clear()
-            ask = self._asks[tokens] = msgspec.structs.replace(like.ask, input_tokens=tokens)
-        return Call(
-            operation=like.operation,
-            body=body,
-            members=members,
-            content_type=like.content_type,
-            form_model=None,
-            member=like.member,
-            ask=ask,
-            wishes=like.wishes,
-            wants_usage=like.wants_usage,
-            continuous_usage=like.continuous_usage,
-            previous_response_id=None,
-        )
-
-
-Kinds = dict[tuple[str | bytes, ...], Alike]
-
-
 def read(
     body: bytes,
     content_type: bytes,
@@ -154,35 +78,27 @@ def read(
     `kinds`: of the requests that came with this very head, where they are remembered. Raises Refusal (400, 404, 415) and AdapterError
     (400, naming the member).
     """
-    form_model = kind = None
+    if kinds:
+        for known in kinds:
+            if body.startswith(known.before) and body.endswith(known.after):
+                alike = known.call(body)
+                if alike is not None:
+                    return alike
+                break
+    form_model = None
     if operation.multipart and content_type.lower().startswith(b"multipart/"):
         body, members, form_model = _form(body, content_type, operation.model)
     else:
         members = _object(body, content_type, to[0].config.limits)
-        kind = None if kinds is None else _kind(body, members, operation)
-        if kinds is not None and kind is not None and (known := kinds.get(kind)) is not None:
-            return known.call(body, members)
         if operation.model is not None:
             body = edited(body, members, {"model": encode(operation.model)})
             members = view(body)
     call = _call(body, members, operation, sent, to, (content_type, form_model))
-    if kinds is not None and kind is not None:
+    if kinds is not None and (kind := kind_of(call)) is not None:
         if len(kinds) >= ALIKE:
             kinds.clear()
-        kinds[kind] = Alike(call)
+        kinds.append(kind)
     return call
-
-
-def _kind(body: bytes, members: View, operation: Operation) -> tuple[str | bytes, ...] | None:
-    """What `_call` goes by, but for the body's length; None where there is more to look at: parts, or members of every request's own."""
-    others = members.copy()
-    prompt = others.pop(_PROMPT.get(operation.api, ""), None)
-    if prompt is None or operation.model is not None or not _VARYING.isdisjoint(others) or _has_parts(body, operation):
-        return None
-    if operation.api == "chat" and bytes(prompt)[:1] != b"[":
-        return None
-    values = b",".join(others.values())
-    return (*others, values) if len(values) <= ALIKE_BYTES else None
 
 
 def _call(
@@ -211,7 +127,7 @@ def _call(
     return Call(
         operation=operation,
         body=body,
-        members=members,
+        view=members,
         content_type=content_type,
         form_model=form_model,
         member=member,
@@ -240,7 +156,7 @@ def through_hub(call: Call, hub: Json) -> Call:
     """The call as the translated candidates must see it: by the members and abilities of its hub form, not of its own dialect."""
     plain = encode(hub)
     members = view(plain)
-    needs = _needs(plain, members, call.ask.choices, parts=_PARTS in plain)
+    needs = _needs(plain, members, call.ask.choices, parts=PARTS in plain)
     ask = msgspec.structs.replace(call.ask, members=_unusual(members), needs=needs)
     return msgspec.structs.replace(call, ask=ask)
 
@@ -327,7 +243,7 @@ def _ask(body: bytes, members: View, operation: Operation, told: tuple[Member, b
             # the prompt is counted, not computed: whatever its length it costs nothing and fits into every window
             body = b""
     total = None if cap is None else cap * choices
-    parts = _has_parts(body, operation)
+    parts = has_parts(body, operation)
     least, most = searches(members, bounds.search_ceiling) if MEMBER in members or "tools" in members else (0, 0)
     return Ask(
         model=member.name,
@@ -345,16 +261,6 @@ def _ask(body: bytes, members: View, operation: Operation, told: tuple[Member, b
     )
 
 
-def _has_parts(body: bytes, operation: Operation) -> bool:
-    """Whether anything in the body may be a part or a tool. Both come in arrays, and a chat of plain text has one array alone:
-
-    a byte is found sixteen at a time, a word one at a time, which is 17 µs of 40 KB.
-    """
-    if operation.api == "chat" and body.find(b"[", body.find(b"[") + 1) < 0:
-        return False
-    return _PARTS in body
-
-
 def _input_tokens(body: bytes, *, parts: bool) -> int:
     """Estimated from the body's length: text by four bytes a token, images by a flat figure, files not at all."""
     size = len(body)
@@ -363,12 +269,6 @@ def _input_tokens(body: bytes, *, parts: bool) -> int:
         size -= sum(map(len, found))
         return size // BYTES_PER_TOKEN + IMAGE_TOKENS * len(found)
     return max(1, size // BYTES_PER_TOKEN)
-
-
-def rounded_up(tokens: int) -> int:
-    """To five significant bits, at most 6 % more: the estimate is no better than that, and like requests then decide alike."""
-    shift = tokens.bit_length() - 5
-    return tokens if shift <= 0 else -(-tokens >> shift) << shift
 
 
 def _unusual(members: View) -> frozenset[str]:

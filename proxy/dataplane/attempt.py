@@ -8,14 +8,15 @@ from time import perf_counter
 
 import msgspec
 
-from adapters._base import AdapterError, Fault, FaultError, GarbledError, Outbound, Stream
+from adapters._base import AdapterError, Fault, FaultError, GarbledError, Stream
 from carbon.footprint import Footprint
-from policies._base import Candidate, Decision
+from policies._base import Decision
 from proxy.dataplane.admit import Admission
-from proxy.dataplane.ask import Call
-from proxy.dataplane.carriage import Facts, Hub, outbound, read_answer, request, stream
+from proxy.dataplane.call import Call
+from proxy.dataplane.carriage import Facts, Hub, asked, read_answer, stream
 from proxy.dataplane.peer import Peer
 from proxy.dataplane.relay import Relay, Result
+from proxy.dataplane.theirs import SILENT, Theirs, theirs
 from proxy.exchange import Exchange
 from proxy.metered import Began, Ended, Feed
 from proxy.records import Attempt
@@ -36,11 +37,14 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
 
     served: Served | None
     peer: Peer | None
-    candidate: Candidate | None
+    reason: str
+    """The decision's, or `fallback` where another than its first served."""
     result: Result
     attempts: tuple[Attempt, ...]
     started_s: float
     """When the last attempt was sent."""
+    said: Theirs = SILENT
+    """What the head of its answer says."""
     ignored: tuple[str, ...] = ()
     stream: Stream | None = None
     """Of an answer that is streamed: what is left to be written comes from it."""
@@ -92,22 +96,21 @@ async def attempt(journey: Journey, way: Way) -> Tried:
     unexpressed: AdapterError | None = None
     left: list[tuple[Feed, Ended]] = []
     """The attempt before, where its energy is measured: told when another follows; the last one's end is told with its account."""
-    for candidate in journey.decision.order:
+    order, reason = journey.decision.order, journey.decision.reason
+    for candidate in order:
         served = plan.served[candidate.place]
         peer = way.peers[served.name]
         now_s = perf_counter()
-        if not peer.breaker.allows(now_s) or (attempts and now_s - exchange.arrived_s > served.settings.timeouts.total_s):
+        calm = peer.breaker.calm
+        if (not calm and not peer.breaker.allows(now_s)) or (attempts and now_s - exchange.arrived_s > served.settings.timeouts.total_s):
             continue
         try:
-            out = outbound(call, served, journey.hub)
-            events = stream(call, served, journey.hub, capture=peer.usage_missing) if journey.events else None
-            relay = _send(journey, (served, peer, out), events, way, len(attempts) + 1)
-            ignored = out.ignored
-            del out  # its copy of the body would live as long as the answer takes: 2 to 4 KB of an open stream
+            relay, ignored = _send(journey, served, peer, way, len(attempts) + 1)
         except AdapterError as error:
             unexpressed = error
             continue
-        peer.breaker.begin(now_s)
+        if not calm:
+            peer.breaker.begin(now_s)
         peer.inflight += 1
         shares_s = _tell_meters(left, peer, Began(journey.admission.entry_id, now_s)) if left or peer.meter is not None else None
         if peer.inflight >= peer.most:
@@ -125,8 +128,9 @@ async def attempt(journey: Journey, way: Way) -> Tried:
         last = Tried(
             served=served,
             peer=peer,
-            candidate=candidate,
+            reason=reason if candidate is order[0] else "fallback",
             result=result,
+            said=theirs(result.headers, served.secret),
             attempts=tuple(attempts),
             started_s=now_s,
             ignored=ignored,
@@ -143,7 +147,7 @@ async def attempt(journey: Journey, way: Way) -> Tried:
     if last is not None:
         return last
     failed = Result(ending="failed", kind="unexpressed" if unexpressed else "down")
-    return Tried(served=None, peer=None, candidate=None, result=failed, attempts=(), started_s=perf_counter(), unexpressed=unexpressed)
+    return Tried(served=None, peer=None, reason=reason, result=failed, attempts=(), started_s=perf_counter(), unexpressed=unexpressed)
 
 
 def _over(journey: Journey, sent_s: float) -> Ended:
@@ -188,14 +192,17 @@ class Way(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     answer_bytes: int
 
 
-def _send(journey: Journey, to: tuple[Served, Peer, Outbound], events: Stream | None, way: Way, number: int) -> Relay:
-    """Starts one attempt."""
-    served, peer, out = to
+def _send(journey: Journey, served: Served, peer: Peer, way: Way, number: int) -> tuple[Relay, tuple[str, ...]]:
+    """Starts one attempt; with the members it left out. The request goes with this call: its copy of the body would live as long as the
+    answer takes, 2 to 4 KB of an open stream.
+    """
     call, admission = journey.call, journey.admission
-    commit = way.commit(journey, served, number, out.ignored) if events is not None else None
+    made, ignored = asked(call, served, journey.hub, admission.headers, admission.request_id)
+    events = stream(call, served, journey.hub, capture=peer.usage_missing) if journey.events else None
+    commit = None if events is None else way.commit(journey, served, number, ignored)
     relay = Relay(journey.exchange, events, commit, way.answer_bytes, raw=events is not None and not call.operation.text)
-    relay.watch(peer.upstream.send(request(call, served, out, admission.headers, admission.request_id), relay))
-    return relay
+    relay.watch(peer.upstream.send(made, relay))
+    return relay, ignored
 
 
 def _read(call: Call, served: Served, peer: Peer, result: Result) -> tuple[Result, Facts | None]:
@@ -230,7 +237,8 @@ def _judge(peer: Peer, result: Result, way: Way, call: Call) -> None:
     if result.ending == "gone" or result.kind == "stopped":
         return
     if result.kind == "ok" or _told_status(result) in TO_THE_CLIENT | {429}:
-        peer.breaker.succeeded()
+        if not peer.breaker.calm:
+            peer.breaker.succeeded()
     elif call.operation.counts and result.kind == "status":
         # it may have no such operation, and clients count a great deal: that says nothing of what else it does
         peer.breaker.passed()

@@ -6,7 +6,7 @@ from __future__ import annotations
 class Breaker:
     """closed → (failures in a row) → open → (open_s later, one probe) → closed or open again."""
 
-    __slots__ = ("_failures", "_limit", "_open_s", "_opened_at_s", "_probing_since_s")
+    __slots__ = ("_failures", "_limit", "_open_s", "_opened_at_s", "_probing_since_s", "calm")
 
     def __init__(self, failures: int, open_s: float) -> None:
         self._limit = failures
@@ -14,6 +14,8 @@ class Breaker:
         self._failures = 0
         self._opened_at_s: float | None = None
         self._probing_since_s: float | None = None
+        self.calm = True
+        """Closed, and the last request did not fail: `allows`, `begin` and `succeeded` would tell and change nothing."""
 
     def __repr__(self) -> str:
         state = "closed" if self._opened_at_s is None else "probing" if self._probing_since_s is not None else "open"
@@ -39,8 +41,10 @@ class Breaker:
     def succeeded(self) -> None:
         self._failures = 0
         self._opened_at_s = self._probing_since_s = None
+        self.calm = True
 
     def failed(self, now_s: float) -> None:
+        self.calm = False
         self._failures += 1
         self._probing_since_s = None
         if self._failures >= self._limit or self._opened_at_s is not None:

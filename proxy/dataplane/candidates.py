@@ -12,7 +12,7 @@ import msgspec
 from policies._base import Ask, Candidate, Decision, Limits, Rejection
 from policies._score import rounded
 from policies.constraints import barrier
-from proxy.dataplane.ask import Call
+from proxy.dataplane.call import Call
 from proxy.dataplane.peer import Peer
 from proxy.dataplane.searching import expected
 from proxy.snapshot import Plan, Served

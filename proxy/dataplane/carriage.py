@@ -25,7 +25,7 @@ from adapters.anthropic.identity import MessagesStream, messages_reply, messages
 from adapters.responses.identity import ResponsesStream, responses_reply, responses_text
 from carbon.footprint import ProviderReport
 from carbon.meters.provider import from_body
-from proxy.dataplane.ask import Call
+from proxy.dataplane.call import Call
 from proxy.snapshot import Served
 from proxy.upstream._base import Request
 
@@ -117,6 +117,24 @@ def outbound(call: Call, served: Served, hub: Hub) -> Outbound:
     return out if not hub.ignored else msgspec.structs.replace(out, ignored=(*out.ignored, *hub.ignored))
 
 
+def asked(call: Call, served: Served, hub: Hub, headers: Mapping[bytes, bytes], request_id: str) -> tuple[Request, tuple[str, ...]]:
+    """The request as the upstream's client takes it, and the members left out of it. Raises AdapterError like `outbound`."""
+    like = call.like
+    if like is not None and (known := like.sent(call, served, request_id)) is not None:
+        return known
+    out = outbound(call, served, hub)
+    made = request(call, served, out, headers, request_id)
+    if (
+        like is not None
+        and served.transparent is not None
+        and call.operation.api in served.identity
+        and served.target.quirks.developer_role
+    ):
+        # a prompt of nothing but text: `identity` looks at its roles alone, and where they are all taken at nothing
+        like.learn(call, served, made, out.ignored)
+    return made, out.ignored
+
+
 def placed(error: AdapterError, call: Call, hub: Hub) -> AdapterError:
     """An error about the hub request, told of the place where the client wrote what is wrong."""
     if error.param is None:
@@ -146,7 +164,7 @@ def retold(fault: Fault, call: Call, served: Served, hub: Hub) -> Fault:
 
 
 def request(call: Call, served: Served, out: Outbound, headers: Mapping[bytes, bytes], request_id: str) -> Request:
-    """The request as the upstream's client takes it: our key, the client's trace, never the client's key."""
+    """An outbound as the upstream's client takes it: with our key and the client's trace, never with the client's key."""
     content_type = call.content_type if call.form_model is not None else b"application/json"
     lines: list[tuple[bytes, bytes]] = [(b"x-request-id", request_id.encode())]
     own = out.headers

@@ -8,7 +8,7 @@ from carbon.footprint import Footprint
 from carbon.shipped import DATA_VERSION, SPEC_VERSION
 from policies._base import Decision
 from proxy import __version__
-from proxy.dataplane.ask import Call
+from proxy.dataplane.call import Call
 from proxy.dataplane.candidates import Arm, Stood
 from proxy.records import Context, Counterfactual, Inputs, sample_of
 from proxy.snapshot import Served, Snapshot

@@ -24,8 +24,9 @@ from policies.constraints import strictest
 from proxy.config import Limits
 from proxy.dataplane import answer
 from proxy.dataplane.admit import Admission, admit, admit_again, greet
-from proxy.dataplane.ask import Call, read, through_hub
+from proxy.dataplane.ask import read, through_hub
 from proxy.dataplane.attempt import Journey, Tried, Way, attempt
+from proxy.dataplane.call import Call
 from proxy.dataplane.candidates import Affinity, Key, candidates, held_out, key_of, narrowed, recalled, standing
 from proxy.dataplane.carriage import Hub
 from proxy.dataplane.continuity import Continuity, Look
@@ -130,7 +131,7 @@ class DataPlane:
             raise Refusal(503, "unavailable", "The ledger cannot take more entries at the moment.", headers=b"retry-after: 5\r\n")
 
     def memo(self, notes: Any, fields: Mapping[bytes, bytes]) -> Any:
-        return msgspec.structs.replace(notes, headers=fields, kinds={})
+        return msgspec.structs.replace(notes, headers=fields, kinds=[])
 
     def admit_again(self, exchange: Exchange, notes: Any) -> bool:
         """Lets in a request with the head of one that was, as `notes` say; False where it must be looked at anew."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from time import perf_counter, time
 from typing import NamedTuple
 
@@ -13,8 +12,8 @@ from adapters._base import Fault, Usage
 from carbon.footprint import Footprint, ProviderReport
 from proxy.dataplane import answer, refusals
 from proxy.dataplane.admit import Admission
-from proxy.dataplane.ask import Call
 from proxy.dataplane.attempt import ACCOUNT, CREDENTIALS, TO_THE_CLIENT, Journey, Tried, failure
+from proxy.dataplane.call import Call
 from proxy.dataplane.candidates import arm_of
 from proxy.dataplane.carriage import Facts, read_answer, reply, retold
 from proxy.dataplane.compare import NOTHING_BURNT, Burnt, burnt, forfeited
@@ -33,11 +32,11 @@ from proxy.dataplane.settle import (
     Settler,
     account,
     forecast,
-    reason_of,
     report_in,
     reported,
     told,
 )
+from proxy.dataplane.theirs import hidden, theirs
 from proxy.exchange import Exchange
 from proxy.records import Attempt, Tokens
 from proxy.snapshot import Served
@@ -64,16 +63,6 @@ class Outcome(NamedTuple):
     response_id: str | None = None
 
 
-def _verbose(journey: Journey) -> bool:
-    admission = journey.admission
-    grant = admission.grant
-    return (
-        journey.call.wishes.verbose
-        or admission.snapshot.config.server.verbose
-        or (grant is not None and grant.key is not None and grant.explain)
-    )
-
-
 class Finish:
     """Ends exchanges. One a process."""
 
@@ -90,9 +79,12 @@ class Finish:
         def send(headers: list[tuple[bytes, bytes]], first: bytes) -> Footprint:
             call = journey.call
             footprint = forecast(call, served) if call.operation.text else Footprint(intensity=served.intensity)
-            head = self._head(journey, served, (number, ignored), footprint, None)
-            kind = EVENTS if call.operation.text else content_type(headers, served.secret)
-            lines = passed_on(headers, served.secret) if served.limited is None else _with_limits(call, served, headers)
+            decision = journey.decision
+            reason = decision.reason if served.name == decision.order[0].place.name else "fallback"
+            head = self._head(journey, served, (number, ignored, reason), footprint, None)
+            said = theirs(headers, served.secret)
+            kind = EVENTS if call.operation.text else said.content_type
+            lines = said.passed_on if served.limited is None else _with_limits(call, served, headers)
             journey.exchange.start(200, head + kind + lines, first)
             return footprint
 
@@ -130,7 +122,7 @@ class Finish:
             worked = self._account(journey, tried, facts.usage, b"", facts.report)
         if facts.fault is not None:
             worked = self._lost(journey, tried, worked)
-        shown = told(journey.admission.entry_id, worked, served, journey.plan.policy, reason_of(journey.decision, tried.candidate))
+        shown = told(journey.admission.entry_id, worked, served, journey.plan.policy, tried.reason)
         body = reply(call, served, journey.hub, result.body, facts, shown)
         if journey.hub.kept:
             self._keep(journey, served, body)
@@ -140,9 +132,9 @@ class Finish:
             body = refusals.scrubbed_error(body, served.secret)
             how = Outcome(200, "failed", refusals.code_of(refusals.scrubbed(facts.fault, served.secret).code), facts.response_id)
         self._settle(journey, tried, worked, how)
-        head = self._head(journey, served, (len(tried.attempts), tried.ignored), worked.footprint, worked)
-        kind = JSON if text else content_type(result.headers, served.secret)
-        lines = passed_on(result.headers, served.secret) if served.limited is None else _with_limits(call, served, result.headers)
+        head = self._head(journey, served, (len(tried.attempts), tried.ignored, tried.reason), worked.footprint, worked)
+        kind = JSON if text else tried.said.content_type
+        lines = tried.said.passed_on if served.limited is None else _with_limits(call, served, result.headers)
         journey.exchange.respond(200, b"%b%b%b" % (head, kind, lines), body)
 
     def _reread(self, journey: Journey, served: Served, peer: Peer, result: Result) -> Facts:
@@ -163,7 +155,7 @@ class Finish:
         worked = self._account(journey, tried, stream.usage, stream.text, report_in(stream.comments))
         if missing:
             stream.usage = _usage(worked.tokens)
-        shown = told(journey.admission.entry_id, worked, served, journey.plan.policy, reason_of(journey.decision, tried.candidate))
+        shown = told(journey.admission.entry_id, worked, served, journey.plan.policy, tried.reason)
         last = stream.close(shown)
         if journey.hub.kept:
             self._keep(journey, served, last)
@@ -227,7 +219,7 @@ class Finish:
         served = tried.served
         lines = answer.claude_id(operation, admission)
         if served is None or served.limited is None:
-            lines += passed_on(tried.result.headers, _secret(tried))
+            lines += tried.said.passed_on
         else:
             lines += _with_limits(journey.call, served, tried.result.headers)
         if fault.retry_after_s is not None and b"retry-after:" not in lines:
@@ -290,33 +282,26 @@ class Finish:
         self,
         journey: Journey,
         served: Served,
-        how: tuple[int, tuple[str, ...]],
+        how: tuple[int, tuple[str, ...], str],
         footprint: Footprint,
         worked: Account | None,
     ) -> bytes:
-        """The header lines of an answer of a deployment, at which attempt and with which members ignored. A stream's has no account."""
-        attempts, ignored = how
-        decision = journey.decision
-        first = decision.order[0].place.name
-        shown = answer.Shown(
-            head=served.head,
-            policy=journey.plan.policy,
-            reason=decision.reason if served.name == first else "fallback",
-            attempts=attempts,
-            cost_usd=None if worked is None else worked.cost_usd,
-            footprint=footprint,
-            forecast=worked is None,
-        )
-        head = answer.answered(journey.admission, shown)
-        if journey.call.operation.claude:
-            head += answer.claude_id(journey.call.operation, journey.admission)
-        if _verbose(journey):
-            rejected = tuple(f"{each.deployment}={each.constraint}" for each in decision.rejected)
+        """The header lines of an answer of a deployment. A stream's has no account yet.
+
+        `how`: at which attempt, with which members ignored, and for which reason.
+        """
+        attempts, ignored, reason = how
+        admission, operation = journey.admission, journey.call.operation
+        cost_usd, word = (None, "forecast-") if worked is None else (worked.cost_usd, "")
+        head = answer.answered(admission, (served.head, journey.plan.policy, reason, attempts), footprint, cost_usd, word)
+        if operation.claude:
+            head += answer.claude_id(operation, admission)
+        if admission.verbose or journey.call.wishes.verbose:
+            rejected = tuple(f"{each.deployment}={each.constraint}" for each in journey.decision.rejected)
             room_bytes = HEADER_BYTES - len(head)
             saved = None if worked is None else worked.saving
-            head += answer.verbose((footprint, saved), journey.admission.snapshot, (rejected, ignored), room_bytes, time())
-        settings = journey.admission.snapshot.config.carbon
-        if settings.emissions_scope_2_header and worked is not None:
+            head += answer.verbose((footprint, saved), admission.snapshot, (rejected, ignored), room_bytes, time())
+        if worked is not None and admission.snapshot.config.carbon.emissions_scope_2_header:
             head += answer.scope_2(footprint)
         return head
 
@@ -334,7 +319,7 @@ class Finish:
         ending = Ending(
             status=how.status,
             outcome=how.outcome,
-            reason=reason_of(journey.decision, tried.candidate),
+            reason=tried.reason,
             policy=journey.plan.policy,
             error=how.error,
             first_s=tried.result.first_s,
@@ -344,30 +329,19 @@ class Finish:
             ignored=tried.ignored,
             forecast=foretold,
             overhead_s=tried.started_s - journey.exchange.arrived_s if len(tried.attempts) == 1 else None,
-            upstream_id=upstream_id(tried.result.headers, _secret(tried)),
+            upstream_id=tried.said.upstream_id,
             holdout=arm_of(journey.plan, journey.decision) if journey.plan.holdout else None,
             baseline=None if worked.saving is None else journey.plan.baseline,
         )
         self._settler.settle(journey.admission, journey.call, tried, worked, ending, journey.exchange.arrived_s)
 
 
-def passed_on(headers: list[tuple[bytes, bytes]], secret: str | None) -> bytes:
-    """The upstream's header lines that are the client's business."""
-    lines = b"".join([b"%b: %b\r\n" % header for header in headers if _passes(header[0])])
-    return _hidden(lines, secret) if lines else lines
-
-
-def _hidden(told: bytes, secret: str | None) -> bytes:
-    """What an upstream told in a header, without our key."""
-    return told.replace(secret.encode(), b"***") if secret else told
-
-
 def _with_limits(call: Call, served: Served, headers: list[tuple[bytes, bytes]]) -> bytes:
     """The same, and the upstream's rate limits under the names that the clients of other dialects know."""
-    lines = passed_on(headers, served.secret)
+    lines = theirs(headers, served.secret).passed_on
     if call.operation.claude or b"ratelimit-" not in lines or served.limited is None:
         return lines
-    return lines + _hidden(b"".join([b"%b: %b\r\n" % header for header in served.limited.limits(headers, _until_s)]), served.secret)
+    return lines + hidden(b"".join([b"%b: %b\r\n" % header for header in served.limited.limits(headers, _until_s)]), served.secret)
 
 
 def _without(told: dict[str, float | str | None], secret: str) -> dict[str, float | str | None]:
@@ -377,27 +351,6 @@ def _without(told: dict[str, float | str | None], secret: str) -> dict[str, floa
 
 def _until_s(instant: str) -> float:
     return instant_s(instant) - time()
-
-
-@lru_cache(maxsize=256)
-def _passes(name: bytes) -> bool:
-    return name in answer.PASSED_ON or name.startswith(answer.PASSED_ON_PREFIXES)
-
-
-def content_type(headers: list[tuple[bytes, bytes]], secret: str | None) -> bytes:
-    """The upstream's content type as a header line."""
-    for name, value in headers:
-        if name == b"content-type":
-            return b"content-type: " + _hidden(value, secret) + b"\r\n"
-    return b"content-type: application/octet-stream\r\n"
-
-
-def upstream_id(headers: list[tuple[bytes, bytes]], secret: str | None) -> str | None:
-    """The request id the upstream gave, for its support."""
-    for name, value in headers:
-        if name in (b"x-request-id", b"request-id"):
-            return _hidden(value, secret)[:128].decode("ascii", "replace")
-    return None
 
 
 def _secret(tried: Tried) -> str | None:

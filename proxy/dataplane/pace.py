@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from carbon.runtime import LEAST_DECODE_S, LEAST_TOKENS, RuntimePower
-from proxy.dataplane.ask import Call
 from proxy.dataplane.attempt import Tried
+from proxy.dataplane.call import Call
 from proxy.records import Tokens
 
 ToldBy = Literal["stream", "answer", "streams"]

@@ -18,7 +18,8 @@ from policies._base import Decision
 from policies.refusal import CAPACITY, refusal
 from proxy.dataplane import answer
 from proxy.dataplane.admit import Admission
-from proxy.dataplane.ask import CAPS, Call
+from proxy.dataplane.ask import CAPS
+from proxy.dataplane.call import Call
 from proxy.dataplane.operations import Operation
 from proxy.dataplane.peer import Peer
 from proxy.errors import Refusal

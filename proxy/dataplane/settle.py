@@ -19,11 +19,11 @@ from carbon.energy import Estimator
 from carbon.footprint import NO_WORK, Footprint, ProviderReport, Workload
 from carbon.meters.provider import from_comment
 from carbon.savings import Saving
-from policies._base import Candidate, Decision
+from policies._base import Decision
 from proxy.dataplane.admit import Admission
-from proxy.dataplane.ask import Call
 from proxy.dataplane.attempt import Tried
 from proxy.dataplane.budget import Budgets
+from proxy.dataplane.call import Call
 from proxy.dataplane.candidates import Arm, Stood
 from proxy.dataplane.compare import Burnt, Done, compared
 from proxy.dataplane.contexts import Contexts, Shared, names
@@ -341,10 +341,11 @@ class Settler:
             labels = ("" if call is None else call.member.name, "", ending.policy or "", str(ending.status))
             self._requests[labels] = self._requests.get(labels, 0.0) + 1.0
             return
-        tally = peer.tally
-        codes = tally.codes
-        code = (ending.policy, ending.status)
-        codes[code] = codes.get(code, 0) + 1
+        tally, code = peer.tally, (ending.policy, ending.status)
+        try:
+            tally.codes[code] += 1
+        except KeyError:
+            tally.codes[code] = 1
         peer.duration.observe(row.duration_s)
         if row.ttft_s is not None:
             peer.first_token.observe(row.ttft_s)
@@ -352,11 +353,16 @@ class Settler:
         if row.overhead_s is not None:
             peer.overhead.observe(row.overhead_s)
         tokens = account.tokens
-        tally.input += tokens.input or 0
-        tally.cached += tokens.cached or 0
-        tally.output += tokens.output or 0
-        tally.reasoning += tokens.reasoning or 0
-        tally.cost_usd += account.cost_usd or 0.0
+        if tokens.input:
+            tally.input += tokens.input
+        if tokens.cached:
+            tally.cached += tokens.cached
+        if tokens.output:
+            tally.output += tokens.output
+        if tokens.reasoning:
+            tally.reasoning += tokens.reasoning
+        if account.cost_usd:
+            tally.cost_usd += account.cost_usd
         if account.saving is not None:
             tally.avoided_g += account.saving.g
         footprint = account.footprint
@@ -437,8 +443,3 @@ def detail_of(account: Account, ending: Ending, shared: Shared) -> str:
             searches=account.tokens.searches,
         )
     )
-
-
-def reason_of(decision: Decision, candidate: Candidate | None) -> str:
-    """The decision's reason, or `fallback` where another than its first served."""
-    return decision.reason if candidate is None or not decision.order or candidate is decision.order[0] else "fallback"

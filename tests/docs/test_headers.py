@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from proxy.dataplane.answer import PASSED_ON, PASSED_ON_PREFIXES
+from proxy.dataplane.theirs import PASSED_ON, PASSED_ON_PREFIXES
 from proxy.dataplane.wishes import _READERS
 from tests.docs.pages import quoted, rows, text
 
