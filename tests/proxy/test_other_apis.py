@@ -17,6 +17,9 @@ deployments:
     {{model: small, upstream_model: up/model-7, base_url: "{url}", privacy: local, zone: SE, parameters_b: 7, api_key: env:OTHER_UP,
       usd_per_mtok: {{input: 1, output: 2}}}}
   moderation: {{model: omni-moderation-latest, upstream_model: up/moderation, base_url: "{url}", apis: [moderations]}}
+  embeds: {{model: embeds, base_url: "{url}", apis: [embeddings]}}
+  gembeds: {{model: gembeds, dialect: gemini, base_url: "{url}", apis: [embeddings]}}
+  answers: {{model: answers, base_url: "{url}", apis: [responses]}}
   azure:
     {{model: cloud, upstream_model: "my deployment", dialect: azure, api_version: 2024-10-21, base_url: "{root}", privacy: private,
       api_key: env:OTHER_UP}}
@@ -326,6 +329,19 @@ def test_azure_streams(served):
 def test_what_azure_does_not_have_is_404(served):
     answer = ask(served, {"model": "cloud", "input": "Hi"}, "/moderations")
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
+    assert served.host.requests == []
+
+
+@pytest.mark.parametrize("model", ["embeds", "gembeds", "answers"])
+def test_what_a_deployment_does_not_list_it_is_never_asked_for(served, model):
+    hello = [{"role": "user", "content": "Hi"}]
+    others = {"/completions": {"prompt": "Hi"}} | (
+        {"/embeddings": {"input": "Hi"}} if model == "answers" else {"/responses": {"input": "Hi"}}
+    )
+    for path, body in {"/chat/completions": {"messages": hello}, "/messages": {"messages": hello, "max_tokens": 9}, **others}.items():
+        answer = ask(served, {"model": model, **body}, path)
+        assert (path, answer.status_code) == (path, 404)
+    assert httpx.post(f"{served.base}/generate", json={"model": model, "prompt": "Hi"}, timeout=60).status_code == 404
     assert served.host.requests == []
 
 
