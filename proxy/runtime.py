@@ -25,7 +25,7 @@ from proxy.configuration.credentials import ledger_url, resolve_all, salts
 from proxy.configuration.secret import Secret, resolve
 from proxy.dataplane import inside
 from proxy.dataplane.budget import Spent, period_start
-from proxy.dataplane.endpoint import Around, DataPlane
+from proxy.dataplane.endpoint import Around, DataPlane, inflated
 from proxy.dataplane.peer import peers
 from proxy.dataplane.settle import Settler
 from proxy.exchange import Exchange
@@ -162,6 +162,9 @@ class Runtime:
 
     def tokens(self, text: bytes) -> int:
         return self.plane.counter.tokens(text)
+
+    def inflated(self, body: bytes, coding: str) -> bytes:
+        return inflated(body, coding.encode(), self.plane.limits.body_bytes)
 
     async def chat(self, outer: Exchange, body: bytes) -> inside.Reply | None:
         return await inside.chat(self.plane, outer, body)

@@ -146,6 +146,14 @@ def test_chunked_uploads_and_expect_and_http_1_0_work(served):
     assert b"Hello!" in exchange(served.port, old)
 
 
+def test_http_1_0_knows_requests_without_a_host(served):
+    """No browser sends one: it cannot be a page that calls itself something else."""
+    head = b"POST /v1/chat/completions HTTP/1.0\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(BODY)
+    assert statuses(exchange(served.port, head + BODY)) == [200]
+    assert statuses(exchange(served.port, b"GET /v1/models HTTP/1.0\r\n\r\n")) == [200]
+    assert statuses(exchange(served.port, b"GET /v1/models HTTP/1.0\r\norigin: https://evil.example\r\n\r\n")) == [403]
+
+
 def test_an_http_1_0_stream_ends_with_the_connection(served):
     body = BODY[:-1] + b', "stream": true}'
     answer = exchange(served.port, POST.replace(b"1.1", b"1.0") + b"content-length: %d\r\n\r\n" % len(body) + body)
@@ -216,8 +224,10 @@ def test_gzip_bodies_are_inflated_and_bounded(proxy, upstream):
     assert statuses(exchange(served.port, bomb)) == [413]
     torn = post(gzip.compress(BODY)[:-9], b"content-encoding: gzip", b"connection: close")
     assert statuses(exchange(served.port, torn)) == [400]
-    other = post(BODY, b"content-encoding: br", b"connection: close")
-    assert statuses(exchange(served.port, other)) == [415]
+    for coding in (b"br", b"gzip, gzip", b"gzip, br"):
+        assert statuses(exchange(served.port, post(BODY, b"content-encoding: " + coding, b"connection: close"))) == [415]
+    for coding, body in ((b"", BODY), (b"Identity", BODY), (b"identity, GZip", gzip.compress(BODY)), (b"x-gzip", gzip.compress(BODY))):
+        assert statuses(exchange(served.port, post(body, b"content-encoding: " + coding, b"connection: close"))) == [200]
 
 
 def test_slow_headers_and_slow_bodies_end_in_408(proxy, upstream):

@@ -270,8 +270,9 @@ def test_generate_whole(served):
 
 
 def test_generate_takes_auto_where_no_model_is_named(served):
-    answer = httpx.post(f"{served.base}/generate", json={"prompt": "Hi"}, verify=False, timeout=60)
-    assert (answer.status_code, answer.json()["text"]) == (200, "Hello!")
+    for base in (served.base, served.url):
+        answer = httpx.post(f"{base}/generate", json={"prompt": "Hi"}, verify=False, timeout=60)
+        assert (answer.status_code, answer.json()["text"]) == (200, "Hello!")
     assert served.entry(answer.headers["x-greenlane-id"])["model_requested"] == "auto"
 
 
