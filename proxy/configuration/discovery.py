@@ -10,6 +10,8 @@ from typing import Any
 import httpx
 import msgspec
 
+from proxy.configuration.vendors import CLOUD
+
 PORTS: dict[str, int] = {"vllm": 8000, "ollama": 11434, "llama.cpp": 8080, "sglang": 30000, "lm-studio": 1234}
 """Each server's documented default."""
 LISTS = ("/v1/models", "/api/tags")
@@ -19,8 +21,6 @@ TELLING = {"ollama": "/api/tags", "lm-studio": "/api/v0/models"}
 
 References: https://docs.ollama.com/api/tags, https://docs.ollama.com/cloud, https://lmstudio.ai/docs/developer/rest/endpoints
 """
-_CLOUD = re.compile(r".*[:-]cloud")
-"""Names of models that Ollama sends to its vendor's machines, where its list does not say so."""
 _NO_TEXT = re.compile(r".*(embed|rerank).*|(.*/)?(multilingual-)?(bge|gte|e5|all-minilm|paraphrase)\b.*", re.IGNORECASE)
 """Names of models that make embeddings or rank. Servers list them among the others, and refuse to chat with them."""
 _ENCODERS = re.compile(r".*bert.*", re.IGNORECASE)
@@ -74,7 +74,7 @@ def _found(server: str, base_url: str, name: str, row: Mapping[str, Any]) -> Fou
     details = row.get("details")
     family = details.get("family") if isinstance(details, dict) else None
     encodes = row.get("type") == "embeddings" or (isinstance(family, str) and _ENCODERS.fullmatch(family) is not None)
-    leaves = bool(row.get("remote_host") or row.get("remote_model")) or (server == "ollama" and _CLOUD.fullmatch(name) is not None)
+    leaves = bool(row.get("remote_host") or row.get("remote_model")) or (server == "ollama" and CLOUD.fullmatch(name) is not None)
     return Found(server, base_url, name, writes=not encodes and _NO_TEXT.fullmatch(name) is None, leaves=leaves)
 
 
