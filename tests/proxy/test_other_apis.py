@@ -387,7 +387,7 @@ NONE = [b"", b"<html>busy</html>", b'{"data":[{"embedding":[0.1', b'{"data":\xff
 
 
 @pytest.mark.parametrize("body", NONE, ids=["empty", "HTML", "cut", "not UTF-8", "deep"])
-@pytest.mark.parametrize("path", ["/embeddings", "/moderations", "/images/generations"])
+@pytest.mark.parametrize("path", ["/embeddings", "/moderations", "/images/generations", "/rerank"])
 def test_what_is_no_object_is_no_answer(served, path, body):
     replies(served, body)
     answer = ask(served, {"model": "small", **ASKED[path]}, path)
