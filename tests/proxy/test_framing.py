@@ -112,6 +112,22 @@ def test_what_is_too_large_is_refused_with_its_own_status(proxy, upstream, limit
     assert b"connection: close" in answer
 
 
+@pytest.mark.parametrize("size", [32_000, 36_000])
+@pytest.mark.parametrize("where", ["in one read", "in two reads", "behind a refusal"])
+def test_the_headers_of_a_request_that_was_sent_ahead_are_bounded_too(served, where, size):
+    """What is under way is answered, then the connection closes; what is answered already leaves the room for the reason."""
+    sent = post(b"{" if where == "behind a refusal" else BODY) + post(BODY, b"x-long: " + b"a" * size, b"connection: close")
+    first = [400 if where == "behind a refusal" else 200]
+    with socket.create_connection(("127.0.0.1", served.port), timeout=60) as wire:
+        cut = len(sent) - 20_000 if where == "in two reads" else len(sent)
+        wire.sendall(sent[:cut])
+        answer = wire.recv(65536)
+        wire.sendall(sent[cut:])
+        while more := wire.recv(65536):
+            answer += more
+    assert statuses(answer) in ([[*first, 200]] if size == 32_000 else [first, [*first, 431]])
+
+
 def test_a_request_line_of_8_kib_is_still_good(served):
     assert statuses(exchange(served.port, line(8192))) == [200]
 
