@@ -242,6 +242,8 @@ BROKEN = {
     "another boundary": form((b"model", b"small")).replace(b"boundary", b"bound"),
     "empty": b"",
     "JSON": b'{"model":"small"}',
+    "too many choices": form((b"model", b"small"), (b"n", b"129"), (b"image", b"x", b"a.png")),
+    "choices in words": form((b"model", b"small"), (b"n", b"many"), (b"image", b"x", b"a.png")),
 }
 
 
@@ -250,6 +252,12 @@ def test_a_form_that_is_wrong_is_400_or_404(served, case):
     answer = send_form(served, "/audio/transcriptions", BROKEN[case])
     assert answer.status_code == (404 if case == "unknown model" else 400)
     assert served.host.requests == []
+
+
+def test_a_form_may_ask_for_several_choices(served):
+    replies(served, {"created": 1, "data": []})
+    assert send_form(served, "/images/edits", form((b"model", b"small"), (b"n", b"128"), (b"image", b"x", b"a.png"))).status_code == 200
+    assert b'name="n"\r\n\r\n128\r\n' in served.host.requests[0].body
 
 
 # generate
