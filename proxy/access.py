@@ -72,9 +72,10 @@ class Keyring:
 def check_origin(host: bytes | None, origin: bytes | None, hosts: frozenset[bytes], origins: tuple[str, ...] = ()) -> None:
     """Refuses a Host that is not one of `hosts`, and an Origin that is neither one of them nor a configured one.
 
-    Raises Refusal 403. DNS rebinding is what this is against: the page's own name would come as Host.
+    Raises Refusal 403. DNS rebinding is what this is against: the page's own name would come as Host. HTTP/1.0 knows requests without one,
+    and no browser sends any.
     """
-    if _name(host or b"") not in hosts:
+    if host is not None and _name(host) not in hosts:
         raise Refusal(403, "forbidden", "This server does not answer to that host name.")
     if origin is None or "*" in origins or origin.decode("latin-1") in origins:
         return

@@ -221,7 +221,10 @@ def announce(runtime: Runtime, port: int) -> None:
 
 
 def _say_fleet(runtime: Runtime, found: list[Found]) -> None:
-    lines = [f"{len(found)} {'model' if len(found) == 1 else 'models'} found on this machine."] if runtime.path is None else []
+    here = sum(not one.leaves for one in found)
+    lines = [f"{here} {'model' if here == 1 else 'models'} found on this machine."] if runtime.path is None else []
+    if here < len(found):
+        lines.append(f"{len(found) - here} more of a vendor's cloud behind a server here, which join with --vendors.")
     fleet = runtime.snapshot().served.values()
     width = max([28, *(len(name) for served in fleet for name in (served.name, served.model))])
     for served in fleet:

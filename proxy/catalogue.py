@@ -209,7 +209,8 @@ def _stated(settings: Deployment, adapter: Adapter, host: str) -> tuple[frozense
     if settings.apis is not None:
         wanted = frozenset(settings.apis)
         identity = (native | ({"messages"} if speaks_openai else frozenset())) & wanted
-        through_hub = "chat" in wanted or "chat" in adapter.apis or bool(wanted & CHATS)
+        # in OpenAI's dialect the hub's requests go to chat completions, in others wherever the dialect generates
+        through_hub = "chat" in wanted or (not speaks_openai and bool(wanted & CHATS))
         return identity, frozenset(CHATS - identity if through_hub else ()) | ((adapter.apis & wanted) - identity - CHATS)
     identity = native
     if speaks_openai and not (host.endswith(_NATIVE_RESPONSES) or adapter.name == "azure" or host.endswith(".openai.azure.com")):

@@ -25,7 +25,7 @@ from proxy.configuration.credentials import ledger_url, resolve_all, salts
 from proxy.configuration.secret import Secret, resolve
 from proxy.dataplane import inside
 from proxy.dataplane.budget import Spent, period_start
-from proxy.dataplane.endpoint import Around, DataPlane
+from proxy.dataplane.endpoint import Around, DataPlane, inflated
 from proxy.dataplane.peer import peers
 from proxy.dataplane.settle import Settler
 from proxy.exchange import Exchange
@@ -77,6 +77,8 @@ class Runtime:
     def __init__(self, config: Config, path: Path | None) -> None:
         self.config = config
         self.path = path
+        self._stamp = None if path is None else _stamp(path)
+        """Of the file as it was last read."""
         self._host = config.server.host
         """Where it listens, whatever a later file says."""
         self.metrics = Metrics()
@@ -161,6 +163,9 @@ class Runtime:
     def tokens(self, text: bytes) -> int:
         return self.plane.counter.tokens(text)
 
+    def inflated(self, body: bytes, coding: str) -> bytes:
+        return inflated(body, coding.encode(), self.plane.limits.body_bytes)
+
     async def chat(self, outer: Exchange, body: bytes) -> inside.Reply | None:
         return await inside.chat(self.plane, outer, body)
 
@@ -171,9 +176,9 @@ class Runtime:
         """Takes a new configuration into force. Raises what `compiled` raises; then the old one stays."""
         chain = self._chain(config)
         fresh = compiled(config, self.grids.table(chain), self.calibrator.in_force)
-        self.grids.adopt(chain)
         before = self.plane.peers
         after = peers(fresh, before, self.metrics, _connect)
+        self.grids.adopt(chain)
         self.plane.swap(fresh, after)
         self.metering.configure(after, config.carbon.meter_every_s)
         self.config = config
@@ -194,7 +199,7 @@ class Runtime:
             config = load(self.path)
             self._require_servable(config)
             self.swap(config)
-        except (ConfigurationError, SecretError, ValueError) as error:
+        except (ConfigurationError, SecretError, ValueError, OSError) as error:
             log.error("the configuration was not reloaded, the last good one stays: %s", error)
             return False
         log.info("configuration %s is in force", self.plane.snapshot.version)
@@ -384,12 +389,11 @@ class Runtime:
         """Reloads when the file changes."""
         if self.path is None:
             return
-        seen = _stamp(self.path)
         while True:
             await asyncio.sleep(WATCH_S)
             now = _stamp(self.path)
-            if now is not None and now != seen:
-                seen = now
+            if now is not None and now != self._stamp:
+                self._stamp = now
                 self.reload()
 
 

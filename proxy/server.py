@@ -76,6 +76,8 @@ class Connection(asyncio.Protocol):
         self.lines: list[tuple[bytes, bytes]] = []
         self.head_bytes = 0
         self.in_head = True
+        self.behind = False
+        """The head began in one read with an earlier request's end: `head_bytes` lacks that part of it."""
         self.framed_bytes = 0
         """Read of a chunked body, where it comes in more than one piece."""
         self.quiet_since_s = perf_counter()
@@ -130,6 +132,7 @@ class Connection(asyncio.Protocol):
             if self.current is None and not self.head_bytes and self.incoming is None and not self.waiting and self._met_before(data):
                 return
             self.head_bytes += len(data)
+            self.behind = self.behind and self.incoming is not None
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -240,14 +243,11 @@ class Connection(asyncio.Protocol):
         self.in_head = False
         head_bytes, self.head_bytes = self.head_bytes, 0
         exchange.keep_alive = self.parser.should_keep_alive() and not (self.closing or self.leaving)
-        if head_bytes > self.limits.header_bytes:
-            size = sum(len(name) + len(value) + 4 for name, value in exchange.headers)
-            if size > self.limits.header_bytes:
-                raise Refusal(431, "headers_too_large", "The headers are too large.")
-        path, mark, query = exchange.path.partition(b"?")
-        exchange.path, exchange.query = path, query
-        if mark and b"#" in query:
-            exchange.query = query.partition(b"#")[0]
+        uncertain = self.behind or head_bytes > self.limits.header_bytes
+        if uncertain and sum(len(name) + len(value) + 4 for name, value in exchange.headers) > self.limits.header_bytes:
+            raise Refusal(431, "headers_too_large", "The headers are too large.")
+        path, _, query = exchange.path.partition(b"?")
+        exchange.path, exchange.query = path, query.partition(b"#")[0]
         expects = self._framing(exchange)
         operation = self.gateway.route(exchange.method, path)
         exchange.state = operation
@@ -280,7 +280,7 @@ class Connection(asyncio.Protocol):
         exchange.parts = []
         exchange.complete = True
         exchange.arrived_s = self.quiet_since_s
-        self.incoming, self.in_head, self.head_bytes = None, True, 0
+        self.incoming, self.in_head, self.head_bytes, self.behind = None, True, 0, True
         if self.unmet is not None:
             self._keep_head(exchange)
         if self.current is None:

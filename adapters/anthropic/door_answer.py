@@ -167,6 +167,11 @@ def status_of(fault: Fault) -> int:
     return fault.status or _STATUSES.get(fault.code or "") or _STATUSES.get(fault.type) or 500
 
 
+def _names(message: str, place: str) -> bool:
+    """Whether a message names the place: at its head or in quotes. `inputs` is a word of `Extra inputs are not permitted` by chance."""
+    return message.startswith((f"{place}:", f"{place} ")) or any(f"{mark}{place}{mark}" in message for mark in ("`", "'", '"'))
+
+
 def error_of(fault: Fault, status: int, request_id: str | None = None) -> bytes:
     """Anthropic's error object; `details.error_code` carries our code."""
     kind = _ERRORS.get(status) or ("invalid_request_error" if status < 500 else "api_error")
@@ -174,7 +179,7 @@ def error_of(fault: Fault, status: int, request_id: str | None = None) -> bytes:
     if fault.param:
         # Anthropic names members as `messages.0.content`; the code of a misfit has its wording
         place = _INDEX.sub(r".\1", fault.param)
-        message = message if place in message or fault.param in message else f"{place}: {message}"
+        message = message if _names(message, place) or _names(message, fault.param) else f"{place}: {message}"
     if fault.code == "context_length_exceeded" and "prompt is too long" not in message.lower():
         # Anthropic has no code for it: clients that shorten the conversation then know it by these words
         message = f"prompt is too long: {message}"

@@ -22,12 +22,18 @@ def check(options: argparse.Namespace) -> int:
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    examination = examine(text, os.environ, missing_is_error=not options.no_secrets)
+    examination = _as_served(examine(text, os.environ, missing_is_error=not options.no_secrets))
     if options.json:
         print(json.dumps(msgspec.to_builtins(examination.problems), indent=2))
     else:
         _tell(options.file, examination)
     return 0 if examination.config is not None else 1
+
+
+def _as_served(examination: Examination) -> Examination:
+    """An address that may not be listened on is only odd for a `serve` that is told another one; as it stands the file cannot be served."""
+    problems = [msgspec.structs.replace(each, warning=False) if each.path == "server.host" else each for each in examination.problems]
+    return Examination(examination.config if all(each.warning for each in problems) else None, problems)
 
 
 def schema(_options: argparse.Namespace) -> int:

@@ -288,7 +288,7 @@ def _server(config: Config) -> Iterator[Finding]:
         if origin != "*" and not re.fullmatch(r"https?://[^/?#@\s]+", origin):
             yield Finding(("server", "cors", "origins", index), "an origin is written https://HOST[:PORT], without a path, or *")
     if not config.keys and not is_loopback(server.host):
-        message = "without keys anybody who reaches this address could spend your money; only loopback is served then"
+        message = "without keys anybody who reaches this address could spend your money; only loopback is served"
         yield Finding(("server", "host"), message, warning=True)
 
 

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import httpx
 import msgspec
 
+from proxy.configuration.vendors import CLOUD
+
 PORTS: dict[str, int] = {"vllm": 8000, "ollama": 11434, "llama.cpp": 8080, "sglang": 30000, "lm-studio": 1234}
 """Each server's documented default."""
 LISTS = ("/v1/models", "/api/tags")
 """OpenAI's list, then Ollama's own."""
+TELLING = {"ollama": "/api/tags", "lm-studio": "/api/v0/models"}
+"""Lists of the servers' own, which tell what kind a model is.
+
+References: https://docs.ollama.com/api/tags, https://docs.ollama.com/cloud, https://lmstudio.ai/docs/developer/rest/endpoints
+"""
+_NO_TEXT = re.compile(r".*(embed|rerank).*|(.*/)?(multilingual-)?(bge|gte|e5|all-minilm|paraphrase)\b.*", re.IGNORECASE)
+"""Names of models that make embeddings or rank. Servers list them among the others, and refuse to chat with them."""
+_ENCODERS = re.compile(r".*bert.*", re.IGNORECASE)
+"""Families of them, in Ollama's list."""
 MAX_MODELS = 100
 MAX_BYTES = 4 * 1024 * 1024
 
@@ -25,6 +37,10 @@ class Found(msgspec.Struct, frozen=True):
     base_url: str
     model: str
     """As the server calls it."""
+    writes: bool = True
+    """Generates text; otherwise it makes embeddings or ranks."""
+    leaves: bool = False
+    """The server answers on this machine and sends the prompts to a vendor's."""
 
 
 async def discover(deadline_s: float = 2.0, *, ports: Mapping[str, int] | None = None, own_port: int | None = None) -> list[Found]:
@@ -44,11 +60,31 @@ async def discover(deadline_s: float = 2.0, *, ports: Mapping[str, int] | None =
 
 async def _models(client: httpx.AsyncClient, server: str, port: int) -> list[Found]:
     root = f"http://127.0.0.1:{port}"
+    telling = TELLING.get(server)
+    rows = {} if telling is None else dict(_rows(await _asked(client, root + telling)))
     for path in LISTS:
         names = _names(await _asked(client, root + path))
         if names:
-            return [Found(server, f"{root}/v1", name) for name in names]
+            return [_found(server, f"{root}/v1", name, rows.get(name, {})) for name in names]
     return []
+
+
+def _found(server: str, base_url: str, name: str, row: Mapping[str, Any]) -> Found:
+    """`row` is what the server itself tells of the model, as far as it does."""
+    details = row.get("details")
+    family = details.get("family") if isinstance(details, dict) else None
+    encodes = row.get("type") == "embeddings" or (isinstance(family, str) and _ENCODERS.fullmatch(family) is not None)
+    leaves = bool(row.get("remote_host") or row.get("remote_model")) or (server == "ollama" and CLOUD.fullmatch(name) is not None)
+    return Found(server, base_url, name, writes=not encodes and _NO_TEXT.fullmatch(name) is None, leaves=leaves)
+
+
+def _rows(listed: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Each row of a list, by the name of its model."""
+    for column, key in (("data", "id"), ("models", "name")):
+        rows = listed.get(column) if isinstance(listed, dict) else None
+        for row in rows if isinstance(rows, list) else []:
+            if isinstance(row, dict) and isinstance(row.get(key), str):
+                yield row[key], row
 
 
 async def _asked(client: httpx.AsyncClient, url: str) -> Any:

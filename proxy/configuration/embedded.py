@@ -15,6 +15,8 @@ from proxy.sections import Constraints
 AUTO = "auto"
 SIMULATION = "simulation"
 _ODD = re.compile(r"[^!-+\--~]+")
+_NO_TEXT = ("embeddings", "rerank")
+"""Operations of a model that generates no text."""
 _APIS = ("chat", "completions", "embeddings", "moderations")
 _ABILITIES = ("tools", "image", "json_schema", "json_object", "logprobs", "n", "embeddings")
 
@@ -34,11 +36,17 @@ POLICIES = {
 
 
 def embedded(found: Sequence[Found], *, vendors: bool, environ: Mapping[str, str]) -> Config:
-    """The embedded fleet. `auto` ranges over real models; over the simulation only where there is no real one at all."""
-    real = _local(found)
-    if vendors or environ.get("GREENLANE_VENDORS") == "1":
+    """The embedded fleet. `auto` ranges over real models; over the simulation only where there is no real one at all.
+
+    What a server here sends to its vendor's machines is a vendor's. Models that generate no text have no place beside those that do: the
+    smallest of all would get every request by its carbon, and refuse it.
+    """
+    vendors = vendors or environ.get("GREENLANE_VENDORS") == "1"
+    real = _local([one for one in found if vendors or not one.leaves])
+    if vendors:
         real |= _vendors(environ)
-    members = tuple(dict.fromkeys(deployment.model for deployment in real.values()))
+    writing = [deployment for deployment in real.values() if deployment.apis != _NO_TEXT]
+    members = tuple(dict.fromkeys(deployment.model for deployment in writing or real.values()))
     return Config(
         models={AUTO: Model(members=members or (SIMULATION,), policy="green")},
         deployments=real | _simulations(),
@@ -52,7 +60,13 @@ def _local(found: Sequence[Found]) -> dict[str, Deployment]:
         model = _ODD.sub("-", one.model.rsplit("/", 1)[-1] if one.model.startswith("/") else one.model)[:80]
         model = f"{one.server}-{model}" if model in {AUTO, SIMULATION} else model
         name = _unused(f"{one.server}-{model}"[:90], deployments)
-        deployments[name] = Deployment(model=model, upstream_model=one.model, base_url=one.base_url, privacy="local")
+        deployments[name] = Deployment(
+            model=model,
+            upstream_model=one.model,
+            base_url=one.base_url,
+            privacy="vendor" if one.leaves else "local",
+            apis=None if one.writes else _NO_TEXT,
+        )
     return deployments
 
 

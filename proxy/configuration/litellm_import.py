@@ -12,11 +12,14 @@ import msgspec
 import yaml
 
 from proxy.configuration.document import NUMBER_SINCE_1_2, parse
-from proxy.configuration.litellm_providers import MODES, PROVIDERS, provider_of
+from proxy.configuration.litellm_providers import COMPLETES, FORWARDS, MODES, PROVIDERS, USUAL_MODES, provider_of
 from proxy.configuration.problems import ConfigurationError
+from proxy.configuration.vendors import CLOUD
 
 Json = dict[str, Any]
 _ENVIRON = "os.environ/"
+_RESPONSES = "responses/"
+"""Before the model's name: LiteLLM sends it to the Responses API."""
 _NO_KEYS = frozenset({"", "empty", "none", "null", "dummy", "fake", "fake-key", "not-needed", "na", "lm-studio", "ollama", "sk-none"})
 """What people write where a server wants no key."""
 _PRICES = {
@@ -111,10 +114,15 @@ class _Import:
         result: Json = {"model": _public(model), "dialect": provider.dialect, "upstream_model": upstream, "base_url": base_url}
         if provider.dialect == "openai":
             del result["dialect"]
+        if upstream.startswith(_RESPONSES):
+            result |= {"upstream_model": upstream.removeprefix(_RESPONSES), "apis": ["responses"]}
+            self._warn(f"{name}: serves /v1/responses alone; chat completions are not made into responses here")
+        elif provider_name in COMPLETES:
+            result["apis"] = ["completions"]
         self._key(name, params, provider.key, result)
         if provider.dialect == "azure":
             self._version(name, params, result)
-        if _is_loopback(base_url):
+        if _is_loopback(base_url) and provider_name not in FORWARDS and CLOUD.fullmatch(upstream) is None:
             result["privacy"] = "local"
         self._figures(name, params, info, result)
         self._leftover(name, params, info)
@@ -172,20 +180,25 @@ class _Import:
         for ours, theirs in (("context_tokens", info.get("max_input_tokens")), ("max_output_tokens", info.get("max_output_tokens"))):
             if _is_whole(theirs):
                 result[ours] = theirs
-        if _is_whole(params.get("max_parallel_requests")):
-            result["concurrency"] = params["max_parallel_requests"]
-        if _is_amount(params.get("weight")) and params["weight"] > 0:
-            result["weight"] = params["weight"]
-        timeouts = {
-            ours: params[theirs]
-            for ours, theirs in (("total_s", "timeout"), ("first_byte_s", "stream_timeout"))
-            if _is_amount(params.get(theirs)) and params[theirs] > 0
+        figures = {
+            key: params[key] for key in ("max_parallel_requests", "weight", "timeout", "stream_timeout") if params.get(key) is not None
         }
+        read = {key: found for key, value in figures.items() if (found := _amount(value))}
+        if "max_parallel_requests" in read:
+            result["concurrency"] = max(1, int(read["max_parallel_requests"]))
+        if "weight" in read:
+            result["weight"] = read["weight"]
+        timeouts = {ours: read[theirs] for ours, theirs in (("total_s", "timeout"), ("first_byte_s", "stream_timeout")) if theirs in read}
         if timeouts:
             result["timeouts"] = timeouts
+        unread = [key for key in figures if key not in read]
         mode = info.get("mode")
         if isinstance(mode, str) and mode in MODES:
             result["apis"] = list(MODES[mode])
+        elif mode is not None and mode not in USUAL_MODES:
+            unread.append("model_info.mode")
+        if unread:
+            self._warn(f"{name}: cannot be read here: {', '.join(unread)}")
         self._headers(name, params, result)
         self.comments[name] = [
             f"{limit}: {params[limit]} (no equal: see concurrency)" for limit in ("rpm", "tpm") if params.get(limit) is not None

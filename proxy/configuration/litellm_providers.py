@@ -51,6 +51,50 @@ PROVIDERS: dict[str, Provider] = {
     "nscale": Provider("openai", "https://inference.api.nscale.com/v1", "NSCALE_API_KEY"),
 }
 
+UNSPOKEN = frozenset(
+    {
+        "aleph_alpha",
+        "assemblyai",
+        "azure_ai",
+        "baseten",
+        "bedrock",
+        "clarifai",
+        "cloudflare",
+        "cohere",
+        "cohere_chat",
+        "databricks",
+        "deepgram",
+        "elevenlabs",
+        "gigachat",
+        "github_copilot",
+        "huggingface",
+        "infinity",
+        "jina_ai",
+        "maritalk",
+        "nlp_cloud",
+        "oci",
+        "oobabooga",
+        "palm",
+        "petals",
+        "predibase",
+        "replicate",
+        "sagemaker",
+        "sagemaker_chat",
+        "snowflake",
+        "topaz",
+        "triton",
+        "vertex_ai",
+        "vertex_ai_beta",
+        "voyage",
+        "watsonx",
+    }
+)
+"""Providers of LiteLLM's whose hosts it speaks to in dialects of their own, or at paths of their own, whatever address is given."""
+FORWARDS = frozenset({"litellm_proxy"})
+"""What such a host is asked it may ask elsewhere, on whatever machine it is."""
+COMPLETES = frozenset({"text-completion-openai", "azure_text"})
+"""Providers that serve text completions alone."""
+
 MODES: dict[str, tuple[str, ...]] = {
     "embedding": ("embeddings",),
     "completion": ("completions",),
@@ -59,8 +103,10 @@ MODES: dict[str, tuple[str, ...]] = {
     "audio_transcription": ("transcriptions",),
     "audio_speech": ("speech",),
     "image_generation": ("images_generations",),
+    "image_edit": ("images_edits",),
 }
 """`model_info.mode` → what the deployment serves; chat and responses are the rule."""
+USUAL_MODES = frozenset({"chat", "responses"})
 
 
 def provider_of(model: str, named: str | None, *, has_address: bool) -> tuple[str, str]:
@@ -68,7 +114,7 @@ def provider_of(model: str, named: str | None, *, has_address: bool) -> tuple[st
     if named:
         return named, model.removeprefix(f"{named}/")
     prefix, slash, rest = model.partition("/")
-    if slash and (prefix in PROVIDERS or not has_address):
+    if slash and (prefix in PROVIDERS or prefix in UNSPOKEN or not has_address):
         return prefix, rest
     if has_address:
         return "openai", model

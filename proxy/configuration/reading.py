@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from proxy.config import Config
+from proxy.configuration.certificates import check_certificates
 from proxy.configuration.checking import check
 from proxy.configuration.credentials import check_presence, check_references
 from proxy.configuration.document import MAX_BYTES, Document, parse
@@ -53,7 +54,7 @@ def read(path: str | os.PathLike[str]) -> str:
 def examine(
     text: str, environ: Mapping[str, str] | None = None, *, missing_is_error: bool = True, read: Callable[[str], str] = read_file
 ) -> Examination:
-    """Reads and checks. `environ` None: secrets are not looked for; `missing_is_error` False: a missing one is a warning."""
+    """Reads and checks. `environ` None: secrets and certificates are not looked for; `missing_is_error` False: then a warning."""
     document = parse(text)
     config, problems = shaped(document)
     if config is None:
@@ -61,7 +62,7 @@ def examine(
     findings = [*check(config), *check_references(config), *check_shapes(config)]
     problems = _placed(findings, document)
     if environ is not None:
-        absent = _placed(check_presence(config, environ, read), document)
+        absent = _placed([*check_presence(config, environ, read), *check_certificates(config)], document)
         problems += absent if missing_is_error else [msgspec.structs.replace(problem, warning=True) for problem in absent]
     problems.sort(key=lambda problem: problem.line or 0)
     usable = all(problem.warning for problem in problems)

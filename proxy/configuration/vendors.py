@@ -6,11 +6,15 @@ when. A price that is not listed is unknown.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import msgspec
 
 from proxy.config import Deployment, Prices
+
+CLOUD = re.compile(r".*[:-]cloud")
+"""Names of models that an Ollama of one's own sends to its vendor's machines (https://docs.ollama.com/cloud)."""
 
 
 class Vendor(msgspec.Struct, frozen=True, kw_only=True):

@@ -48,7 +48,7 @@ class Estimates(Controller):
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind not in ("", "application/json") and not kind.endswith("+json"):
             raise Refusal(415, "unsupported_media_type", "The body must be sent as application/json.")
-        found = asked(await request.body())
+        found = asked(plane.inflated(await request.body(), request.headers.get("content-encoding", "")))
         if found.mode == "run":
             return await _run(plane, request, found, grant)
         made = _simulated(plane, found, grant)

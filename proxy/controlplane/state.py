@@ -67,6 +67,10 @@ class Plane(Protocol):
         """So many tokens a text has, as they are counted where nobody reports them."""
         ...
 
+    def inflated(self, body: bytes, coding: str) -> bytes:
+        """A request's body without its content coding. Raises Refusal."""
+        ...
+
     async def chat(self, outer: Exchange, body: bytes) -> Reply | None:
         """The answer to a chat completion with that exchange's headers, by the ordinary journey; None where it broke off."""
         ...

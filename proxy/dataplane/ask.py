@@ -193,7 +193,7 @@ def _form(body: bytes, content_type: bytes, model: str | None) -> tuple[bytes, V
         body = _multipart.added(body, content_type, b"model", told) if there is None else _multipart.replaced(body, there, told)
         fields = _multipart.fields(body, content_type)
     members: View = {}
-    for name in ("model", "stream", "greenlane"):
+    for name in ("model", "stream", "greenlane", "n"):
         if name in fields:
             text = _multipart.text(body, fields[name])
             members[name] = msgspec.Raw(text.encode() if name != "model" else msgspec.json.encode(text))

@@ -293,6 +293,8 @@ def _plain_facts(call: Call, served: Served, body: bytes) -> Facts:
     if body.lstrip()[:1] != b"{":
         if api in _OBJECTS:
             raise GarbledError("the answer is not an object")
+        if api in _JSON and not _is_json(body):
+            raise GarbledError("the answer is not JSON")
         return Facts(usage=None, finish_reason=None)
     try:
         said = whole(body, capture=False)

@@ -410,7 +410,10 @@ class DataPlane:
 
 def inflated(body: bytes, coding: bytes, limit_bytes: int) -> bytes:
     """A gzip or deflate body, bounded. Raises Refusal 413 (too large when inflated), 415 (another coding), 400 (broken)."""
-    if coding.lower() not in (b"gzip", b"x-gzip", b"deflate"):
+    codings = [each.strip() for each in coding.lower().split(b",") if each.strip() not in (b"", b"identity")]
+    if not codings:
+        return body
+    if len(codings) > 1 or codings[0] not in (b"gzip", b"x-gzip", b"deflate"):
         raise Refusal(415, "unsupported_media_type", "The content coding is not known; gzip and deflate are.")
     inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
     try:

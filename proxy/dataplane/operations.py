@@ -55,6 +55,8 @@ _ALL = (
 )
 OPERATIONS = {operation.path: operation for operation in _ALL}
 _SHORT = {operation.path.removeprefix(b"/v1"): operation for operation in _ALL}
+# for clients that know no other base URL than the one that ends in /v1
+_SHORT[b"/v1/generate"] = _SHORT[b"/generate"]
 _AZURE = b"/openai/"
 _DEPLOYMENTS = b"/openai/deployments/"
 _OF_DEPLOYMENTS = {short: operation for short, operation in _SHORT.items() if operation.door in (CHAT, RESPONSES)}

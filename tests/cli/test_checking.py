@@ -68,3 +68,9 @@ def test_a_file_that_is_not_there_ends_with_2(file, capsys):
 def test_the_schema_is_printed(capsys):
     assert run(["config", "schema"]) == 0
     assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(json_schema()))
+
+
+def test_an_address_that_may_not_be_listened_on_cannot_be_served(file, capsys):
+    file.write_text("server: {host: 0.0.0.0}\ndeployments: {a: {model: m, base_url: 'http://h'}}\n")
+    assert run(["config", "check", str(file)]) == 1
+    assert "error  server.host  without keys" in capsys.readouterr().out

@@ -59,6 +59,37 @@ def test_models_are_found_in_the_order_of_the_servers():
     asyncio.run(run())
 
 
+def test_what_a_server_sends_to_a_cloud_and_what_writes_nothing_is_told_apart():
+    tags = [
+        {"name": "gpt-oss:120b-cloud", "details": {"family": "gptoss"}},
+        {"name": "copied:latest", "remote_host": "https://ollama.com:443", "remote_model": "glm-5"},
+        {"name": "clouds:3b", "details": {"family": "llama"}},
+        {"name": "nomic-embed-text:latest", "details": None},
+        {"name": "mine:latest", "details": {"family": "nomic-bert"}},
+    ]
+    kinds = [{"id": "qwen/qwen3-8b", "type": "llm"}, {"id": "search-v2", "type": "embeddings"}]
+
+    async def run() -> None:
+        async with (
+            serving({"/v1/models": reply(listing(*(tag["name"] for tag in tags))), "/api/tags": reply({"models": tags})}) as ollama,
+            serving({"/v1/models": reply(listing("qwen/qwen3-8b", "search-v2")), "/api/v0/models": reply({"data": kinds})}) as studio,
+            serving(
+                {"/v1/models": reply(listing("BAAI/bge-m3", "intfloat/e5-mistral-7b-instruct", "Qwen/Qwen3-Reranker-4B", "a-cloud"))}
+            ) as vllm,
+        ):
+            found = await discover(60.0, ports={"ollama": ollama, "lm-studio": studio, "vllm": vllm})
+            assert {one.model for one in found if one.leaves} == {"gpt-oss:120b-cloud", "copied:latest"}
+            assert {one.model for one in found if one.writes} == {
+                "gpt-oss:120b-cloud",
+                "copied:latest",
+                "clouds:3b",
+                "qwen/qwen3-8b",
+                "a-cloud",
+            }
+
+    asyncio.run(run())
+
+
 def test_our_own_port_is_not_asked():
     async def run() -> None:
         async with serving({"/v1/models": reply(listing("m"))}) as port:

@@ -40,6 +40,22 @@ def test_a_simulation_is_never_a_member_of_auto_where_something_real_is():
     assert "simulation-se" in config.deployments
 
 
+def test_what_a_server_here_sends_to_its_vendor_is_a_vendors():
+    cloud = Found("ollama", "http://127.0.0.1:11434/v1", "gpt-oss:120b-cloud", leaves=True)
+    assert not any("cloud" in name for name in embedded([OLLAMA, cloud], vendors=False, environ={}).deployments)
+    joined = embedded([OLLAMA, cloud], vendors=True, environ={})
+    assert joined.deployments["ollama-gpt-oss:120b-cloud"].privacy == "vendor"
+    assert joined.models["auto"].members == ("llama3.2:latest", "gpt-oss:120b-cloud")
+
+
+def test_what_writes_no_text_is_no_member_of_auto_and_serves_under_its_own_name():
+    small = Found("ollama", "http://127.0.0.1:11434/v1", "nomic-embed-text:latest", writes=False)
+    config = embedded([small, OLLAMA], vendors=False, environ={})
+    assert config.models["auto"].members == ("llama3.2:latest",)
+    assert config.deployments["ollama-nomic-embed-text:latest"].apis == ("embeddings", "rerank")
+    assert "simulation" not in embedded([small], vendors=False, environ={}).models["auto"].members
+
+
 @pytest.mark.parametrize(("flag", "environ"), [(True, KEYS), (False, KEYS | {"GREENLANE_VENDORS": "1"})])
 def test_vendors_join_when_asked_to_with_the_key_that_is_set(flag, environ):
     config = embedded([], vendors=flag, environ=environ)
@@ -109,7 +125,15 @@ def test_one_model_twice_is_two_deployments():
     assert [name for name in config.deployments if name.startswith("vllm")] == ["vllm-Qwen/Qwen3-32B", "vllm-Qwen/Qwen3-32B-2"]
 
 
-@pytest.mark.parametrize("found", [[], [VLLM], [VLLM, OLLAMA, Found("sglang", "http://127.0.0.1:30000/v1", "auto")]])
+@pytest.mark.parametrize(
+    "found",
+    [
+        [],
+        [VLLM],
+        [VLLM, OLLAMA, Found("sglang", "http://127.0.0.1:30000/v1", "auto")],
+        [VLLM, Found("ollama", OLLAMA.base_url, "e", writes=False)],
+    ],
+)
 @pytest.mark.parametrize("vendors", [True, False])
 def test_every_embedded_fleet_is_a_sound_configuration(found, vendors):
     assert problems_of(embedded(found, vendors=vendors, environ=KEYS)) == []

@@ -124,11 +124,51 @@ def test_providers_are_told_apart_as_litellm_does(params, expected):
     assert one(params) == expected
 
 
-@pytest.mark.parametrize("model", ["bedrock/x", "vertex_ai/x", "gemini-pro", "replicate/a/b"])
+@pytest.mark.parametrize(
+    "model", ["bedrock/x", "vertex_ai/x", "gemini-pro", "replicate/a/b", "huggingface/BAAI/b, api_base: 'http://tei:8080'"]
+)
 def test_a_provider_we_do_not_speak_is_left_out_with_a_word(model):
+    """Whatever address is given: nor is a key of OpenAI's sent there."""
     imported = import_litellm(f"model_list: [{{model_name: m, litellm_params: {{model: {model}}}}}]", {})
     assert loads(imported.yaml).deployments == {}
     assert "is not supported" in imported.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("params", "privacy"),
+    [
+        ("model: ollama_chat/llama3.2, api_base: 'http://localhost:11434'", "local"),
+        ("model: ollama_chat/gpt-oss:120b-cloud, api_base: 'http://localhost:11434'", "vendor"),
+        ("model: litellm_proxy/gpt-4o, api_base: 'http://localhost:4000'", "vendor"),
+        ("model: openai/x, api_base: 'http://gpu:8000/v1'", "vendor"),
+    ],
+)
+def test_what_is_asked_here_and_answered_elsewhere_is_not_local(params, privacy):
+    imported = import_litellm(f"model_list: [{{model_name: m, litellm_params: {{{params}}}}}]", {})
+    assert loads(imported.yaml).deployments["m"].privacy == privacy
+
+
+@pytest.mark.parametrize(
+    ("params", "model", "apis"),
+    [
+        ("model: openai/responses/gpt-5.1-codex", "gpt-5.1-codex", ("responses",)),
+        ("model: azure/responses/mine, api_base: 'https://h', api_version: v1", "mine", ("responses",)),
+        ("model: text-completion-openai/gpt-3.5-turbo-instruct", "gpt-3.5-turbo-instruct", ("completions",)),
+    ],
+)
+def test_what_serves_one_operation_alone_says_so(params, model, apis):
+    imported = import_litellm(f"model_list: [{{model_name: m, litellm_params: {{{params}}}}}]", {})
+    found = loads(imported.yaml).deployments["m"]
+    assert (found.upstream_model, found.apis) == (model, apis)
+    assert ("serves /v1/responses alone" in "".join(imported.warnings)) == (apis == ("responses",))
+
+
+def test_figures_may_be_text_and_one_that_cannot_be_read_is_told():
+    params = 'model: gpt-4o, timeout: "300", stream_timeout: os.environ/WAIT, max_parallel_requests: "20", weight: heavy'
+    imported = import_litellm(f"model_list: [{{model_name: m, litellm_params: {{{params}}}, model_info: {{mode: cloud}}}}]", {})
+    found = loads(imported.yaml).deployments["m"]
+    assert (found.timeouts.total_s, found.concurrency, found.weight) == (300, 20, 1)
+    assert imported.warnings == ["m: cannot be read here: weight, stream_timeout, model_info.mode"]
 
 
 @pytest.mark.parametrize(("written", "usd_per_mtok"), [("1e-6", 1.0), ('"0.0000025"', 2.5), ('"free"', None), ('".inf"', None)])

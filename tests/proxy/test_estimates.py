@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import signal
 import socket
@@ -44,6 +45,16 @@ def estimate(served, body, path="/estimate", **more):
 
 def listed(served, path="/estimates", **more):
     return httpx.get(served.base + path, timeout=20, **more)
+
+
+@pytest.mark.parametrize("mode", ["simulate", "run"])
+def test_a_compressed_body_is_taken(served, mode):
+    body = gzip.compress(json.dumps({"model": "pair", "prompt": "Hi", "tokens_out": 5, "mode": mode}).encode())
+    headers = {"content-type": "application/json", "content-encoding": "gzip"}
+    answer = httpx.post(f"{served.base}/estimate", content=body, timeout=60, headers=headers)
+    assert (answer.status_code, answer.json()["mode"]) == (201, mode)
+    broken = httpx.post(f"{served.base}/estimate", content=body[:-1], timeout=60, headers=headers)
+    assert (broken.status_code, broken.json()["error"]["code"]) == (400, "invalid_request_error")
 
 
 def test_so_many_tokens_on_a_deployment_of_ours(served):

@@ -112,6 +112,22 @@ def test_what_is_too_large_is_refused_with_its_own_status(proxy, upstream, limit
     assert b"connection: close" in answer
 
 
+@pytest.mark.parametrize("size", [32_000, 36_000])
+@pytest.mark.parametrize("where", ["in one read", "in two reads", "behind a refusal"])
+def test_the_headers_of_a_request_that_was_sent_ahead_are_bounded_too(served, where, size):
+    """What is under way is answered, then the connection closes; what is answered already leaves the room for the reason."""
+    sent = post(b"{" if where == "behind a refusal" else BODY) + post(BODY, b"x-long: " + b"a" * size, b"connection: close")
+    first = [400 if where == "behind a refusal" else 200]
+    with socket.create_connection(("127.0.0.1", served.port), timeout=60) as wire:
+        cut = len(sent) - 20_000 if where == "in two reads" else len(sent)
+        wire.sendall(sent[:cut])
+        answer = wire.recv(65536)
+        wire.sendall(sent[cut:])
+        while more := wire.recv(65536):
+            answer += more
+    assert statuses(answer) in ([[*first, 200]] if size == 32_000 else [first, [*first, 431]])
+
+
 def test_a_request_line_of_8_kib_is_still_good(served):
     assert statuses(exchange(served.port, line(8192))) == [200]
 
@@ -144,6 +160,14 @@ def test_chunked_uploads_and_expect_and_http_1_0_work(served):
     assert statuses(exchange(served.port, expecting)) == [100, 200]
     old = POST.replace(b"1.1", b"1.0") + b"content-length: %d\r\n\r\n" % len(BODY) + BODY
     assert b"Hello!" in exchange(served.port, old)
+
+
+def test_http_1_0_knows_requests_without_a_host(served):
+    """No browser sends one: it cannot be a page that calls itself something else."""
+    head = b"POST /v1/chat/completions HTTP/1.0\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(BODY)
+    assert statuses(exchange(served.port, head + BODY)) == [200]
+    assert statuses(exchange(served.port, b"GET /v1/models HTTP/1.0\r\n\r\n")) == [200]
+    assert statuses(exchange(served.port, b"GET /v1/models HTTP/1.0\r\norigin: https://evil.example\r\n\r\n")) == [403]
 
 
 def test_an_http_1_0_stream_ends_with_the_connection(served):
@@ -216,8 +240,10 @@ def test_gzip_bodies_are_inflated_and_bounded(proxy, upstream):
     assert statuses(exchange(served.port, bomb)) == [413]
     torn = post(gzip.compress(BODY)[:-9], b"content-encoding: gzip", b"connection: close")
     assert statuses(exchange(served.port, torn)) == [400]
-    other = post(BODY, b"content-encoding: br", b"connection: close")
-    assert statuses(exchange(served.port, other)) == [415]
+    for coding in (b"br", b"gzip, gzip", b"gzip, br"):
+        assert statuses(exchange(served.port, post(BODY, b"content-encoding: " + coding, b"connection: close"))) == [415]
+    for coding, body in ((b"", BODY), (b"Identity", BODY), (b"identity, GZip", gzip.compress(BODY)), (b"x-gzip", gzip.compress(BODY))):
+        assert statuses(exchange(served.port, post(body, b"content-encoding: " + coding, b"connection: close"))) == [200]
 
 
 def test_slow_headers_and_slow_bodies_end_in_408(proxy, upstream):

@@ -17,6 +17,9 @@ deployments:
     {{model: small, upstream_model: up/model-7, base_url: "{url}", privacy: local, zone: SE, parameters_b: 7, api_key: env:OTHER_UP,
       usd_per_mtok: {{input: 1, output: 2}}}}
   moderation: {{model: omni-moderation-latest, upstream_model: up/moderation, base_url: "{url}", apis: [moderations]}}
+  embeds: {{model: embeds, base_url: "{url}", apis: [embeddings]}}
+  gembeds: {{model: gembeds, dialect: gemini, base_url: "{url}", apis: [embeddings]}}
+  answers: {{model: answers, base_url: "{url}", apis: [responses]}}
   azure:
     {{model: cloud, upstream_model: "my deployment", dialect: azure, api_version: 2024-10-21, base_url: "{root}", privacy: private,
       api_key: env:OTHER_UP}}
@@ -239,6 +242,8 @@ BROKEN = {
     "another boundary": form((b"model", b"small")).replace(b"boundary", b"bound"),
     "empty": b"",
     "JSON": b'{"model":"small"}',
+    "too many choices": form((b"model", b"small"), (b"n", b"129"), (b"image", b"x", b"a.png")),
+    "choices in words": form((b"model", b"small"), (b"n", b"many"), (b"image", b"x", b"a.png")),
 }
 
 
@@ -247,6 +252,12 @@ def test_a_form_that_is_wrong_is_400_or_404(served, case):
     answer = send_form(served, "/audio/transcriptions", BROKEN[case])
     assert answer.status_code == (404 if case == "unknown model" else 400)
     assert served.host.requests == []
+
+
+def test_a_form_may_ask_for_several_choices(served):
+    replies(served, {"created": 1, "data": []})
+    assert send_form(served, "/images/edits", form((b"model", b"small"), (b"n", b"128"), (b"image", b"x", b"a.png"))).status_code == 200
+    assert b'name="n"\r\n\r\n128\r\n' in served.host.requests[0].body
 
 
 # generate
@@ -267,8 +278,9 @@ def test_generate_whole(served):
 
 
 def test_generate_takes_auto_where_no_model_is_named(served):
-    answer = httpx.post(f"{served.base}/generate", json={"prompt": "Hi"}, verify=False, timeout=60)
-    assert (answer.status_code, answer.json()["text"]) == (200, "Hello!")
+    for base in (served.base, served.url):
+        answer = httpx.post(f"{base}/generate", json={"prompt": "Hi"}, verify=False, timeout=60)
+        assert (answer.status_code, answer.json()["text"]) == (200, "Hello!")
     assert served.entry(answer.headers["x-greenlane-id"])["model_requested"] == "auto"
 
 
@@ -329,6 +341,19 @@ def test_what_azure_does_not_have_is_404(served):
     assert served.host.requests == []
 
 
+@pytest.mark.parametrize("model", ["embeds", "gembeds", "answers"])
+def test_what_a_deployment_does_not_list_it_is_never_asked_for(served, model):
+    hello = [{"role": "user", "content": "Hi"}]
+    others = {"/completions": {"prompt": "Hi"}} | (
+        {"/embeddings": {"input": "Hi"}} if model == "answers" else {"/responses": {"input": "Hi"}}
+    )
+    for path, body in {"/chat/completions": {"messages": hello}, "/messages": {"messages": hello, "max_tokens": 9}, **others}.items():
+        answer = ask(served, {"model": model, **body}, path)
+        assert (path, answer.status_code) == (path, 404)
+    assert httpx.post(f"{served.base}/generate", json={"model": model, "prompt": "Hi"}, timeout=60).status_code == 404
+    assert served.host.requests == []
+
+
 PLAIN = {
     "/images/generations": ({"created": 1, "data": []}, {"input_tokens": 10, "output_tokens": 20, "total_tokens": 30}, (10, 20)),
     "/rerank": ({"results": []}, {"total_tokens": 30}, (30, 0)),
@@ -370,7 +395,7 @@ NONE = [b"", b"<html>busy</html>", b'{"data":[{"embedding":[0.1', b'{"data":\xff
 
 
 @pytest.mark.parametrize("body", NONE, ids=["empty", "HTML", "cut", "not UTF-8", "deep"])
-@pytest.mark.parametrize("path", ["/embeddings", "/moderations", "/images/generations"])
+@pytest.mark.parametrize("path", ["/embeddings", "/moderations", "/images/generations", "/rerank"])
 def test_what_is_no_object_is_no_answer(served, path, body):
     replies(served, body)
     answer = ask(served, {"model": "small", **ASKED[path]}, path)

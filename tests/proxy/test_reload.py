@@ -35,6 +35,7 @@ WRONG = {
     "unknown zone": ONE.format(name="after", url="http://127.0.0.1:1/v1", zone="Atlantis"),
     "unknown policy": ONE.format(name="after", url="http://127.0.0.1:1/v1", zone="SE") + "policy: nope\n",
     "secret that is not there": 'deployments: {x: {model: small, base_url: "http://127.0.0.1:1", api_key: env:RELOAD_ABSENT}}\n',
+    "certificate that is not there": 'deployments: {x: {model: small, base_url: "https://127.0.0.1:1", tls: {ca_file: /none/ca.pem}}}\n',
     "empty": "",
 }
 
@@ -67,6 +68,16 @@ def test_keys_cannot_be_taken_away_where_others_can_reach_the_proxy(good, caplog
     finally:
         good.call(lambda runtime: setattr(runtime, "_host", "127.0.0.1"))
     assert good.reload() is True
+
+
+def test_a_change_right_after_a_wrong_one_is_taken_in(proxy, upstream, caplog):
+    """Nothing in a wrong file ends the looking for changes, and none is missed."""
+    host = upstream()
+    served = proxy(ONE.format(name="before", url=host.url, zone="SE"))
+    served.write(WRONG["certificate that is not there"])
+    until(lambda: "last good" in caplog.text)
+    served.write(ONE.format(name="after", url=host.url, zone="PL"))
+    until(lambda: serves(served) == "after")
 
 
 def test_a_file_that_is_gone_changes_nothing(good):

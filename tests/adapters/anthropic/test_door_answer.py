@@ -140,6 +140,22 @@ def test_every_status_has_its_error_type(status: int, kind: str) -> None:
     ErrorResponse.construct(**body)
 
 
+@pytest.mark.parametrize(
+    ("message", "param", "told"),
+    [
+        ("Extra inputs are not permitted", "input", "input: Extra inputs are not permitted"),
+        ("Extra inputs are not permitted", "n", "n: Extra inputs are not permitted"),
+        ("Field required", "tools[0].re", "tools.0.re: Field required"),
+        ("`top_k` must be a whole number.", "top_k", "`top_k` must be a whole number."),
+        ("Unsupported value: 'messages[0].role' does not do.", "messages[0].role", "Unsupported value: 'messages[0].role' does not do."),
+        ("max_tokens is too large: 9", "max_tokens", "max_tokens is too large: 9"),
+    ],
+)
+def test_a_member_is_named_unless_the_message_does_so(message: str, param: str, told: str) -> None:
+    body = json.loads(DOOR.error(Fault(message=message, param=param), 400))
+    assert body["error"]["message"] == told
+
+
 def test_a_misfit_is_told_in_anthropics_words_and_the_client_reads_our_code() -> None:
     fault = Fault(message="Extra inputs are not permitted", param="messages[0].content[1].x", code="unknown_parameter")
     body = DOOR.error(fault, 400)
