@@ -184,6 +184,8 @@ class DataPlane:
                 decision = await self._decide(exchange, call, plan, admission, key)
                 if decision is None:
                     return
+            elif decision.rejected:
+                self.settler.rejections(decision)
             if plan.holdout and random() < plan.holdout:  # noqa: S311 - a sample, not a secret
                 decision = held_out(plan, decision)
             way, snapshot = self._way, admission.snapshot

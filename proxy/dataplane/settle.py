@@ -369,6 +369,10 @@ class Settler:
 
     def rejections(self, decision: Decision) -> None:
         """Counts what a decision excluded, by constraint."""
+        if isinstance(decision, Stood):
+            for labels, times in decision.excluded:
+                self._metrics.add("greenlane_policy_rejections", labels, times)
+            return
         for each in decision.rejected:
             self._metrics.add("greenlane_policy_rejections", (each.constraint.partition(":")[0],))
 
