@@ -80,7 +80,8 @@ class Journey(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
         return self.call.ask.stream or self.call.operation.api == "speech"
 
 
-Commit = Callable[[Journey, Served, int, tuple[str, ...]], Callable[[list[tuple[bytes, bytes]], bytes], Footprint]]
+Begin = Callable[[list[tuple[bytes, bytes]], bytes], Footprint]
+Commit = Callable[[Journey, Served, int, tuple[str, ...]], Begin]
 """Makes what sends the head of a stream with its first bytes, for the attempt of that number and what it ignored."""
 
 
@@ -193,9 +194,23 @@ def _send(journey: Journey, to: tuple[Served, Peer, Outbound], events: Stream | 
     served, peer, out = to
     call, admission = journey.call, journey.admission
     commit = way.commit(journey, served, number, out.ignored) if events is not None else None
+    if commit is not None and not peer.breaker.closed:
+        commit = _proving(commit, peer, way)
     relay = Relay(journey.exchange, events, commit, way.answer_bytes, raw=events is not None and not call.operation.text)
     relay.watch(peer.upstream.send(request(call, served, out, admission.headers, admission.request_id), relay))
     return relay
+
+
+def _proving(commit: Begin, peer: Peer, way: Way) -> Begin:
+    """The same of a probe: once it has begun to answer, nobody need wait for the end of its stream, nor for its client to hear it."""
+
+    def begin(headers: list[tuple[bytes, bytes]], first: bytes) -> Footprint:
+        peer.breaker.answers()
+        if not peer.troubled:
+            way.trouble.discard(peer.name)
+        return commit(headers, first)
+
+    return begin
 
 
 def _read(call: Call, served: Served, peer: Peer, result: Result) -> tuple[Result, Facts | None]:
