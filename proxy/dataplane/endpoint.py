@@ -57,6 +57,8 @@ QUEUE_S = 60.0
 
 
 _NOBODY: frozenset[str] = frozenset()
+_PROMPTS = {"chat": "messages", "messages": "messages", "responses": "input", "completions": "prompt", "generate": "prompt"}
+"""Where operations have what was said so far."""
 COUNTED_INSTEAD = frozenset({"model_not_found", "no_eligible_deployment", "unsupported_parameter", "unavailable"})
 """Why no deployment counts a request's tokens: it is done here then."""
 
@@ -380,14 +382,16 @@ class DataPlane:
         return plan.prepared.decide(msgspec.structs.replace(call.ask, turn=turn) if turn else call.ask, found)
 
     def _home(self, call: Call, plan: Plan, admission: Admission) -> str | None:
-        if len(plan.prepared.places) < 2 or call.operation.api != "chat" or admission.grant is None:
+        prompt = None if len(plan.prepared.places) < 2 else _beginning(call)
+        if prompt is None or admission.grant is None:
             return None
-        return self.affinity.home(admission.grant.team, call.member.name, bytes(call.members["messages"]))
+        return self.affinity.home(admission.grant.team, call.member.name, prompt)
 
     def _remember(self, call: Call, plan: Plan, admission: Admission, tried: Tried) -> None:
-        if tried.served is None or len(plan.prepared.places) < 2 or call.operation.api != "chat" or admission.grant is None:
+        prompt = None if len(plan.prepared.places) < 2 else _beginning(call)
+        if prompt is None or tried.served is None or admission.grant is None:
             return
-        self.affinity.remember(admission.grant.team, call.member.name, bytes(call.members["messages"]), tried.served.name)
+        self.affinity.remember(admission.grant.team, call.member.name, prompt, tried.served.name)
 
     def _count_failure(self, peer: Peer, kind: str) -> None:
         labels = (peer.name, peer.served.model, kind)
@@ -429,6 +433,13 @@ class DataPlane:
     def _gone(self, exchange: Exchange, admission: Admission, call: Call, plan: Plan) -> None:
         ending = Ending(status=499, outcome="client_gone", reason="refused", policy=plan.policy)
         self.settler.settle(admission, call, None, NOTHING, ending, exchange.arrived_s)
+
+
+def _beginning(call: Call) -> bytes | None:
+    """What a prefix cache knows a conversation by; None of what is no conversation."""
+    name = _PROMPTS.get(call.operation.api)
+    prompt = None if name is None else call.members.get(name)
+    return None if prompt is None else bytes(prompt)
 
 
 def inflated(body: bytes, coding: bytes, limit_bytes: int) -> bytes:
