@@ -364,7 +364,7 @@ def _grant(name: str, config: Config) -> Grant:
         team=key.team,
         policies=tuple(policy for policy in (team.policy, key.policy) if policy is not None),
         require=strictest(limits(team.require), limits(key.require)),
-        prefer=limits(team.prefer),
+        prefer=nearest(limits(team.prefer), limits(key.prefer)),
         models=None if key.models is None else frozenset(key.models),
         explain=key.explain,
         budget=team.budget,
