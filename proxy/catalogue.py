@@ -70,7 +70,7 @@ def snapshot(
     return Snapshot(
         version=version,
         config=config,
-        keyring=Keyring({digest: _grant(name, config) for digest, name in secrets.keys.items()}),
+        keyring=Keyring({digest: grant_for(name, config) for digest, name in secrets.keys.items()}),
         hosts=frozenset(host.lower().encode() for host in hosts) if hosts is not None else None if secrets.keys else LOOPBACK,
         served=served,
         models=_models(config, served),
@@ -356,7 +356,8 @@ def _policy_limits(name: str, policies: Mapping[str, PolicySettings]) -> tuple[L
     return strictest(*(limits(each.require) for each in line)), nearest(*(limits(each.prefer) for each in line))
 
 
-def _grant(name: str, config: Config) -> Grant:
+def grant_for(name: str, config: Config) -> Grant:
+    """What the key of that name may do."""
     key = config.keys[name]
     team = config.teams[key.team]
     return Grant(
