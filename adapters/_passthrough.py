@@ -190,7 +190,7 @@ class ChatStream:
         for event in self._events.feed(data):
             if event.data is None:
                 # a block with only `id:` or `retry:` makes the official client fail; a comment before the first event can wait
-                if self.started and event.raw.startswith(b":"):
+                if self.started and event.raw.startswith(b":") and not self._events.numbered:
                     out.append(event.raw)
             elif event.data.strip() == b"[DONE]":
                 self.ended = True

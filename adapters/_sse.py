@@ -30,7 +30,7 @@ class Event(NamedTuple):
 class Events:
     """Blocks completed by each piece. Raises GarbledError when one grows beyond `event_bytes`."""
 
-    __slots__ = ("_first", "_searched", "comment_bytes", "comments", "event_bytes", "held")
+    __slots__ = ("_first", "_searched", "comment_bytes", "comments", "event_bytes", "held", "numbered")
 
     def __init__(self, event_bytes: int = EVENT_BYTES) -> None:
         self.held = b""
@@ -40,6 +40,8 @@ class Events:
         self.event_bytes = event_bytes
         self.comments: list[bytes] = []
         self.comment_bytes = 0
+        self.numbered = False
+        """An event had an id: from then on OpenAI's client takes a block that is only a comment for an event, and fails at it."""
 
     def feed(self, data: bytes) -> list[Event]:
         if self.held:
@@ -91,6 +93,8 @@ class Events:
                 lines.append(value)
             elif field == b"event":
                 name = value
+            elif field == b"id":
+                self.numbered = True
         # an empty `data:` says no more than a block without one
         return Event(name, b"\n".join(lines) or None, raw)
 

@@ -70,3 +70,5 @@ class TranslatedStream:
             for name in ("content", "reasoning_content"):
                 if isinstance(delta.get(name), str):
                     self.text += delta[name].encode("utf-8", "replace")
+            for call in delta.get("tool_calls") or ():
+                self.text += str((call.get("function") or {}).get("arguments") or "").encode("utf-8", "replace")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import compress
+from operator import itemgetter
 from typing import NamedTuple
 
 import msgspec
@@ -15,6 +16,8 @@ from policies._score import UNKNOWN, Key, missed, ranked, rounded
 from policies.constraints import Check
 
 REFUSED = "refused"
+_UNWISHED = itemgetter(1, 2, 3)
+"""What of a key decides where nobody prefers anything."""
 
 
 class Needs(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,7 +100,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         elif leading[0].place.substitute:
             reason = _stood_in(eligible)
         else:
-            reason = self._reason(leading, keys, min(costs), unmet)
+            reason = self._reason(leading, keys, unmet)
         order = (*leading, *behind)
         if len(order) < len(eligible):
             rejected += _without_capacity(eligible, order, may_substitute=field.may_substitute)
@@ -165,14 +168,14 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         keys = ranked(group, misses, rounded(self.policy.objective.costs(group, ask)), self.rank)
         return [group[key[-1]] for key in keys]
 
-    def _reason(self, leading: Sequence[Candidate], keys: Sequence[Key], least: float, unmet: Sequence[str]) -> str:
+    def _reason(self, leading: Sequence[Candidate], keys: Sequence[Key], unmet: Sequence[str]) -> str:
         if unmet:
             return "preference-unmet"
         if len(leading) == 1:
             return "only"
         misses, cost = keys[0][:2]
         if keys[-1][0] > misses:
-            if least < cost:
+            if min(keys, key=_UNWISHED)[0] > misses:
                 return "preferred"
             leading = leading[: bisect_left(keys, (misses + 1,))]
         return "least-loaded" if cost == UNKNOWN else self.policy.objective.reason(leading)

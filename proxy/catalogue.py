@@ -70,7 +70,7 @@ def snapshot(
     return Snapshot(
         version=version,
         config=config,
-        keyring=Keyring({digest: _grant(name, config) for digest, name in secrets.keys.items()}),
+        keyring=Keyring({digest: grant_for(name, config) for digest, name in secrets.keys.items()}),
         hosts=frozenset(host.lower().encode() for host in hosts) if hosts is not None else None if secrets.keys else LOOPBACK,
         served=served,
         models=_models(config, served),
@@ -357,7 +357,8 @@ def _policy_limits(name: str, policies: Mapping[str, PolicySettings]) -> tuple[L
     return strictest(*(limits(each.require) for each in line)), nearest(*(limits(each.prefer) for each in line))
 
 
-def _grant(name: str, config: Config) -> Grant:
+def grant_for(name: str, config: Config) -> Grant:
+    """What the key of that name may do."""
     key = config.keys[name]
     team = config.teams[key.team]
     return Grant(
@@ -365,7 +366,7 @@ def _grant(name: str, config: Config) -> Grant:
         team=key.team,
         policies=tuple(policy for policy in (team.policy, key.policy) if policy is not None),
         require=strictest(limits(team.require), limits(key.require)),
-        prefer=limits(team.prefer),
+        prefer=nearest(limits(team.prefer), limits(key.prefer)),
         models=None if key.models is None else frozenset(key.models),
         explain=key.explain,
         budget=team.budget,

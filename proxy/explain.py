@@ -14,7 +14,7 @@ from adapters._base import AdapterError
 from carbon.sources.static import Static
 from policies._base import Candidate
 from proxy.access import ANYONE
-from proxy.catalogue import Secrets, snapshot
+from proxy.catalogue import Secrets, grant_for, snapshot
 from proxy.config import Config, Deployment
 from proxy.configuration import version
 from proxy.dataplane.admit import Admission
@@ -55,17 +55,23 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """Why nothing may serve, where the order is empty."""
 
 
-def route(config: Config, *, model: str, headers: Mapping[str, str], input_tokens: int, max_tokens: int | None) -> Explanation:
-    """What a chat completion of that size would be told. A model or a wish that is wrong is told in `message`."""
+def route(
+    config: Config, *, model: str, headers: Mapping[str, str], input_tokens: int, max_tokens: int | None, key: str | None = None
+) -> Explanation:
+    """What a chat completion of that size would be told, with the key of that name in the configuration; None: one of no team.
+
+    A model or a wish that is wrong is told in `message`.
+    """
+    grant = ANYONE if key is None else grant_for(key, config)
     made = snapshot(config, Secrets(api_keys={}, keys={}), Static(basis=config.carbon.basis).table(), version(config))
     body = msgspec.json.encode({"model": model, "messages": [], **({} if max_tokens is None else {"max_tokens": max_tokens})})
     sent = {name.encode(): value.encode() for name, value in headers.items()}
     try:
-        call = read(body, b"application/json", OPERATIONS[b"/v1/chat/completions"], sent_in(sent), (made, ANYONE))
+        call = read(body, b"application/json", OPERATIONS[b"/v1/chat/completions"], sent_in(sent), (made, grant))
     except (Refusal, AdapterError) as error:
         return Explanation(model=model, policy="", reason="refused", order=[], rejected=[], unmet=[], message=error.message)
     call = msgspec.structs.replace(call, ask=msgspec.structs.replace(call.ask, input_tokens=input_tokens))
-    plan = made.plan("chat", call.member, ANYONE, call.wishes.policy)
+    plan = made.plan("chat", call.member, grant, call.wishes.policy)
     if call.wishes.limited:
         plan = plan.tightened(call.wishes.require, call.wishes.prefer, call.wishes.substitute)
     plan = msgspec.structs.replace(plan, caps_carbon=True, caps_cost=True)

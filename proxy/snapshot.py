@@ -30,6 +30,8 @@ from proxy.factors import Factors
 
 _CONSTANT = frozenset({"LowestCarbon", "Cheapest", "BestQuality"})
 """Objectives that look at nothing that changes from one moment to the next."""
+_TURNLESS = _CONSTANT | {"LeastLoaded", "Weighted"}
+"""Objectives that count no turns."""
 CHATS = frozenset({"chat", "responses", "messages", "generate"})
 """Operations that can be translated through the hub."""
 COUNT = "count_tokens"
@@ -158,6 +160,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Some of them are asked through the hub."""
     constant: bool
     """The order follows from the request's size alone while all are up: latency and turns have no say."""
+    turns: bool
+    """Turns have a say."""
     standing: dict[Any, Any]
     """Decisions kept for like requests; see `dataplane/candidates.py`. Bounded there."""
     baseline: Served | None
@@ -252,7 +256,8 @@ def plan_of(prepared: Prepared, served: Mapping[Place, Served], terms: Terms, *,
     """A prepared policy with what the data plane needs beside it."""
     limits = (prepared.policy.require, prepared.policy.prefer)
     # a lone place comes first whatever it costs: what load and latency would say changes nothing
-    unmoved = len(prepared.places) == 1 or prepared.policy.objective.__class__.__name__ in _CONSTANT
+    objective_name = prepared.policy.objective.__class__.__name__
+    unmoved = len(prepared.places) == 1 or objective_name in _CONSTANT
     own = [served[place] for place in prepared.places if not place.substitute]
     baseline = next((each for each in own if each.name == terms.default), own[0] if own else None)
     return Plan(
@@ -264,6 +269,7 @@ def plan_of(prepared: Prepared, served: Mapping[Place, Served], terms: Terms, *,
         terms=terms,
         translates=translates,
         constant=unmoved and not any(each.max_ttft_s is not None for each in limits),
+        turns=objective_name not in _TURNLESS,
         standing={},
         proportions={},
         baseline=baseline,

@@ -64,6 +64,8 @@ class Key(Section, frozen=True):
     """For requests that name none."""
     require: Constraints = Constraints()
     """Holds for all requests with this key."""
+    prefer: Constraints = Constraints()
+    """Steers all requests with this key."""
     explain: bool = False
     """May see each deployment and why it was excluded in a 422, and the verbose headers without asking."""
     models: tuple[str, ...] | None = None

@@ -177,7 +177,7 @@ class ResponsesStream:
             return b""
         if event.data is None:
             # official clients fail at a block that is no comment and has no data
-            return event.raw if event.raw.startswith(b":") else b""
+            return event.raw if event.raw.startswith(b":") and not self._events.numbered else b""
         self._note(event.data)
         if self.ended:
             self._held = event

@@ -98,11 +98,12 @@ def _route(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         help="explain which deployment a request would go to, without sending it",
         description="Explains which deployment a request would go to, and why; nothing is sent. Grids are taken at their yearly means:"
         " no live source is asked (see greenlane intensity).",
-        epilog="Exit code: 0 it would be served, 1 it would be refused.",
+        epilog="Exit code: 0 it would be served, 1 it would be refused, 2 there is no such key.",
     )
     command.add_argument("--config", metavar="FILE", help="the configuration (default: $GREENLANE_CONFIG, else the embedded fleet)")
     command.add_argument("--vendors", action="store_true", help="with the embedded fleet: as in serve")
     command.add_argument("--model", required=True, help="as a client would write it: NAME or NAME/POLICY")
+    command.add_argument("--key", metavar="NAME", help="the name of the key it comes with, whose team's policy and limits count")
     command.add_argument("--input-tokens", type=_amount, default=1000, metavar="N", help="tokens of the prompt (default: 1000)")
     command.add_argument("--max-tokens", type=_count, metavar="N", help="the client's cap on the answer (default: none)")
     for name, header in routing.CONSTRAINTS.items():

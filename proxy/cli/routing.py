@@ -35,17 +35,22 @@ def header(text: str) -> tuple[str, str]:
 
 
 def route(options: argparse.Namespace) -> int:
-    """0: it would be served; 1: it would be refused."""
+    """0: it would be served; 1: it would be refused; 2: the question is wrong."""
     given = ((CONSTRAINTS[name], getattr(options, name.replace("-", "_"))) for name in CONSTRAINTS)
     headers = {name: value for name, value in given if value is not None} | dict(options.header)
+    config = _config(options)
+    if options.key is not None and options.key not in config.keys:
+        sys.stderr.write(f"greenlane: no key is called {options.key!r}; there are {', '.join(config.keys) or 'none'}\n")
+        return 2
     explain = importlib.import_module("proxy.explain")
     explanation = msgspec.to_builtins(
         explain.route(
-            _config(options),
+            config,
             model=options.model,
             headers=headers,
             input_tokens=options.input_tokens,
             max_tokens=options.max_tokens,
+            key=options.key,
         )
     )
     print(json.dumps(explanation, indent=2) if options.json else _shown(explanation), end="\n" if options.json else "")

@@ -242,7 +242,7 @@ def _regions(config: Config) -> Iterator[Finding]:
     for name, team in config.teams.items():
         of(("teams", name), team.require, team.prefer)
     for name, key in config.keys.items():
-        of(("keys", name), key.require, Constraints())
+        of(("keys", name), key.require, key.prefer)
     for name, deployment in config.deployments.items():
         places.append((("deployments", name, "residency"), deployment.residency))
     for path, regions in places:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, cast, get_args
@@ -25,6 +26,8 @@ from proxy.store.usage import GroupBy, UsageQuery
 
 _LATER = b"retry-after: 5\r\n"
 _SPAN = ("from", "to", "group_by")
+_OFFSET = re.compile(r"[T ](\d\d:?\d\d\S*) (\d\d:?\d\d)$")
+"""An offset east of Greenwich whose `+` was not escaped: in a query that is a space."""
 
 
 def _unreadable() -> Refusal:
@@ -145,7 +148,7 @@ def _instant(query: Mapping[str, str], name: str) -> float | None:
     if text is None:
         return None
     try:
-        found = datetime.fromisoformat(text)
+        found = datetime.fromisoformat(_OFFSET.sub(r"T\1+\2", text))
     except ValueError:
         raise Refusal(400, None, f"`{name}` must be a date or an RFC 3339 instant.", param=name) from None
     return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp()

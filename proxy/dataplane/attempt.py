@@ -84,7 +84,8 @@ class Journey(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
         return self.call.ask.stream or self.call.operation.api == "speech"
 
 
-Commit = Callable[[Journey, Served, int, tuple[str, ...]], Callable[[list[tuple[bytes, bytes]], bytes], Footprint]]
+Begin = Callable[[list[tuple[bytes, bytes]], bytes], Footprint]
+Commit = Callable[[Journey, Served, int, tuple[str, ...]], Begin]
 """Makes what sends the head of a stream with its first bytes, for the attempt of that number and what it ignored."""
 
 
@@ -200,9 +201,23 @@ def _send(journey: Journey, served: Served, peer: Peer, way: Way, number: int) -
     made, ignored = asked(call, served, journey.hub, admission.headers, admission.request_id)
     events = stream(call, served, journey.hub, capture=peer.usage_missing) if journey.events else None
     commit = None if events is None else way.commit(journey, served, number, ignored)
+    if commit is not None and not peer.breaker.closed:
+        commit = _proving(commit, peer, way)
     relay = Relay(journey.exchange, events, commit, way.answer_bytes, raw=events is not None and not call.operation.text)
     relay.watch(peer.upstream.send(made, relay))
     return relay, ignored
+
+
+def _proving(commit: Begin, peer: Peer, way: Way) -> Begin:
+    """The same of a probe: once it has begun to answer, nobody need wait for the end of its stream, nor for its client to hear it."""
+
+    def begin(headers: list[tuple[bytes, bytes]], first: bytes) -> Footprint:
+        peer.breaker.answers()
+        if not peer.troubled:
+            way.trouble.discard(peer.name)
+        return commit(headers, first)
+
+    return begin
 
 
 def _read(call: Call, served: Served, peer: Peer, result: Result) -> tuple[Result, Facts | None]:

@@ -50,6 +50,12 @@ class Breaker:
         if self._failures >= self._limit or self._opened_at_s is not None:
             self._opened_at_s = now_s
 
+    def answers(self) -> None:
+        """The probe has begun to answer: others may be sent as well, until something fails again."""
+        if self._opened_at_s is not None:
+            self._opened_at_s = self._probing_since_s = None
+            self._failures = self._limit - 1
+
     def passed(self) -> None:
         """The request told nothing of the deployment's health; if it was the probe, another may be."""
         self._probing_since_s = None

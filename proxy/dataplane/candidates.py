@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any, Literal
@@ -66,6 +66,8 @@ class Stood(Decision, frozen=True, kw_only=True, gc=False):
     """A decision that is kept, with what its exchanges have in common in the ledger: by what else that depends on; see `contexts.py`."""
 
     contexts: dict[Any, Any]
+    excluded: tuple[tuple[tuple[str], int], ...]
+    """How many of its deployments each constraint excluded, as `greenlane_policy_rejections` labels them: counted with every use."""
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -105,7 +107,9 @@ def standing(plan: Plan, ask: Ask, found: list[Candidate], decision: Decision) -
 
 
 def _stood(decision: Decision, order: tuple[Candidate, ...]) -> Stood:
-    return Stood(order=order, reason=decision.reason, rejected=decision.rejected, unmet=decision.unmet, contexts={})
+    counts = Counter((each.constraint.partition(":")[0],) for each in decision.rejected)
+    excluded = tuple(counts.items())
+    return Stood(order=order, reason=decision.reason, rejected=decision.rejected, unmet=decision.unmet, contexts={}, excluded=excluded)
 
 
 def recalled(kept: Standing, peers: Mapping[str, Peer], trouble: AbstractSet[str]) -> Decision | None:

@@ -31,6 +31,8 @@ from proxy.upstream._base import Request
 
 WRITTEN = 64
 """Beginnings of requests kept of a deployment."""
+_WORDY = frozenset({"anthropic", "gemini"})
+"""Dialects whose events hold many tokens each and tell at the end how many: a stream that ends before is counted by its words."""
 _WORDS = frozenset({"transcriptions", "translations"})
 """May be plain text, of silence none at all."""
 _OBJECTS = frozenset({"embeddings", "moderations", "images_generations", "images_edits", "images_variations"})
@@ -199,9 +201,10 @@ def stream(call: Call, served: Served, hub: Hub, *, capture: bool) -> Stream:
             reader = ChangedReader(reader, first_calls)
         if names := _own_names(served, hub):
             reader = ChangedReader(reader, OwnNames(names))
-        return TranslatedStream(reader, call.operation.door.writer(hub.tree), capture=capture, created_s=int(time()))
+        kept = capture or served.adapter.name in _WORDY
+        return TranslatedStream(reader, call.operation.door.writer(hub.tree), capture=kept, created_s=int(time()))
     if api == "messages":
-        return MessagesStream(capture=capture, event_bytes=event_bytes)
+        return MessagesStream(capture=capture or served.adapter.name in _WORDY, event_bytes=event_bytes)
     if api == "responses":
         draws = b'"image_generation"' in call.body
         return ResponsesStream(capture=capture, event_bytes=served.target.image_event_bytes if draws else event_bytes)

@@ -49,12 +49,17 @@ STANDING = 2048
 """Decisions kept a plan."""
 STOOD = 65_536
 """Candidates in all of them together, at some 400 bytes: every key of every model has a plan of its own."""
+TURNS = 4096
+"""Sets of deployments whose turns are counted."""
 MEMBERS = 40
 """A request with more members than any API has is decided by itself."""
 QUEUE_S = 60.0
 """A request waits for a free place as long as it would wait for a first byte."""
 
 
+_NOBODY: frozenset[str] = frozenset()
+_PROMPTS = {"chat": "messages", "messages": "messages", "responses": "input", "completions": "prompt", "generate": "prompt"}
+"""Where operations have what was said so far."""
 COUNTED_INSTEAD = frozenset({"model_not_found", "no_eligible_deployment", "unsupported_parameter", "unavailable"})
 """Why no deployment counts a request's tokens: it is done here then."""
 
@@ -89,7 +94,9 @@ class DataPlane:
         self.budgets = settler.budgets
         self.kept = Kept(self.limits.kept_responses_bytes)
         self.finish = Finish(settler, self.counter, self.kept)
-        self._turns: dict[str, int] = {}
+        self._turns: dict[tuple[str, frozenset[str]], int] = {}
+        self._among: dict[str, frozenset[str]] = {}
+        """Who competed last for a model's requests."""
         self._stood = 0
         """Candidates in the decisions kept since they were last forgotten."""
         self._way = self._way_of(snapshot, peers)
@@ -180,6 +187,8 @@ class DataPlane:
                 decision = await self._decide(exchange, call, plan, admission, key)
                 if decision is None:
                     return
+            elif decision.rejected:
+                self.settler.rejections(decision)
             if plan.holdout and random() < plan.holdout:  # noqa: S311 - a sample, not a secret
                 decision = held_out(plan, decision)
             way, snapshot = self._way, admission.snapshot
@@ -257,7 +266,7 @@ class DataPlane:
             found = candidates(call, plan, peers, perf_counter(), self._home(call, plan, admission))
             if home is not None:
                 found = [each for each in found if each.place.name == home]
-            decision = plan.prepared.decide(self._turned(call), found)
+            decision = self._in_turn(call, plan, found) if plan.turns else plan.prepared.decide(call.ask, found)
             if decision.rejected:
                 self.settler.rejections(decision)
             if place is not None and not (decision.order and decision.order[0].place.name == place.name):
@@ -350,21 +359,40 @@ class DataPlane:
         """The peers a snapshot was made with: a reload makes new ones beside them."""
         return self.peers if snapshot is self.snapshot else self._peers.get(snapshot, self.peers)
 
-    def _turned(self, call: Call) -> Ask:
-        """The ask with its turn, which `round_robin` counts by: one counter a model."""
-        model = call.member.name
-        self._turns[model] = turn = self._turns.get(model, -1) + 1
-        return msgspec.structs.replace(call.ask, turn=turn) if turn else call.ask
+    def _in_turn(self, call: Call, plan: Plan, found: list[Candidate]) -> Decision:
+        """The decision at the turn of those who compete: each set of deployments of a model has a counter.
+
+        Who competes is known from the decision alone, so it is made for those of the last one, and again where they are others.
+        """
+        among = self._among.get(call.member.name, _NOBODY)
+        decision = self._at_turn(call, plan, found, among)
+        competing = frozenset([each.place.name for each in decision.order])
+        if competing != among:
+            decision = self._at_turn(call, plan, found, competing)
+        if competing:
+            self._among[call.member.name] = competing
+            key = (call.member.name, competing)
+            turn = self._turns.get(key, 0)
+            if len(self._turns) >= TURNS:
+                self._turns.clear()
+            self._turns[key] = turn + 1
+        return decision
+
+    def _at_turn(self, call: Call, plan: Plan, found: list[Candidate], among: frozenset[str]) -> Decision:
+        turn = self._turns.get((call.member.name, among), 0)
+        return plan.prepared.decide(msgspec.structs.replace(call.ask, turn=turn) if turn else call.ask, found)
 
     def _home(self, call: Call, plan: Plan, admission: Admission) -> str | None:
-        if len(plan.prepared.places) < 2 or call.operation.api != "chat" or admission.grant is None:
+        prompt = None if len(plan.prepared.places) < 2 else _beginning(call)
+        if prompt is None or admission.grant is None:
             return None
-        return self.affinity.home(admission.grant.team, call.member.name, bytes(call.members["messages"]))
+        return self.affinity.home(admission.grant.team, call.member.name, prompt)
 
     def _remember(self, call: Call, plan: Plan, admission: Admission, tried: Tried) -> None:
-        if tried.served is None or len(plan.prepared.places) < 2 or call.operation.api != "chat" or admission.grant is None:
+        prompt = None if len(plan.prepared.places) < 2 else _beginning(call)
+        if prompt is None or tried.served is None or admission.grant is None:
             return
-        self.affinity.remember(admission.grant.team, call.member.name, bytes(call.members["messages"]), tried.served.name)
+        self.affinity.remember(admission.grant.team, call.member.name, prompt, tried.served.name)
 
     def _count_failure(self, peer: Peer, kind: str) -> None:
         labels = (peer.name, peer.served.model, kind)
@@ -406,6 +434,13 @@ class DataPlane:
     def _gone(self, exchange: Exchange, admission: Admission, call: Call, plan: Plan) -> None:
         ending = Ending(status=499, outcome="client_gone", reason="refused", policy=plan.policy)
         self.settler.settle(admission, call, None, NOTHING, ending, exchange.arrived_s)
+
+
+def _beginning(call: Call) -> bytes | None:
+    """What a prefix cache knows a conversation by; None of what is no conversation."""
+    name = _PROMPTS.get(call.operation.api)
+    prompt = None if name is None else call.members.get(name)
+    return None if prompt is None else bytes(prompt)
 
 
 def inflated(body: bytes, coding: bytes, limit_bytes: int) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Mapping
+from time import perf_counter
 
 from carbon.runtime import Pace
 from proxy.config import Config, Deployment
@@ -16,6 +17,8 @@ from proxy.upstream._base import Upstream
 
 OBSERVED = 31
 """First-token times kept a deployment; their median is what `fastest` compares."""
+OBSERVED_S = 300.0
+"""How long they tell anything: what is slow is not asked, and would never be seen to be quick again."""
 
 
 class Peer:
@@ -33,6 +36,7 @@ class Peer:
         "meter",
         "most",
         "name",
+        "observed_at_s",
         "overhead",
         "pace",
         "served",
@@ -52,6 +56,7 @@ class Peer:
         self.most: float = math.inf if concurrency is None else concurrency
         self.unit: float = concurrency or served.settings.weight
         self._ttft_s: float | None = None
+        self.observed_at_s = 0.0
         self._stale = False
         self.usage_missing = not served.settings.quirks.reports_usage
         """Its last stream reported no usage: text is kept to be counted."""
@@ -69,12 +74,16 @@ class Peer:
         return f"<Peer {self.name}: {self.inflight} in flight, {self.breaker!r}>"
 
     def observe_ttft(self, seconds_s: float) -> None:
+        self.observed_at_s = perf_counter()
         self._recent.append(seconds_s)
         self._stale = True
 
     @property
     def ttft_s(self) -> float | None:
-        """The median of the last first-token times; None where there are none."""
+        """The median of the last first-token times; None where there are none, or none of late."""
+        if self._recent and perf_counter() - self.observed_at_s >= OBSERVED_S:
+            self._recent.clear()
+            self._ttft_s, self._stale = None, False
         if self._stale:
             ordered = sorted(self._recent)
             self._ttft_s = ordered[len(ordered) // 2]

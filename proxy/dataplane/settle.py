@@ -251,6 +251,9 @@ class Settler:
         peer = tried.peer if tried is not None else None
         if peer is not None and peer.meter is not None and tried is not None:
             peer.meter.events.append(ended(row, call, tried, account, arrived_s))
+        if peer is not None and tried is not None and ending.first_s is not None:
+            # its own: neither the wait for a place nor what attempts before it took
+            peer.observe_ttft(ending.first_s - tried.started_s)
         self._count(row, call, ending, peer, account)
         self._log.write(
             Line(
@@ -349,7 +352,6 @@ class Settler:
         peer.duration.observe(row.duration_s)
         if row.ttft_s is not None:
             peer.first_token.observe(row.ttft_s)
-            peer.observe_ttft(row.ttft_s)
         if row.overhead_s is not None:
             peer.overhead.observe(row.overhead_s)
         tokens = account.tokens
@@ -375,6 +377,10 @@ class Settler:
 
     def rejections(self, decision: Decision) -> None:
         """Counts what a decision excluded, by constraint."""
+        if isinstance(decision, Stood):
+            for labels, times in decision.excluded:
+                self._metrics.add("greenlane_policy_rejections", labels, times)
+            return
         for each in decision.rejected:
             self._metrics.add("greenlane_policy_rejections", (each.constraint.partition(":")[0],))
 

@@ -60,7 +60,7 @@ def test_a_decision_is_shown_with_its_reason_and_what_was_left_out(asked, file, 
         "\n"
         "preferences nobody meets: max_ttft_s\n"
     )
-    assert asked == [(["a"], {"model": "auto", "headers": {}, "input_tokens": 1000, "max_tokens": None})]
+    assert asked == [(["a"], {"model": "auto", "headers": {}, "input_tokens": 1000, "max_tokens": None, "key": None})]
 
 
 def test_what_is_asked_for_goes_as_a_client_would_send_it(asked, file):
@@ -73,7 +73,7 @@ def test_what_is_asked_for_goes_as_a_client_would_send_it(asked, file):
         "x-greenlane-regions": "EU,DE",
         "x-tenant": "a=b",
     }
-    assert asked[0][1] == {"model": "auto", "headers": headers, "input_tokens": 7, "max_tokens": 9}
+    assert asked[0][1] == {"model": "auto", "headers": headers, "input_tokens": 7, "max_tokens": 9, "key": None}
 
 
 def test_a_refusal_ends_with_1(asked, file, monkeypatch, capsys):
@@ -116,3 +116,39 @@ def test_a_configuration_that_is_wrong_otherwise_is_not_explained(asked, tmp_pat
     assert run(["route", "--config", str(path), "--model", "m"]) == 1
     assert "deployments.a.zone" in capsys.readouterr().err
     assert asked == []
+
+
+KEYED = """
+deployments:
+  far: {model: m, base_url: "http://h"}
+  near: {model: m, base_url: "http://h", privacy: local}
+  elsewhere: {model: n, base_url: "http://h"}
+policies: {private: {require: {privacy: local}}}
+teams: {t: {policy: private}, u: {}}
+keys: {mine: {team: t, key: env:ABSENT}, other: {team: u, key: env:ABSENT_TOO, models: [n]}}
+"""
+
+
+@pytest.fixture
+def keyed(tmp_path, monkeypatch):
+    monkeypatch.delenv("GREENLANE_CONFIG", raising=False)
+    path = tmp_path / "k.yaml"
+    path.write_text(KEYED)
+    return ["route", "--config", str(path), "--model", "m"]
+
+
+def test_a_decision_is_explained_as_a_key_would_get_it(keyed, capsys):
+    """Its team's policy, and the models it may use; nobody of a fleet with keys gets what there is without one."""
+    assert run([*keyed, "--key", "mine", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["policy"], [each["deployment"] for each in told["order"]]) == ("private", ["near"])
+    assert told["rejected"] == [{"deployment": "far", "constraint": "privacy"}]
+    assert run([*keyed, "--key", "other"]) == 1
+    assert "does not exist" in capsys.readouterr().out
+    assert run([*keyed, "--json"]) == 0
+    assert [each["deployment"] for each in json.loads(capsys.readouterr().out)["order"]] == ["far", "near"]
+
+
+def test_a_key_that_is_not_configured_is_told(keyed, capsys):
+    assert run([*keyed, "--key", "nobody"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == "greenlane: no key is called 'nobody'; there are mine, other"

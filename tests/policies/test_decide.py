@@ -132,6 +132,10 @@ def test_each_objective_orders_by_its_own_quantity_and_says_so(aim: str, order: 
         # The objective would have taken `a`; the preference took `b`.
         ([at("a", g=1.0, g_per_kwh=900.0), at("b", g=2.0, g_per_kwh=1.0)], {"prefer": PREFER_GREEN}, ["b", "a"], "preferred"),
         ([at("a", g=1.0, g_per_kwh=1.0), at("b", g=2.0, g_per_kwh=900.0)], {"prefer": PREFER_GREEN}, ["a", "b"], "lowest-carbon"),
+        # So it is where `a` would only have come first because of what breaks ties: less load, then the order of the configuration.
+        ([at("a", g=1.0, g_per_kwh=900.0), at("b", g=1.0, load=1.0, g_per_kwh=1.0)], {"prefer": PREFER_GREEN}, ["b", "a"], "preferred"),
+        ([at("a", order=0, g_per_kwh=900.0), at("b", order=1, g_per_kwh=1.0)], {"prefer": PREFER_GREEN}, ["b", "a"], "preferred"),
+        ([at("a", order=0, g_per_kwh=1.0), at("b", order=1, g_per_kwh=900.0)], {"prefer": PREFER_GREEN}, ["a", "b"], "least-loaded"),
         # Affinity is no reason against one that a preference has put behind already.
         (
             [at("a", load=0.5, affinity=True, g_per_kwh=1.0), at("b", load=0.4, g_per_kwh=900.0), at("c", load=0.9, g_per_kwh=1.0)],

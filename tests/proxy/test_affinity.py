@@ -163,3 +163,23 @@ def test_an_objective_that_tells_them_apart_outweighs_it(pair):
     settled(served)
     taken = [where(served, conversation("Hello", "more"), x_greenlane_policy="cheap") for _ in range(4)]
     assert sorted(taken) == ["first", "first", "second", "second"]
+
+
+SAID = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi!"}, {"role": "user", "content": "And?"}]
+ELSEWHERE = {
+    "/messages": lambda turns: {"max_tokens": 9, "messages": [{"role": "user", "content": BEGINNING}, *SAID[1 : 2 * turns + 1]]},
+    "/responses": lambda turns: {"input": [{"role": "developer", "content": BEGINNING}, *SAID[: 2 * turns + 1]]},
+    "/completions": lambda turns: {"prompt": BEGINNING + "and so on " * turns},
+}
+
+
+@pytest.mark.parametrize("path", sorted(ELSEWHERE))
+def test_other_apis_keep_their_prefixes_too(pair, path):
+    served, body = pair(), ELSEWHERE[path]
+    with Busy(served, served.first, 1):
+        assert ask(served, {"model": "small", **body(0)}, path).headers["x-greenlane-deployment"] == "second"
+    assert [ask(served, {"model": "small", **body(1)}, path).headers["x-greenlane-deployment"] for _ in range(3)] == ["second"] * 3
+    other = {name: value if name == "max_tokens" else "another conversation, " * 20 for name, value in body(0).items()}
+    if path == "/messages":
+        other["messages"] = [{"role": "user", "content": other["messages"]}]
+    assert ask(served, {"model": "small", **other}, path).headers["x-greenlane-deployment"] == "first"

@@ -371,6 +371,18 @@ def test_days_and_bounds_of_time(counted):
     assert usage(counted, f"?to={yesterday}") == []
 
 
+@pytest.mark.parametrize("plus", ["%2B", "+"])
+def test_an_instant_may_have_an_offset_whose_plus_is_not_escaped(counted, plus):
+    """In a query `+` is a space, and nobody who writes `+02:00` into an address means one."""
+    midday = dt.datetime.now(dt.UTC).replace(hour=12, minute=0, second=0, microsecond=0)
+    east = dt.timezone(dt.timedelta(hours=14))
+    since, until_then = (midday - dt.timedelta(days=1)).astimezone(east), (midday + dt.timedelta(days=1)).astimezone(east)
+    span = f"?from={since.isoformat()}&to={until_then.isoformat()}".replace("+", plus)
+    assert sum(row["requests"] for row in usage(counted, span)) == 3
+    later = f"?from={until_then.isoformat()}".replace("+", plus)
+    assert usage(counted, later) == []
+
+
 @pytest.mark.parametrize("query", ["?group_by=nothing", "?group_by=id;drop", "?from=yesterday", "?to=2026-13-01", "?group_by="])
 def test_a_wrong_query_is_400_naming_the_parameter(counted, query):
     answer = call(counted, "GET", f"/v1/greenlane/usage{query}")

@@ -136,6 +136,21 @@ def test_refusals_are_counted_by_status_and_constraint(served):
     assert grown.by("greenlane_requests_total", code="405") == 1
 
 
+@pytest.mark.parametrize("objective", ["lowest_carbon", "cheapest", "least_loaded"])
+def test_what_is_excluded_counts_with_every_request_though_its_decision_is_kept(proxy, upstream, objective):
+    host = upstream()
+    place = f'model: small, base_url: "{host.url}"'
+    served = proxy(
+        f"policies: {{near: {{objective: {objective}, require: {{privacy: local}}}}}}\npolicy: near\n"
+        f"deployments:\n  a: {{{place}, privacy: local}}\n  b: {{{place}}}\n"
+        f"  c: {{{place}, privacy: private}}\n  d: {{{place}, privacy: local}}\n"
+    )
+    grown = Grown(served)
+    for _ in range(5):
+        assert ask(served).status_code == 200
+    assert grown.by("greenlane_policy_rejections_total", constraint="privacy") == 10
+
+
 def test_failures_are_counted_by_kind_and_take_a_deployment_down(served):
     other = {"model": "other", "messages": []}
     grown = Grown(served)

@@ -6,6 +6,7 @@ import json
 import threading
 
 import httpx
+import openai
 import pytest
 
 from tests.harness import DONE, heard, said
@@ -94,6 +95,22 @@ def test_the_account_stands_in_the_last_event_s_block_though_blank_lines_come_be
     last = got.text.rstrip("\n").split("\n\n")[-1].lstrip("\n")
     assert last.startswith(": greenlane {")
     assert "\ndata: " in last
+
+
+@pytest.mark.parametrize("door", ["chat", "responses"])
+def test_openais_client_reads_a_stream_with_ids_and_keep_alive_comments(proxy, upstream, door):
+    """Once it has seen an id, it takes a comment that stands alone for an event, and fails at it."""
+    dialect, pieces = OWN[door]
+    odd = [piece for number, each in enumerate(pieces) for piece in (b"id: %d\n" % number + each, b": keep-alive\n\n", b"id: 99\n\n")]
+    served = served_by(proxy, upstream, lambda _, handler: handler.events(odd), dialect, responses=door == "responses")
+    client = openai.OpenAI(base_url=served.url, api_key="x", max_retries=0)
+    if door == "chat":
+        chunks = list(client.chat.completions.create(model="small", messages=[{"role": "user", "content": "Hi"}], stream=True))
+        assert "".join(each.choices[0].delta.content or "" for each in chunks if each.choices) == "Hello!"
+    else:
+        kinds = [each.type for each in client.responses.create(model="small", input="Hi", stream=True)]
+        assert kinds == ["response.created", "response.output_text.delta", "response.completed"]
+    assert served.entries()[0].outcome == "completed"
 
 
 @pytest.mark.parametrize("usage", [None, {}, "none", {"output_tokens": "three"}], ids=json.dumps)
