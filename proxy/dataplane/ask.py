@@ -452,7 +452,10 @@ def _options(members: View) -> dict[str, Any]:
     raw = members.get("stream_options")
     if raw is None or bytes(raw) == b"null":
         return {}
-    options = msgspec.json.decode(raw)
+    try:
+        options = msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        options = None
     if not isinstance(options, dict):
         raise AdapterError("`stream_options` must be an object.", "stream_options")
     if not isinstance(options.get("include_usage", False), bool | None):
