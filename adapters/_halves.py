@@ -19,7 +19,8 @@ _HIGH = rb"u[dD][89abAB][0-9a-fA-F]{2}"
 _LOW = rb"u[dD][c-fC-F][0-9a-fA-F]{2}"
 _ESCAPE = re.compile(rb"\\(?:" + _HIGH + rb"\\" + _LOW + rb"|(?P<high>" + _HIGH + rb")|(?P<low>" + _LOW + rb")|.)", re.DOTALL)
 """One after the other: what follows an escaped backslash is none."""
-_STRING = re.compile(rb'"((?:[^"\\]|\\.)*+)"(\s*:)?', re.DOTALL)
+_STRING = re.compile(rb'"((?:[^"\\]|\\.)*+)(?:"(\s*:)?|(\\?\Z))', re.DOTALL)
+"""One without an end is one as well, the last: else each quote in it would be looked at as another's beginning, and each to the end."""
 _UNKNOWN = rb"\ufffd"
 _BYTES = len(_UNKNOWN)
 """Of every such escape."""
@@ -116,12 +117,15 @@ def _told(event: Event, data: bytes) -> Event:
 
 def _moved(first: bytes, second: bytes) -> tuple[bytes, bytes]:
     """Both, with the half that ends a text of the first before the other half, where that begins the text of that name in the second."""
-    for name, end in _ends(first):
-        for other, start, stop in _texts(second):
-            half = _ESCAPE.match(second, start, stop)
-            if other == name and half is not None and half.lastgroup == "low":
-                at = end - _BYTES
-                return first[:at] + first[end:], second[:start] + first[at:end] + second[start:]
+    starts: dict[bytes, int] = {}
+    for name, start, stop in _texts(second):
+        half = _ESCAPE.match(second, start, stop)
+        if half is not None and half.lastgroup == "low":
+            starts.setdefault(name, start)
+    for name, end in _ends(first) if starts else ():
+        if name in starts:
+            at, start = end - _BYTES, starts[name]
+            return first[:at] + first[end:], second[:start] + first[at:end] + second[start:]
     return first, second
 
 
@@ -137,6 +141,8 @@ def _texts(data: bytes) -> Iterable[tuple[bytes, int, int]]:
     """Each string that is no name, with the last name before it, and where it stands."""
     name = b""
     for found in _STRING.finditer(data):
+        if found[3] is not None:
+            return
         if found[2] is None:
             yield name, found.start(1), found.end(1)
         else:

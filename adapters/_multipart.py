@@ -10,8 +10,13 @@ from adapters._base import AdapterError
 FIELD_BYTES = 64 * 1024
 """Text fields up to this size are read; what is larger is a file."""
 _BOUNDARY = re.compile(rb'boundary=(?:"([^"]{1,200})"|([^\s;"]{1,200}))', re.IGNORECASE)
-_NAME = re.compile(rb'\bname="([^"]*)"', re.IGNORECASE)
-_FILENAME = re.compile(rb"\bfilename\*?=", re.IGNORECASE)
+_SAID = re.compile(rb"boundary(?:\*[0-9*]*)?\s*=", re.IGNORECASE)
+_DISPOSITION = re.compile(rb"(?:\A|\r\n)content-disposition:[ \t]*([^\r\n]*)", re.IGNORECASE)
+_BROKEN = re.compile(rb"\r\n[ \t]|\r(?!\n)|(?<!\r)\n|\0")
+_PARAMETER = re.compile(rb';[ \t]*([A-Za-z*]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s;"\\]+))[ \t]*')
+_FORM_DATA = re.compile(rb"form-data[ \t]*", re.IGNORECASE)
+_OURS = ("model", "greenlane")
+"""Decide where a form goes: nobody behind us may find another field of that name, or another value."""
 
 
 class Field(NamedTuple):
@@ -25,11 +30,11 @@ class Field(NamedTuple):
 def fields(body: bytes, content_type: bytes) -> dict[str, Field]:
     """The text fields by name. Raises AdapterError for a body that is not what its content type says."""
     found = _BOUNDARY.search(content_type)
-    if found is None:
-        raise AdapterError("The content type names no multipart boundary.")
+    if found is None or len(_SAID.findall(content_type)) > 1:
+        raise AdapterError("The content type must name one multipart boundary.")
     mark = b"--" + (found[1] or found[2])
-    at = body.find(mark)
-    if at < 0:
+    at = 0 if body.startswith(mark) else body.find(b"\r\n" + mark) + 2
+    if at == 1:
         raise AdapterError("The body has no part with the boundary that its content type names.")
     result: dict[str, Field] = {}
     while True:
@@ -38,16 +43,36 @@ def fields(body: bytes, content_type: bytes) -> dict[str, Field]:
             return result
         head_end = body.find(b"\r\n\r\n", at)
         following = body.find(b"\r\n" + mark, head_end)
-        if head_end < 0 or following < 0:
+        if head_end < 0 or following < 0 or not body.startswith(b"\r\n", at):
             raise AdapterError("The multipart body is cut short.")
-        head = body[at:head_end]
-        name = _NAME.search(head)
-        if name is not None and not _FILENAME.search(head) and following - head_end - 4 <= FIELD_BYTES:
-            label = name[1].decode("utf-8", "replace")
-            if label in result and label in ("model", "greenlane"):
-                raise AdapterError(f"`{label}` is given twice.", label)
+        label, file = _named(body[at + 2 : head_end])
+        short = following - head_end - 4 <= FIELD_BYTES
+        if label in _OURS and (label in result or file or not short):
+            raise AdapterError(f"`{label}` {'is given twice' if label in result else 'must be a short field of text'}.", label)
+        if label is not None and not file and short:
             result[label] = Field(head_end + 4, following, at - len(mark))
         at = following + 2
+
+
+def _named(head: bytes) -> tuple[str | None, bool]:
+    """The name of a part, and whether it is a file. Raises AdapterError where readers may differ about them: one of them is behind us."""
+    dispositions = _DISPOSITION.findall(head)
+    begun = None if len(dispositions) != 1 or _BROKEN.search(head) else _FORM_DATA.match(dispositions[0])
+    if begun is None:
+        raise AdapterError("A part of the form has no plain Content-Disposition.")
+    told, at = dispositions[0], begun.end()
+    parameters: dict[bytes, bytes] = {}
+    while at < len(told):
+        found = _PARAMETER.match(told, at)
+        name = b"" if found is None else found[1].lower()
+        if found is None or name in parameters or name == b"name*":
+            raise AdapterError("A part of the form has no plain Content-Disposition.")
+        parameters[name] = found[2] if found[3] is None else found[3]
+        at = found.end()
+    label = parameters.get(b"name")
+    if label is not None and b"\\" in label:
+        raise AdapterError("The name of a form field holds a backslash.")
+    return None if label is None else label.decode("utf-8", "replace"), b"filename" in parameters or b"filename*" in parameters
 
 
 def text(body: bytes, field: Field) -> str:

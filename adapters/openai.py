@@ -148,8 +148,9 @@ class OpenAI:
         for name in ignored:
             edits[name] = None
         if not quirks.max_completion_tokens and "max_completion_tokens" in members:
-            edits["max_tokens"] = bytes(members["max_completion_tokens"])
             edits["max_completion_tokens"] = None
+            if (limit := bytes(members["max_completion_tokens"])) != b"null":
+                edits["max_tokens"] = limit
         if not quirks.developer_role and api == "chat" and b'"developer"' in body:
             edits["messages"] = encode([_as_system(message) for message in msgspec.json.decode(members["messages"])])
         foreign = self.foreign_members(target)
@@ -205,8 +206,8 @@ class OpenAI:
             body.pop("stream_options", None)
             if quirks.stream_options:
                 body["stream_options"] = {"include_usage": True}
-        if not quirks.max_completion_tokens and "max_completion_tokens" in body:
-            body["max_tokens"] = body.pop("max_completion_tokens")
+        if not quirks.max_completion_tokens and (limit := body.pop("max_completion_tokens", None)) is not None:
+            body["max_tokens"] = limit
         return Outbound(path=self.path("chat", target), body=encode(body), ignored=tuple(dropped))
 
     def own_names(self, chat: Json, target: Target) -> Mapping[str, str]:

@@ -300,7 +300,7 @@ class Limits(Section, frozen=True):
     kept_responses_bytes: Annotated[int, Meta(ge=0)] = 32 * 1024 * 1024
     """Translated responses kept in memory for clients that go on from them by id; none takes more than an eighth. 0: nothing is kept."""
     n: Count = 128
-    """Choices of one request."""
+    """Choices of one request, and the most that `best_of` may choose from."""
     queue: Count = 1000
     """Requests that wait for a place; then 503."""
     keep_alive_s: Positive = 75.0

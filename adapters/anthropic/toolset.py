@@ -40,6 +40,7 @@ def toolset_of(chat: Json, rules: Rules) -> Toolset:
     given, wanted = _given(chat)
     wanted, allowed = _allowed(wanted)
     tools: list[Json] = []
+    names: set[str] = set()
     ignored: tuple[str, ...] = ()
     for number, tool in enumerate(given):
         path = f"tools[{number}]"
@@ -47,12 +48,12 @@ def toolset_of(chat: Json, rules: Rules) -> Toolset:
         if not rules.structured and "strict" in made:
             del made["strict"]
             ignored = ("tools.strict",)
-        if any(other["name"] == made["name"] for other in tools):
+        if made["name"] in names:
             raise AdapterError("Names of tools must differ.", f"{path}.function.name")
+        names.add(made["name"])
         tools.append(made)
     if allowed is not None:
-        missing = allowed - {tool["name"] for tool in tools}
-        if missing:
+        if allowed - names:
             raise AdapterError("An allowed tool is not among `tools`.", "tool_choice.allowed_tools.tools")
         tools = [tool for tool in tools if tool["name"] in allowed]
     if sum(tool.get("strict", False) for tool in tools) > STRICT_TOOLS:

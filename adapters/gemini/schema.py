@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from adapters._base import AdapterError, Json
+from adapters._json import encode
 
 _COUNTS = ("minItems", "maxItems")
 _TEXTS = ("title", "description", "format")
@@ -19,11 +20,23 @@ _NODES = 5_000
 """Sub-schemas looked at in one document: written-out references could multiply without end."""
 
 
-def subset(schema: Any, path: str) -> Json:
-    """The schema in Gemini's subset. Raises AdapterError for what is no schema, and for references that cannot be resolved."""
+class Allowance:
+    """What the references of one request may write out, in all its documents together: a few words in each of them do for a gigabyte."""
+
+    __slots__ = ("parts",)
+
+    def __init__(self) -> None:
+        self.parts = 4 * _NODES
+
+
+def subset(schema: Any, path: str, allowance: Allowance | None = None) -> Json:
+    """The schema in Gemini's subset. Raises AdapterError for what is no schema, and for references that cannot be resolved.
+
+    `allowance`: of the request whose document it is, where it has several.
+    """
     if not isinstance(schema, dict):
         raise AdapterError("A JSON Schema must be an object.", path)
-    cleaner = _Cleaner(schema, path)
+    cleaner = _Cleaner(schema, path, allowance or Allowance())
     try:
         cleaned = cleaner.clean(schema, ())
     except RecursionError:
@@ -42,10 +55,10 @@ def takes_arguments(schema: Json) -> bool:
 class _Cleaner:
     """One document: the root that references point into, and the definitions that were found to be used."""
 
-    __slots__ = ("_defs", "_left", "_path", "_root", "_used", "_whole")
+    __slots__ = ("_allowance", "_defs", "_left", "_path", "_root", "_used", "_whole")
 
-    def __init__(self, root: Json, path: str) -> None:
-        self._root, self._path, self._left = root, path, _NODES
+    def __init__(self, root: Json, path: str, allowance: Allowance) -> None:
+        self._root, self._path, self._left, self._allowance = root, path, _NODES, allowance
         self._used: dict[str, Json | None] = {}
         self._defs: Json = {}
         for name in _DEFS:
@@ -77,9 +90,12 @@ class _Cleaner:
         self._nested(schema, out, inlined)
         return out
 
-    def _count(self, inlined: tuple[str, ...]) -> None:
-        self._left -= 1
-        if self._left < 0 or len(inlined) > _DEPTH:
+    def _count(self, inlined: tuple[str, ...], parts: int = 1) -> None:
+        """`parts`: as many as it weighs; one that is large and referred to often would fill the memory as many do."""
+        self._left -= parts
+        if inlined:
+            self._allowance.parts -= parts
+        if self._left < 0 or self._allowance.parts < 0 or len(inlined) > _DEPTH:
             raise AdapterError("The JSON Schema has too many parts or levels of references.", self._path)
 
     def _reference(self, schema: Json, inlined: tuple[str, ...]) -> Json:
@@ -94,7 +110,9 @@ class _Cleaner:
             # a pointer elsewhere (`#/properties/a`): Gemini knows references to $defs only, so the target is written out
             if reference in inlined:
                 raise AdapterError("The JSON Schema refers to itself other than through $defs.", self._path)
-            return self.clean({**self._target(reference), **beside}, (*inlined, reference))
+            target = self._target(reference)
+            self._count((*inlined, reference), _weight(target))
+            return self.clean({**target, **beside}, (*inlined, reference))
         if name not in self._used:
             self._used[name] = None
             self._used[name] = self.clean(self._defs[name], ())
@@ -111,7 +129,7 @@ class _Cleaner:
             key = step.replace("~1", "/").replace("~0", "~")
             if isinstance(place, dict) and key in place:
                 place = place[key]
-            elif isinstance(place, list) and key.isdigit() and int(key) < len(place):
+            elif isinstance(place, list) and key.isascii() and key.isdigit() and len(key) < 10 and int(key) < len(place):
                 place = place[int(key)]
             else:
                 raise AdapterError("A reference of the JSON Schema points nowhere.", self._path)
@@ -130,11 +148,22 @@ class _Cleaner:
             # the usual way to put words beside a reference, which may then be one to itself
             return {**parts[0], **beside}, inlined
         merged: Json = {}
+        properties: Json = {}
+        required: dict[str, None] = {}
         all_seen = inlined
         for part in (*parts, beside):
             piece, seen = self._resolved(part if isinstance(part, dict) else {}, inlined)
             all_seen += tuple(reference for reference in seen if reference not in all_seen)
-            merged = _united(merged, piece)
+            merged |= piece
+            own, needed = piece.get("properties"), piece.get("required")
+            self._count(inlined, 1 + (_size(own) + _size(needed)) // 16)
+            if isinstance(own, dict):
+                properties |= own
+                merged["properties"] = properties
+            if isinstance(needed, list):
+                required |= dict.fromkeys(name for name in needed if isinstance(name, str))
+        if required:
+            merged["required"] = list(required)
         return merged, all_seen
 
     def _resolved(self, piece: Json, inlined: tuple[str, ...]) -> tuple[Json, tuple[str, ...]]:
@@ -151,6 +180,7 @@ class _Cleaner:
             seen = (*seen, reference)
             name = _definition(reference)
             target = self._defs[name] if name is not None and isinstance(self._defs.get(name), dict) else self._target(reference)
+            self._count(seen, _weight(target))
             piece = {**target, **{key: value for key, value in piece.items() if key != "$ref"}}
         return piece, seen
 
@@ -223,15 +253,6 @@ def _definition(reference: Any) -> str | None:
     return None
 
 
-def _united(first: Json, second: Json) -> Json:
-    both = {**first, **second}
-    if isinstance(first.get("properties"), dict) and isinstance(second.get("properties"), dict):
-        both["properties"] = {**first["properties"], **second["properties"]}
-    if isinstance(first.get("required"), list) and isinstance(second.get("required"), list):
-        both["required"] = [*first["required"], *(name for name in second["required"] if name not in first["required"])]
-    return both
-
-
 def _number(value: Any) -> float | int | None:
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
@@ -246,3 +267,12 @@ def _type_name(value: Any) -> str:
     if isinstance(value, float):
         return "number"
     return "string" if isinstance(value, str) else "array" if isinstance(value, list) else "object"
+
+
+def _size(value: Any) -> int:
+    return len(value) if isinstance(value, dict | list) else 0
+
+
+def _weight(schema: Json) -> int:
+    """How many parts of a kilobyte it is as large as."""
+    return len(encode(schema)) // 1024

@@ -11,7 +11,7 @@ from typing import Any
 from adapters._base import AdapterError, Json
 from adapters._names import Names
 from adapters._web_search import FORCED
-from adapters.gemini.schema import subset, takes_arguments
+from adapters.gemini.schema import Allowance, subset, takes_arguments
 
 NAME = re.compile(r"\A[A-Za-z_][A-Za-z0-9_.:-]{0,63}\Z")
 """Names of functions that the API takes. The reference says 128 by now, the API has answered 400 to more than 64 (cline/cline#7339)."""
@@ -37,8 +37,9 @@ def tools_of(chat: Json) -> Json:
 
 def _declared(chat: Json) -> dict[str, Json]:
     declared: dict[str, Json] = {}
+    allowance = Allowance()
     for path, function in functions_of(chat):
-        declaration = _declaration(function, path)
+        declaration = _declaration(function, path, allowance)
         if declaration["name"] in declared:
             raise AdapterError("Two functions have the same name.", f"{path}.name")
         declared[declaration["name"]] = declaration
@@ -64,7 +65,7 @@ def functions_of(chat: Json) -> list[tuple[str, Json]]:
     return found
 
 
-def _declaration(function: Json, path: str) -> Json:
+def _declaration(function: Json, path: str, allowance: Allowance) -> Json:
     name = function.get("name")
     if not isinstance(name, str) or not NAME.match(name):
         raise AdapterError("Gemini takes names of letters, digits, _ . : - that begin with a letter or _.", f"{path}.name")
@@ -74,7 +75,7 @@ def _declaration(function: Json, path: str) -> Json:
     parameters = function.get("parameters")
     if parameters is None:
         return declaration
-    schema = subset(parameters, f"{path}.parameters")
+    schema = subset(parameters, f"{path}.parameters", allowance)
     if schema.get("type", "object") != "object":
         raise AdapterError("The parameters of a function must be an object's schema.", f"{path}.parameters")
     if takes_arguments(schema):

@@ -40,7 +40,10 @@ _R = b"\\u0072"
 """The one of this name's letters whose escape is not like those."""
 _PLAIN = frozenset({"model", "messages", "input", "prompt", "stream", "stream_options", "greenlane"})
 CAPS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
-"""Say how long the answer may be; the first of these that says a number counts."""
+"""Say how long the answer may be."""
+_OLDER = ("max_tokens",)
+_CAPS: Mapping[str, tuple[str, ...]] = {"chat": ("max_completion_tokens", "max_tokens"), "responses": ("max_output_tokens",)}
+"""Those that an operation's upstreams read; `max_tokens` alone where it is not here. Of two the larger counts: engines differ in which."""
 _DEFAULTS: Mapping[str, tuple[bytes, ...]] = {
     "n": (b"1",),
     "logprobs": (b"false",),
@@ -63,6 +66,7 @@ _NONE: frozenset[str] = frozenset()
 _NO_OPTIONS: dict[str, Any] = {}
 _int = msgspec.json.Decoder(int).decode
 _str = msgspec.json.Decoder(str).decode
+_each = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 def read(
@@ -232,17 +236,20 @@ def _ask(body: bytes, members: View, operation: Operation, told: tuple[Member, b
         messages = members.get("messages")
         if messages is None or bytes(messages)[:1] != b"[":
             raise AdapterError("`messages` must be an array.", "messages")
+    asked = choices if operation.api != "completions" else _answers(members, choices, bounds.n)
     cap = None
-    for name in CAPS:
-        if name in members and (cap := _count(members, name)):
-            break
+    for name in _CAPS.get(operation.api, _OLDER):
+        if name in members and (said := _count(members, name)) is not None:
+            cap = said if cap is None else max(cap, said)
+    if cap == 0 and operation.api != "completions":
+        cap = None  # only a completion may score its prompt and write nothing; of a chat some engines take 0 for no limit
     expected = member.own[0].expected_output_tokens if member.own else bounds.expected_output_tokens
     if not operation.text:
         cap, expected = 0, 0
         if operation.counts:
             # the prompt is counted, not computed: whatever its length it costs nothing and fits into every window
             body = b""
-    total = None if cap is None else cap * choices
+    total = None if cap is None else cap * asked
     parts = has_parts(body, operation)
     least, most = searches(members, bounds.search_ceiling) if MEMBER in members or "tools" in members else (0, 0)
     return Ask(
@@ -251,14 +258,25 @@ def _ask(body: bytes, members: View, operation: Operation, told: tuple[Member, b
         stream=stream,
         input_tokens=rounded_up(_input_tokens(body, parts=parts)),
         max_output_tokens=total,
-        expected_output_tokens=(expected if cap is None else min(cap, expected)) * choices,
+        expected_output_tokens=(expected if cap is None else min(cap, expected)) * asked,
         needs=_needs(body, members, choices, parts=parts) if operation.text else _NONE,
         members=_unusual(members),
         task=task,
-        choices=choices,
+        choices=asked,
         least_searches=least,
         most_searches=most,
     )
+
+
+def _answers(members: View, choices: int, most: int) -> int:
+    """How many texts a completion generates: so many choices, or the best of so many, for each of its prompts."""
+    best_of = (_count(members, "best_of") or 1) if "best_of" in members else 1
+    if best_of > most:
+        raise AdapterError(f"`best_of` may be at most {most}.", "best_of")
+    prompt = bytes(members["prompt"]) if "prompt" in members else b""
+    # a list of numbers is one prompt, as tokens
+    several = prompt[:1] == b"[" and prompt[1:].lstrip()[:1] in (b'"', b"[")
+    return max(choices, best_of) * (len(_each(prompt)) if several else 1)
 
 
 def _input_tokens(body: bytes, *, parts: bool) -> int:
@@ -352,7 +370,10 @@ def _options(members: View) -> dict[str, Any]:
     raw = members.get("stream_options")
     if raw is None or bytes(raw) == b"null":
         return {}
-    options = msgspec.json.decode(raw)
+    try:
+        options = msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        options = None
     if not isinstance(options, dict):
         raise AdapterError("`stream_options` must be an object.", "stream_options")
     if not isinstance(options.get("include_usage", False), bool | None):

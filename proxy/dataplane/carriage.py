@@ -108,7 +108,11 @@ def outbound(call: Call, served: Served, hub: Hub) -> Outbound:
         if call.form_model is not None:
             body = _multipart.replaced(call.body, call.form_model, target.upstream_model.encode())
             return Outbound(path=served.transparent.path(api, target), body=body)
-        return served.transparent.identity(api, call.body, call.members, target)
+        try:
+            return served.transparent.identity(api, call.body, call.members, target)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            # members stay bytes until somebody must change one
+            raise AdapterError("The body holds a number or a character that cannot be read.") from None
     if api == "embeddings":
         return _embeds(adapter).embeddings_outbound(hub.tree, target)
     chat = hub.request()

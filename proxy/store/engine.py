@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -45,7 +46,10 @@ def sqlite_file(url: str) -> Path | None:
 
 
 def require_place(url: str, spool_file: str) -> None:
-    """Raises StoreUrlError where SQLite could never make or write that file: a wrong path is told at start, a full disk is waited for."""
+    """The file is there, if it can be. Raises StoreUrlError where SQLite could never make or write it: a wrong path is told at start.
+
+    A full disk is waited for.
+    """
     path = sqlite_file(url)
     if path is None:
         return
@@ -62,6 +66,9 @@ def require_place(url: str, spool_file: str) -> None:
     for place in (folder, path):
         if place.exists() and not os.access(place, os.W_OK):
             raise StoreUrlError(f"{path}: {place} may not be written")
+    with contextlib.suppress(OSError):
+        # the owner's alone, as the spool is: it names keys and teams and holds notes; SQLite gives its log the same permissions
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def _with_known_parameters(url: URL) -> URL:

@@ -295,6 +295,8 @@ class Connection(asyncio.Protocol):
         self._status = 0
         self._quiet_bytes = 0
         self._parts.clear()
+        if self._headers:
+            self._headers = []  # trailers: left there they would be headers of the next answer, another client's
         transport = self.transport
         if reusable and not self.late and not transport.get_write_buffer_size():
             if exchange.paused:

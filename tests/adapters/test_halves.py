@@ -94,3 +94,14 @@ def test_many_quotes_are_looked_through_once() -> None:
     (event,) = [*Halves().joined([Event(b"", data, data)]), *Halves().rest()] or [None]
     assert event is None
     assert mended(data) is not None
+
+
+def test_an_event_is_looked_through_once_whatever_it_holds() -> None:
+    """Half a megabyte each: looked at from every quote, or each half of one for all of the other, they would hold the loop for hours."""
+    quotes = rb'{"\u0061": "' + rb"\"" * 250_000
+    halves = b'{"a": [' + rb'"\ud83d",' * 40_000 + b'""]}'
+    others = b'{"b": [' + rb'"\ude00",' * 40_000 + b'""]}'
+    for events in ([quotes], [quotes + b"\\"], [halves, others], [halves, quotes]):
+        joining = Halves()
+        found = joining.joined([Event(b"", data, b"") for data in events]) + joining.rest()
+        assert [len(each.data or b"") for each in found] == list(map(len, events))

@@ -75,3 +75,21 @@ def test_what_may_not_be_written_is_told(tmp_path, monkeypatch):
 @pytest.mark.parametrize("url", ["postgresql://u@h/none/db", "sqlite:///file:none/g.db?uri=true", "sqlite:///{folder}/g.db"])
 def test_every_other_place_is_for_its_driver_to_judge(url, tmp_path):
     require_place(url.format(folder=tmp_path), str(tmp_path / "spool"))
+
+
+def test_a_ledger_that_is_made_is_its_owners_alone_and_one_that_is_there_stays_as_it_is(tmp_path):
+    for name, mode in (("new.db", 0o600), ("shared.db", 0o640)):
+        path = tmp_path / name
+        if mode == 0o640:
+            path.touch()
+            path.chmod(mode)
+        require_place(f"sqlite:///{path}", str(tmp_path / "spool"))
+        store = sqlite3.connect(path)
+        try:
+            store.execute("PRAGMA journal_mode=WAL")
+            store.execute("CREATE TABLE notes (text)")
+            store.commit()
+            made = {each.name: each.stat().st_mode & 0o777 for each in tmp_path.glob(f"{name}*")}
+        finally:
+            store.close()
+        assert made == {name: mode, f"{name}-wal": mode, f"{name}-shm": mode}

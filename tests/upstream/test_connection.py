@@ -58,7 +58,7 @@ class Memory(asyncio.Transport):
 
 
 def played(pieces, request=POST, before=()):
-    """What a receiver is told of the pieces, and whether the connection was kept. `before`: whole answers that came on it first."""
+    """What a receiver is told of the pieces, and whether the connection was kept. `before`: answers on it, each a read or more."""
 
     async def main():
         upstream = Http1Upstream(Endpoint("http", "127.0.0.1", 9))
@@ -67,7 +67,8 @@ def played(pieces, request=POST, before=()):
         upstream.pool.put(connection)
         for answer in before:
             upstream.send(POST, Transcript())
-            connection.data_received(answer)
+            for piece in [answer] if isinstance(answer, bytes) else answer:
+                connection.data_received(piece)
         transcript = Transcript()
         upstream.send(request, transcript).retried = True
         for piece in pieces:
@@ -295,6 +296,12 @@ def test_no_bytes_whatever_make_it_fail_otherwise_than_by_an_error(rubbish):
 def test_trailers_are_not_passed_on():
     for pieces in cuts(CHUNKED + b"2\r\nok\r\n0\r\nX-T: v\r\n\r\n"):
         assert played(pieces)[0] == [OK_CHUNKED, ("data", b"ok"), END]
+
+
+def test_trailers_are_no_headers_of_the_next_answer():
+    """They came for another client's request: in a read of their own, which leaves the connection clean."""
+    before = [CHUNKED + b"2\r\nok\r\n", b"0\r\nX-RateLimit-Of: another\r\n\r\n"]
+    assert played([b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"], before=[before]) == ([OK, ("data", b"ok"), END], True)
 
 
 def test_chunks_of_one_read_come_as_one():

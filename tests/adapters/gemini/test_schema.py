@@ -127,6 +127,41 @@ def test_a_small_document_that_unfolds_without_end_is_refused():
         assert refused.value.param == "p"
 
 
+MANY = 4000
+LARGE = {
+    "values": {"enum": [f"value {number}" for number in range(100_000)]},
+    "names": {"type": "object", "required": [f"name {number}" for number in range(100_000)]},
+    "words": {"type": "string", "description": "x" * 1_000_000},
+    "members": {f"x-{number}": 1 for number in range(100_000)},
+}
+
+
+@pytest.mark.parametrize("large", LARGE)
+def test_something_large_is_not_written_out_thousands_of_times(large):
+    """Some megabytes that would be gigabytes, or a minute of copying."""
+    beside = {f"p{number}": {"$ref": "#/x/large"} for number in range(MANY)}
+    for schema in ({"properties": beside}, {"allOf": list(beside.values())}):
+        with pytest.raises(AdapterError, match="too many parts"):
+            subset({**schema, "x": {"large": LARGE[large]}}, "p")
+    few = subset({"properties": {"a": {"$ref": "#/x/large"}, "b": {"$ref": "#/x/large"}}, "x": {"large": LARGE[large]}}, "p")
+    assert few["properties"]["a"] == few["properties"]["b"]
+
+
+def test_all_of_of_very_many_parts_is_refused_at_once():
+    """Each was compared with all before it: a megabyte of them held the loop for 40 s."""
+    with pytest.raises(AdapterError, match="too many parts"):
+        subset({"allOf": [{"required": [f"name {number}"]} for number in range(40_000)]}, "p")
+    united = subset({"allOf": [{"required": [f"name {number}", "name 0", 1]} for number in range(1000)]}, "p")
+    assert united["required"] == [f"name {number}" for number in range(1000)]
+
+
+def test_a_place_in_a_list_is_named_by_a_number():
+    for number in ("\u00b2", "9" * 5000, "-1", "x"):
+        with pytest.raises(AdapterError, match="nowhere"):
+            subset({"anyOf": [STRING, {"$ref": f"#/anyOf/{number}"}]}, "p")
+    assert subset({"anyOf": [STRING, {"$ref": "#/anyOf/0"}]}, "p") == {"anyOf": [STRING, STRING]}
+
+
 @pytest.mark.parametrize(
     ("schema", "takes"),
     [({}, False), ({"type": "object", "required": []}, False), ({"properties": {"a": {}}}, True), ({"anyOf": [{}]}, True)],

@@ -104,3 +104,14 @@ def test_what_is_malformed_or_unknown_is_refused_by_its_place(chat, param):
     with pytest.raises(AdapterError) as refused:
         tools_of(chat)
     assert refused.value.param == param
+
+
+def test_the_schemas_of_all_functions_together_are_bounded_as_one_is():
+    """A dozen of references that double are four thousand parts of a kilobyte, and a thousand functions of them some hundred megabytes."""
+    doubling = {f"p{step}": {"properties": {at: {"$ref": f"#/properties/p{step + 1}"} for at in "ab"}} for step in range(9)}
+    schema = {"type": "object", "properties": {**doubling, "p9": {"type": "string"}}}
+    assert len(tools_of({"tools": [tool("f", schema), tool("g", WEATHER)]})["tools"][0]["functionDeclarations"]) == 2
+    with pytest.raises(AdapterError, match="too many parts"):
+        tools_of({"tools": [tool(f"f{number}", schema) for number in range(1000)]})
+    plain = {"type": "object", "properties": {f"p{number}": {"type": "string"} for number in range(100)}}
+    assert tools_of({"tools": [tool(f"f{number}", plain) for number in range(500)]}) is not None
