@@ -81,7 +81,10 @@ def wishes(sent: Mapping[str, str], told: msgspec.Raw | None) -> Wishes:
 
 
 def _object(told: msgspec.Raw) -> dict[str, Any]:
-    found = json.loads(bytes(told), object_pairs_hook=_once)
+    try:
+        found = json.loads(bytes(told), object_pairs_hook=_once)
+    except (ValueError, RecursionError):  # a form's field may hold anything, a number more digits than Python takes
+        raise AdapterError("`greenlane` is not JSON, or too much of it.", "greenlane") from None
     if not isinstance(found, dict):
         raise AdapterError("`greenlane` must be an object.", "greenlane")
     return found
@@ -113,7 +116,7 @@ def _limits(said: Mapping[str, Any], where: str) -> Limits:
 def _number(value: Any, where: str) -> float:
     try:
         number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
-    except ValueError:
+    except (ValueError, OverflowError):
         number = math.nan
     if not (math.isfinite(number) and number >= 0):
         raise AdapterError(f"`{where}` must be a number that is not negative.", where)

@@ -253,6 +253,10 @@ BROKEN = {
     "unknown model": form((b"model", b"nonesuch"), (b"file", b"x", b"a.wav")),
     "cut short": form((b"model", b"small"), (b"file", FILE, b"a.wav"))[:-400],
     "another boundary": form((b"model", b"small")).replace(b"boundary", b"bound"),
+    "ours no JSON": form((b"model", b"small"), (b"greenlane", b'{"policy":'), (b"file", b"x", b"a.wav")),
+    "ours too deep": form((b"model", b"small"), (b"greenlane", b"[" * 5000), (b"file", b"x", b"a.wav")),
+    "ours no object": form((b"model", b"small"), (b"greenlane", b"green"), (b"file", b"x", b"a.wav")),
+    "stream no truth": form((b"model", b"small"), (b"stream", b"maybe"), (b"file", b"x", b"a.wav")),
     "empty": b"",
     "JSON": b'{"model":"small"}',
 }
