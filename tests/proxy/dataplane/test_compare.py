@@ -113,6 +113,20 @@ def test_a_fit_on_one_side_alone_is_no_saving(fitted):
     assert both.alike is (actual.method != "calibrated")
 
 
+def test_two_fits_tell_nothing_of_what_was_measured():
+    """Each has an error of its own: what is alike are the machines, so the ratio is that of their estimates."""
+    fits = {}
+    for name, factor in (("se", 0.5), ("pl", 2.0)):
+        prior = SNAPSHOT.served[name].estimator
+        form = prior.form.scaled(factor)
+        fits[name] = Calibrated(id=name, request_j=0.0, form=form, band=Band(0.8, 1.3), cross=prior, runtime=prior.runtime)
+    work = Workload(input_tokens=1000, output_tokens=500)
+    actual = remeasured(Footprint.of(work, SNAPSHOT.served["se"].estimator, SNAPSHOT.served["se"].intensity), 3.0)
+    found = otherwise(work, actual, (fits["se"], fits["pl"]), SNAPSHOT.served["pl"].intensity, alike=True)
+    assert (found.alike, found.ratio.method) == (True, "flops_roofline")
+    assert found.footprint.energy_j == pytest.approx(actual.energy_j * 1.15 / 1.1)
+
+
 def test_a_fit_changes_no_machine():
     """Of the same model on the same hardware, one deployment with a calibration in force."""
     record = SNAPSHOT.served["se"].profile
