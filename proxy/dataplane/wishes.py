@@ -83,8 +83,8 @@ def wishes(sent: Mapping[str, str], told: msgspec.Raw | None) -> Wishes:
 def _object(told: msgspec.Raw) -> dict[str, Any]:
     try:
         found = json.loads(bytes(told), object_pairs_hook=_once)
-    except ValueError:
-        raise AdapterError("`greenlane` holds a number with too many digits.", "greenlane") from None
+    except (ValueError, RecursionError):  # a form's field may hold anything, a number more digits than Python takes
+        raise AdapterError("`greenlane` is not JSON, or too much of it.", "greenlane") from None
     if not isinstance(found, dict):
         raise AdapterError("`greenlane` must be an object.", "greenlane")
     return found

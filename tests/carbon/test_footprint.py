@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carbon.energy import LADDER, estimator
-from carbon.footprint import NO_WORK, Footprint, ProviderReport, Workload, rate
+from carbon.footprint import NO_WORK, Footprint, ProviderReport, Workload, grams, measured, rate
 from carbon.intensity import Intensity
 from carbon.profile import Serving, profile_of
 from carbon.sources.static import Static
@@ -69,6 +69,21 @@ def test_garbled_token_counts_are_unknown():
 
 def test_no_work_is_zero_and_no_method():
     assert (NO_WORK.energy_j, NO_WORK.carbon_g, NO_WORK.carbon_high_g, NO_WORK.method, NO_WORK.confidence) == (0, 0, 0, "none", "none")
+
+
+def test_a_rate_without_a_band_is_per_kilowatt_hour():
+    assert grams(7.2e6, 250) == 500
+
+
+def test_what_is_measured_has_the_account_before_it_as_its_cross_check():
+    before = Footprint.of(Workload(input_tokens=1000, output_tokens=500), estimator(LLAMA), STOCKHOLM)
+    found = measured((1.0, 2.0, 4.0), before)
+    assert (found.method, found.energy_low_j, found.energy_j, found.energy_high_j) == ("measured_attributed", 1, 2, 4)
+    assert (found.cross_method, found.cross_j, found.intensity) == (before.method, before.energy_j, STOCKHOLM)
+    assert found.warnings == ("method_disagreement",)
+    assert found.carbon_g == pytest.approx(2 / 3.6e6 * STOCKHOLM.g_per_kwh)
+    for nothing in (NO_WORK, Footprint(intensity=STOCKHOLM)):
+        assert (measured((1.0, 2.0, 4.0), nothing).cross_method, measured((1.0, 2.0, 4.0), nothing).warnings) == (None, ())
 
 
 @pytest.mark.parametrize("profile", [LLAMA, GPT, SIZED])

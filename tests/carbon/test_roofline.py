@@ -55,6 +55,7 @@ def test_a_batch_touches_more_experts_than_a_token():
     """1 of 4 active: a batch of 2 reads 1 + 3 x (1 - .75) = 1.75 of 4; dense models read all of theirs always."""
     experts = Load(total_b=4, active_b=1, bytes_per_parameter=2, batch=2)
     assert read_b(experts) == pytest.approx(1.75)
+    assert read_b(msgspec.structs.replace(experts, batch=1)) == 1
     assert read_b(LLAMA) == 8
 
 

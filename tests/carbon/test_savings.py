@@ -118,3 +118,12 @@ def test_a_sum_is_judged_by_its_band():
     assert verdict(Saving(g=-1, low_g=-2, high_g=-0.1)) == ("caused", None)
     assert verdict(Saving(g=1, low_g=-0.1, high_g=2, marginal_g=-0.5)) == ("no robust saving", "signs differ")
     assert verdict(Saving(g=0, low_g=0, high_g=0)) == ("no robust saving", "indistinguishable")
+
+
+@given(st.floats(0.1, 10), st.floats(0.1, 10), st.floats(10, 900), st.floats(10, 900), st.booleans(), st.floats(1e-9, 1e-3))
+def test_a_small_saving_is_a_large_one_made_small(there_kwh, here_kwh, there_g, here_g, alike, factor):
+    """One answer saves milligrams: nothing depends on the unit."""
+    large = saving(side(there_kwh, there_g), side(here_kwh, here_g), (grid(600), grid(850)), alike=alike, extra_g=1.0)
+    small = saving(side(there_kwh * factor, there_g), side(here_kwh * factor, here_g), (grid(600), grid(850)), alike=alike, extra_g=factor)
+    for name in ("g", "low_g", "high_g", "marginal_g"):
+        assert getattr(small, name) == pytest.approx(getattr(large, name) * factor, rel=1e-6, abs=1e-9 * factor)

@@ -17,11 +17,16 @@ deployments:
 teams:
   own: {{policy: green, carbon: {{pue: 1.05, g_per_kwh: {{SE: 12}}, source: "meter of hall 3", as_of: "2025-12-31", band: 0.05}}}}
   one: {{policy: green, carbon: {{g_per_kwh: 100, basis: direct, source: "the grid's operator", as_of: "2026-06-30"}}}}
+  sun: {{policy: green, carbon: {{g_per_kwh: {{SE: 0}}, source: "own roof", as_of: "2026-06-30"}}}}
   plain: {{policy: green}}
-keys: {{own: {{team: own, key: env:KEY_OWN}}, one: {{team: one, key: env:KEY_ONE}}, plain: {{team: plain, key: env:KEY_PLAIN}}}}
+keys:
+  own: {{team: own, key: env:KEY_OWN}}
+  one: {{team: one, key: env:KEY_ONE}}
+  sun: {{team: sun, key: env:KEY_SUN}}
+  plain: {{team: plain, key: env:KEY_PLAIN}}
 """
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
-NAMES = ("own", "one", "plain")
+NAMES = ("own", "one", "sun", "plain")
 
 
 @pytest.fixture
@@ -63,6 +68,16 @@ def test_one_figure_is_for_all_zones_and_brought_to_the_fleets_basis(served):
     assert (grid["g_per_kwh"], grid["basis"]) == (141, "lifecycle-estimated")
     # both places have the same grid now, so nothing is saved by either, and the proxy's own share is lost
     assert found["avoided_g"] == pytest.approx(-found["router_g"], abs=1e-12)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_power_without_emissions_saves_all_that_the_default_would_have_emitted(served, stream):
+    """Nothing is divided by its grams."""
+    answer, found = asked(served, "sun", stream=stream)
+    assert (answer.status_code, found["deployment"], found["account"]["carbon_g"]) == (200, "se", 0.0)
+    assert found["account"]["energy_j"] > 0
+    assert found["avoided_g"] == pytest.approx(found["account"]["energy_j"] / 3.6e6 * 615 - found["router_g"])
+    assert found["avoided_low_g"] > 0
 
 
 def test_savings_are_compared_by_the_same_factors(served):

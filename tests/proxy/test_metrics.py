@@ -100,6 +100,7 @@ def test_an_answer_is_counted_once_with_its_tokens_energy_grams_and_price(served
     assert grown.by("greenlane_requests_total", **SMALL, policy="green", code="200") == 1
     assert grown.by("greenlane_tokens_total", **SMALL, kind="input") == 9
     assert grown.by("greenlane_tokens_total", **SMALL, kind="output") == 3
+    assert grown.by("greenlane_tokens_total", **SMALL) == 12
     assert grown.by("greenlane_co2e_grams_total", **SMALL, method=headers["x-carbon-method"]) == pytest.approx(
         float(headers["x-carbon-g"]), rel=0.06
     )
@@ -115,6 +116,20 @@ def test_a_stream_is_counted_with_its_time_to_the_first_token(served):
     assert grown.by("greenlane_requests_total", **SMALL, code="200") == 1
     assert grown.by("greenlane_time_to_first_token_seconds_count", **SMALL) == 1
     assert grown.by("greenlane_tokens_total", **SMALL, kind="output") == 3
+
+
+def test_tokens_are_counted_by_their_kind(served):
+    """Cached ones are among the input, reasoning ones among the output."""
+    usage = {"prompt_tokens": 90, "completion_tokens": 30, "prompt_tokens_details": {"cached_tokens": 64}}
+    usage["completion_tokens_details"] = {"reasoning_tokens": 20}
+    choice = {"index": 0, "message": {"role": "assistant", "content": "Hello!"}, "finish_reason": "stop"}
+    served.host.answer = lambda _, handler: handler.reply(
+        200, {"id": "c1", "object": "chat.completion", "created": 1, "model": "up", "choices": [choice], "usage": usage}
+    )
+    grown = Grown(served)
+    ask(served)
+    counted = {kind: grown.by("greenlane_tokens_total", **SMALL, kind=kind) for kind in ("input", "cached", "output", "reasoning")}
+    assert counted == {"input": 90, "cached": 64, "output": 30, "reasoning": 20}
 
 
 @pytest.mark.parametrize("model", ["nonesuch", 'x"} 1\ninjected_total 5', "a" * 200, "small/nope"])

@@ -130,6 +130,27 @@ def test_a_stream_that_never_begins_is_given_up(proxy, upstream):
     served = proxy(text.format(first=upstream(pings).url, second=upstream(pings).url))
     got = ask(served, "messages", stream=True)
     assert (got.status_code, got.headers["x-greenlane-attempts"]) == (502, "2")
+    assert [each["kind"] for each in served.entry(got.headers["x-greenlane-id"])["attempts"]] == ["garbled", "garbled"]
+
+
+NO_STREAMS = {
+    "a whole answer": (answering(WHOLE), "garbled", "answered a stream with a whole answer"),
+    "its end alone": (streaming(DONE), "garbled", "holds no answer"),
+    "half": (streaming(*said()[:1]), "truncated", "ended the stream before it was complete"),
+    "not JSON": (streaming(b"data: {]\n\n"), "garbled", "could not be read"),
+}
+
+
+@pytest.mark.parametrize("case", NO_STREAMS)
+def test_what_was_wrong_with_a_stream_is_told_and_kept(proxy, upstream, case):
+    answer, kind, told = NO_STREAMS[case]
+    served = proxy(TWO.format(first=upstream(answer).url, second=upstream(answer).url))
+    got = ask(served, stream=True)
+    error = got.json() if got.status_code == 502 else json.loads(got.text.split("data: ")[-1])
+    assert told in error["error"]["message"]
+    entry = served.entry(got.headers["x-greenlane-id"])
+    assert {each["kind"] for each in entry["attempts"]} == {kind}
+    assert entry["error"] == "upstream_error"
 
 
 INCREDIBLE = [

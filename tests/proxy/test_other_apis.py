@@ -157,6 +157,22 @@ def test_sound_passes_byte_for_byte_as_it_comes(served):
     assert answer.headers["content-type"] == "audio/mpeg"
     assert served.host.requests[0].json == {"model": "up/model-7", "input": "Hello", "voice": "alloy", "response_format": "mp3"}
     assert answer.headers["x-greenlane-deployment"] == "north"
+    entry = served.entry(answer.headers["x-greenlane-id"])
+    assert 0 < entry["ttft_s"] <= entry["duration_s"]
+
+
+def test_a_json_object_in_place_of_a_stream_is_read_whole(served):
+    """A host that knows no streams of images: what it used is known before its answer goes out."""
+    replies(served, {"created": 1, "data": [], "usage": {"input_tokens": 10, "output_tokens": 20, "total_tokens": 30}})
+    answer = ask(served, {"model": "small", "prompt": "a bird", "stream": True}, "/images/generations")
+    assert answer.headers["x-greenlane-cost-usd"] == "0.000050"
+    assert answer.json()["usage"]["greenlane"]["cost_usd"] == pytest.approx(5e-5)
+
+
+def test_an_error_of_an_event_stream_of_sound_does_not_pass_as_sound(served):
+    served.host.answer = lambda _, handler: handler.events([b'data: {"error":{"message":"overloaded","code":503}}\n\n'])
+    answer = ask(served, {"model": "small", "input": "Hello", "voice": "alloy", "stream_format": "sse"}, "/audio/speech")
+    assert (answer.status_code, answer.json()["error"]["message"]) == (502, "overloaded")
 
 
 def test_sound_that_breaks_off_is_seen_to_be_broken(served):
@@ -240,6 +256,10 @@ BROKEN = {
     "unknown model": form((b"model", b"nonesuch"), (b"file", b"x", b"a.wav")),
     "cut short": form((b"model", b"small"), (b"file", FILE, b"a.wav"))[:-400],
     "another boundary": form((b"model", b"small")).replace(b"boundary", b"bound"),
+    "ours no JSON": form((b"model", b"small"), (b"greenlane", b'{"policy":'), (b"file", b"x", b"a.wav")),
+    "ours too deep": form((b"model", b"small"), (b"greenlane", b"[" * 5000), (b"file", b"x", b"a.wav")),
+    "ours no object": form((b"model", b"small"), (b"greenlane", b"green"), (b"file", b"x", b"a.wav")),
+    "stream no truth": form((b"model", b"small"), (b"stream", b"maybe"), (b"file", b"x", b"a.wav")),
     "empty": b"",
     "JSON": b'{"model":"small"}',
     "too many choices": form((b"model", b"small"), (b"n", b"129"), (b"image", b"x", b"a.png")),

@@ -119,7 +119,18 @@ def test_marginal_rates_of_two_bases_are_not_compared():
     assert found.g > 0
     assert found.marginal_g is None
     plan, named = compiled_with(marginal(600), marginal(900))
-    assert compared(plan, named["big-se"], Done(TOKENS, took(named["big-se"]))).marginal_g < 0
+    found = compared(plan, named["big-se"], Done(TOKENS, took(named["big-se"])))
+    assert found.marginal_g < 0
+    with_router = compared(plan, named["big-se"], Done(TOKENS, took(named["big-se"])), router_g=5.0)
+    assert msgspec.structs.astuple(with_router) == pytest.approx([each - 5.0 for each in msgspec.structs.astuple(found)])
+
+
+@pytest.mark.parametrize("margins", [(marginal(600), None), (None, marginal(900)), (None, None)])
+def test_a_margin_that_is_not_known_on_both_sides_is_not_told(margins):
+    plan, named = compiled_with(*margins)
+    found = compared(plan, named["big-se"], Done(TOKENS, took(named["big-se"])))
+    assert found.g > 0
+    assert found.marginal_g is None
 
 
 def test_on_the_margin_a_failed_attempt_is_charged_by_its_own_marginal_rate():

@@ -237,6 +237,10 @@ keys: {{one: {{team: all, key: "sha256:{key_hash("sk-one")}"}}}}
     served = fleet(response(CALLS), "usd_per_mtok: {input: 1000, output: 1000}", keys)
     body = {"model": "openai", **PATHS["/responses"]}
     assert [ask(served, body, "/responses", authorization="Bearer sk-one").status_code for _ in range(2)] == [200, 429]
+    # 8 of the 9 from the cache, at nothing: 0.4 cents, three of which are the budget
+    cached = response(CALLS, usage={**COUNTS, "input_tokens_details": {"cached_tokens": 8}})
+    cheaper = fleet(cached, "usd_per_mtok: {input: 1000, cached: 0, output: 1000}", keys)
+    assert [ask(cheaper, body, "/responses", authorization="Bearer sk-one").status_code for _ in range(4)] == [200, 200, 200, 429]
 
 
 def test_chat_completions_that_tell_no_number_searched_once(fleet):

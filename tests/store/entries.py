@@ -77,7 +77,9 @@ def parts(entry):
     """Its context and its row."""
     carbon, tokens, intensity = entry.carbon, entry.tokens, entry.carbon.intensity
     decided = {"order": entry.order, "rejected": entry.rejected, "unmet": entry.unmet}
-    inputs = Inputs(intensity=intensity, profile=entry.profile, warnings=entry.warnings, **decided)
+    shared = ("marginal", "counterfactual", "router_j", "router_g", "holdout", "spec_version")
+    told = {name: getattr(entry, name) for name in shared}
+    inputs = Inputs(intensity=intensity, profile=entry.profile, warnings=entry.warnings, **decided, **told)
     context = Context(
         0,
         *(entry.api, entry.stream, entry.model_requested, entry.model, entry.deployment, entry.policy, entry.reason),
@@ -94,6 +96,10 @@ def parts(entry):
         ignored=entry.ignored,
         provider_report=entry.provider_report,
         cross_check=entry.cross_check,
+        decode_s=entry.decode_s,
+        paced_by=entry.paced_by,
+        batch=entry.batch,
+        searches=tokens.searches,
     )
     row = Row(
         *(entry.id, entry.at_s, context.id, entry.team, entry.key, entry.task, entry.outcome, entry.status, entry.error),

@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from proxy.records import Attempt, Carbon, Context, Detail, Inputs, Row, Tokens
+from proxy.records import Attempt, Carbon, Context, Counterfactual, CrossCheck, Detail, Inputs, Row, Tokens
 from proxy.store.codec import CONTEXT, ROW, UndecodableError, checked, encode, encode_into, identified, joined, parameters, text
 from proxy.store.tables import contexts, ledger
-from tests.store.entries import parts, written
+from tests.store.entries import SE, parts, written
 
 
 def read_back(entry):
@@ -18,6 +18,35 @@ def read_back(entry):
 
 def test_an_entry_comes_back_the_same(entry):
     assert read_back(entry()) == entry()
+
+
+def test_so_does_all_that_few_entries_have(entry):
+    """Every member another value, so that none is read for another."""
+    full = entry(
+        error="upstream_error",
+        tokens=Tokens(input=100, cached=20, cache_write=30, output=300, reasoning=40, estimated=True, searches=2),
+        warnings=("tokens_estimated",),
+        response_id="resp_1",
+        provider_report={"energy_kwh": 1.5, "grid": "SE"},
+        cross_check=CrossCheck(method="flops_roofline", energy_j=9.5),
+        avoided_g=5.0,
+        avoided_low_g=4.0,
+        avoided_high_g=6.0,
+        avoided_marginal_g=7.0,
+        counterfactual=Counterfactual(
+            deployment="vllm-us", model="qwen3-32b", profile={"gpu": "A100"}, intensity=SE, marginal=None, output_tokens=50
+        ),
+        router_j=0.002,
+        router_g=1e-7,
+        holdout="free",
+        marginal=msgspec.structs.replace(SE, g_per_kwh=33.0),
+        decode_s=1.25,
+        paced_by="streams",
+        batch=3.5,
+        spec_version="6",
+    )
+    assert [name for name in full.__struct_fields__ if getattr(full, name) is None] == []
+    assert read_back(full) == full
 
 
 def test_what_is_unknown_comes_back_unknown(entry):

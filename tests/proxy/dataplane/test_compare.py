@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,11 +11,11 @@ from carbon.bands import Band
 from carbon.calibrated import Calibrated
 from carbon.footprint import Footprint, ProviderReport, Workload, measured
 from carbon.profile import machine
-from carbon.savings import otherwise, saving
+from carbon.savings import Saving, otherwise, saving
 from carbon.sources.static import Static
 from proxy.access import ANYONE
 from proxy.configuration import loads
-from proxy.dataplane.compare import Done, compared
+from proxy.dataplane.compare import Burnt, Done, compared
 from proxy.records import Tokens
 from proxy.runtime import compiled
 
@@ -112,7 +113,37 @@ def test_a_fit_on_one_side_alone_is_no_saving(fitted):
     assert both.alike is (actual.method != "calibrated")
 
 
+def test_two_fits_tell_nothing_of_what_was_measured():
+    """Each has an error of its own: what is alike are the machines, so the ratio is that of their estimates."""
+    fits = {}
+    for name, factor in (("se", 0.5), ("pl", 2.0)):
+        prior = SNAPSHOT.served[name].estimator
+        form = prior.form.scaled(factor)
+        fits[name] = Calibrated(id=name, request_j=0.0, form=form, band=Band(0.8, 1.3), cross=prior, runtime=prior.runtime)
+    work = Workload(input_tokens=1000, output_tokens=500)
+    actual = remeasured(Footprint.of(work, SNAPSHOT.served["se"].estimator, SNAPSHOT.served["se"].intensity), 3.0)
+    found = otherwise(work, actual, (fits["se"], fits["pl"]), SNAPSHOT.served["pl"].intensity, alike=True)
+    assert (found.alike, found.ratio.method) == (True, "flops_roofline")
+    assert found.footprint.energy_j == pytest.approx(actual.energy_j * 1.15 / 1.1)
+
+
 def test_a_fit_changes_no_machine():
     """Of the same model on the same hardware, one deployment with a calibration in force."""
     record = SNAPSHOT.served["se"].profile
     assert machine({**record, "calibration": "cal-1", "calibration_low": 0.8}) == machine(SNAPSHOT.served["pl"].profile)
+
+
+def test_what_failed_attempts_took_comes_off_with_its_own_error():
+    """Independent errors: sqrt(3² + 4²) = 5 below, sqrt(5² + 12²) = 13 above."""
+    charges = Burnt(g=20.0, low_g=8.0, high_g=24.0, marginal_g=2.0)
+    left = charges.off(Saving(g=100.0, low_g=97.0, high_g=105.0, marginal_g=50.0))
+    assert left == Saving(g=80.0, low_g=75.0, high_g=93.0, marginal_g=48.0)
+    assert charges.off(Saving(g=100.0, low_g=97.0, high_g=105.0)).marginal_g is None
+
+
+@pytest.mark.parametrize("charges", [Burnt(), Burnt(g=1.0, low_g=1.0, high_g=1.0)])
+def test_against_what_is_not_known_nothing_is_saved_whatever_failed_before(charges):
+    unknown = msgspec.structs.replace(PLAN, baseline=msgspec.structs.replace(PLAN.baseline, estimator=None))
+    served = SNAPSHOT.served["other"]
+    actual = Footprint.of(Workload(input_tokens=1000, output_tokens=500), served.estimator, served.intensity)
+    assert compared(unknown, served, Done(Tokens(input=1000, output=500), actual), charges) is None
