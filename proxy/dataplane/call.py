@@ -170,12 +170,13 @@ class Alike:
     def learn(self, call: Call, served: Served, made: Request, ignored: tuple[str, ...]) -> None:
         """Takes the road of a request that changed nothing in its prompt, and would not have in another."""
         prompt = call.body[self._start : self._rest]
-        around = None
+        around: tuple[bytes, bytes] | None = None
         if made.body is not call.body:
             if made.body.count(prompt) != 1:
                 return
             before, _, after = made.body.partition(prompt)
-            around = (before, after)
+            # deployments that are asked alike share one copy
+            around = next((road.around for road in self._roads.values() if road.around == (before, after)), (before, after))
         if len(self._roads) >= ROADS:
             self._roads.clear()
         self._roads[served] = Road(made.path, made.headers, made.own[1:], around, ignored)
