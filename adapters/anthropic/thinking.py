@@ -56,7 +56,7 @@ def reasoning_of(chat: Json, rules: Rules, now: Circumstances) -> Reasoning:
     if asked is None and effort is None:
         return Reasoning()
     member = "reasoning_effort" if asked is None else "thinking"
-    level = None if effort == "none" else "low" if effort == "minimal" else effort
+    level = _level(effort)
     off = effort == "none" if asked is None else asked["type"] in _QUIET
     if off:
         return _quiet(rules, level, member)
@@ -76,8 +76,7 @@ def reasoning_of(chat: Json, rules: Rules, now: Circumstances) -> Reasoning:
 
 def _manual(asked: Json | None, effort: str | None, rules: Rules, now: Circumstances, shown: Json) -> Reasoning:
     member = "reasoning_effort" if asked is None else "thinking"
-    level = "low" if effort == "minimal" else effort
-    beside = None if asked is not None and asked["type"] == "enabled" else _within(level, rules.efforts)
+    beside = None if asked is not None and asked["type"] == "enabled" else _within(_level(effort), rules.efforts)
     if not now.thought_through:
         # the client did not send the thinking back: the API would refuse to go on thinking in this loop
         return Reasoning(effort=beside, ignored=(member,))
@@ -115,6 +114,11 @@ def _within(level: str | None, efforts: tuple[str, ...]) -> str | None:
         return None
     reachable = [one for one in efforts if _RISING.index(one) <= _RISING.index(level)]
     return reachable[-1] if reachable else efforts[0]
+
+
+def _level(effort: str | None) -> str | None:
+    """Anthropic's word for an effort; None has none: `thinking` alone says what is wanted then."""
+    return None if effort == "none" else "low" if effort == "minimal" else effort
 
 
 def _effort(chat: Json) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
 from adapters._base import AdapterError, Target
@@ -206,6 +206,17 @@ def judged(chat: Json, model: str, target: Target) -> bool:
     return True
 
 
+@example(
+    {
+        "model": "public",
+        "messages": [{"role": "user", "content": "Hi"}],
+        "reasoning_effort": "none",
+        "max_completion_tokens": 16,
+        "thinking": {"type": "adaptive"},
+    },
+    "claude-opus-4-5",
+    None,
+)
 @given(requests(), st.sampled_from(sorted(MODELS)), st.sampled_from([None, 4096]))
 @settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_a_request_is_refused_or_one_the_api_takes(chat: Json, model: str, limit: int | None) -> None:
