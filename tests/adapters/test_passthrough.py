@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters._base import FaultError, GarbledError, Usage
-from adapters._passthrough import ChatStream
+from adapters._passthrough import ChatStream, answer_facts
 
 
 def event(delta: dict[str, object]) -> bytes:
@@ -127,3 +127,34 @@ def test_usage_that_is_made_here_has_the_members_of_a_chunk(capture):
     stream.usage = Usage(input_tokens=3, output_tokens=2)
     told = json.loads(stream.close(None).partition(b"\n\n")[0][6:])
     assert told == {**head, "choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}}
+
+
+TEXTS = {
+    "an answer": ({"delta": {"content": "Hello"}}, {"message": {"content": "Hello"}}, b"Hello"),
+    "thoughts": ({"delta": {"reasoning_content": "Hm"}}, {"message": {"reasoning_content": "Hm"}}, b"Hm"),
+    "both": ({"delta": {"content": "b", "reasoning_content": "a"}}, {"message": {"content": "b", "reasoning_content": "a"}}, b"ba"),
+    "a text completion": ({"text": "Hello"}, {"text": "Hello"}, b"Hello"),
+    "a call alone": ({"delta": {"content": None}}, {"message": {"content": None}}, b""),
+}
+
+
+@pytest.mark.parametrize("case", TEXTS)
+def test_where_nobody_counts_all_that_was_generated_is_kept_to_be_counted(case):
+    """Of two answers side by side as well; thoughts are generated too."""
+    piece, answer, text = TEXTS[case]
+    stream = ChatStream(wants_usage=False, capture=True)
+    said = b"data: " + json.dumps({"choices": [{"index": 0, **piece}, {"index": 1, **piece}]}).encode() + b"\n\n"
+    stream.feed(FIRST)
+    before = len(stream.text)
+    stream.feed(said)
+    assert bytes(stream.text)[before:] == 2 * text
+    whole = json.dumps({"choices": [{"index": 0, "finish_reason": "length", **answer}, {"index": 1, **answer}]}).encode()
+    assert answer_facts(whole, capture=True) == (None, "length", 2 * text)
+    assert answer_facts(whole, capture=False)[2] == b""
+
+
+def test_of_an_answer_with_odd_members_usage_and_reason_are_read():
+    odd = {"choices": [{"index": 0, "message": "odd", "finish_reason": "stop"}, 5], "usage": {"prompt_tokens": 9, "completion_tokens": 3}}
+    usage, reason, _ = answer_facts(json.dumps(odd).encode(), capture=False)
+    assert (usage, reason) == (Usage(input_tokens=9, output_tokens=3), "stop")
+    assert answer_facts(json.dumps({**odd, "choices": 5}).encode(), capture=False)[1] is None

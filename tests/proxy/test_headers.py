@@ -228,3 +228,22 @@ def test_nothing_of_the_upstreams_headers_passes_but_what_is_meant_to(served):
     assert len(found.get_list("x-carbon-g")) == len(found.get_list("x-greenlane-id")) == len(found.get_list("x-request-id")) == 1
     assert not set(private) & set(found)
     assert served.entry(found["x-greenlane-id"])["upstream_id"] == "theirs"
+
+
+ODD = """
+deployments: {{"50%-off%s": {{model: "m%d", upstream_model: Qwen/Qwen3-8B, base_url: "{url}", privacy: local, zone: SE{price}}}}}
+policies: {{"%b": {{objective: lowest_carbon}}}}
+"""
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("price", ["", ", usd_per_mtok: {input: 1, output: 2}"])
+def test_a_name_with_a_percent_sign_is_told_as_it_is(proxy, upstream, stream, price):
+    """Figures are filled into forms that are made of names."""
+    served = proxy(ODD.format(url=upstream().url, price=price))
+    for _ in range(2):
+        answer = ask(served, body("m%d", stream=stream), x_greenlane_policy="%b")
+        assert answer.status_code == 200
+        found = [answer.headers[f"x-greenlane-{name}"] for name in ("deployment", "model", "policy")]
+        assert found == ["50%-off%s", "m%d", "%b"]
+        assert '"model":"m%d","deployment":"50%-off%s","policy":"%b"' in answer.text

@@ -100,6 +100,14 @@ def test_embeddings_keep_their_digits_and_are_accounted(served):
     assert "x-carbon-forecast-g" not in answer.headers
 
 
+def test_what_is_embedded_counts_for_a_cap_on_its_cost(served):
+    """40,000 bytes are some 10,000 tokens at 1 $ a million."""
+    replies(served, EMBEDDED)
+    body = {"model": "small", "input": "a" * 40_000}
+    assert ask(served, body, "/embeddings", x_greenlane_max_usd="0.0111").status_code == 200
+    assert ask(served, body, "/embeddings", x_greenlane_max_usd="0.0099").status_code == 422
+
+
 PASSED = {
     "/moderations": (
         {"model": "small", "input": "Hi"},

@@ -34,6 +34,7 @@ TWICE = {
     "ours, null": b'{"model":"small","greenlane":{"privacy":"local"},"greenlane":null,"messages":[]}',
     "ours, escaped": b'{"model":"small","greenlane":{"privacy":"local"},"gr\\u0065enlane":{},"messages":[]}',
     "ours, escaped otherwise": b'{"model":"small","g\\u0072eenlane":{"privacy":"local"},"greenlane":{},"messages":[]}',
+    "beside a number of 5,000 digits": b'{"model":"small","seed":%b,"greenlane":{"privacy":"local"},"greenlane":{}}' % (b"9" * 5000),
     "a member of ours": b'{"model":"small","greenlane":{"privacy":"local","privacy":"vendor"},"messages":[]}',
     "a wish": b'{"model":"small","greenlane":{"prefer":{"max_g":1,"max_g":2}},"messages":[]}',
 }
@@ -46,6 +47,16 @@ def test_what_a_body_says_twice_is_refused(pair, case):
     answer = httpx.post(f"{served.url}/chat/completions", content=TWICE[case], headers={"content-type": "application/json"}, timeout=60)
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "greenlane")
     assert served.north.requests == served.south.requests == []
+
+
+def test_a_name_that_occurs_twice_is_not_said_twice(pair):
+    """In a message, beside a number that no int may be read from: nothing of it is ours to judge."""
+    served = pair()
+    for host in (served.north, served.south):
+        host.answer = lambda _, handler: handler.reply(200, {"object": "chat.completion", "choices": []})
+    body = b'{"model":"small",          "seed":%b,"messages":[{"role":"user","content":"Hi","x":{"model":1}}]}' % (b"9" * 5000)
+    answer = httpx.post(f"{served.url}/chat/completions", content=body, headers={"content-type": "application/json"}, timeout=60)
+    assert answer.status_code == 200
 
 
 def test_a_form_that_says_it_twice_is_refused_too(pair):

@@ -44,6 +44,15 @@ def test_the_least_request_names_model_max_tokens_and_messages() -> None:
     assert json.loads(made.body) == {"model": "claude-opus-5-5", "max_tokens": 16000, "messages": [{"role": "user", "content": "Hi"}]}
 
 
+def test_one_token_is_enough_to_ask_for() -> None:
+    assert sent({"max_tokens": 1})["max_tokens"] == 1
+
+
+def test_hosts_of_other_models_know_the_first_version_alone() -> None:
+    made = ADAPTER.outbound({"model": "public", "messages": [HI]}, Target(upstream_model="kimi-k2-thinking"))
+    assert made.headers == ((b"anthropic-version", b"2023-06-01"),)
+
+
 def test_the_key_goes_in_its_own_header() -> None:
     assert ADAPTER.authorize("sk-ant-1") == ((b"x-api-key", b"sk-ant-1"),)
 

@@ -89,6 +89,22 @@ CALLS = sse(
 )
 
 
+def test_counts_that_came_once_are_kept_and_later_ones_take_their_place():
+    _, error, reader = read(sse(event({"text": "a"}, usageMetadata=usage(5, 2)), event({"text": "b"}, reason="STOP")))
+    assert (error, reader.usage) == (None, Usage(input_tokens=5, output_tokens=2))
+    _, _, reader = read(
+        sse(event({"text": "a"}, usageMetadata=usage(5, 2)), event({"text": "b"}, reason="STOP", usageMetadata=usage(5, 7)))
+    )
+    assert reader.usage == Usage(input_tokens=5, output_tokens=7)
+
+
+def test_nothing_is_read_after_the_end():
+    end = sse(event({"text": "a"}, reason="STOP")) + b"data: [DONE]\r\n\r\n"
+    before, _, _ = read(end)
+    after, error, _ = read(end + sse(event({"text": "b"}, reason="STOP")))
+    assert (after, error) == (before, None)
+
+
 def test_parallel_calls_are_whole_numbered_and_make_a_later_stop_tool_calls():
     chunks, _, _ = read(CALLS)
     assert deltas(chunks) == [
