@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from time import perf_counter
 
 import msgspec
 
 from adapters._base import AdapterError, Fault, FaultError, GarbledError, Stream
 from carbon.footprint import Footprint
-from policies._base import Decision
+from policies._base import Candidate, Decision
 from proxy.dataplane.admit import Admission
 from proxy.dataplane.call import Call
 from proxy.dataplane.carriage import Facts, Hub, asked, read_answer, stream
@@ -96,19 +96,22 @@ async def attempt(journey: Journey, way: Way) -> Tried:
     last: Tried | None = None
     unexpressed: AdapterError | None = None
     left: list[tuple[Feed, Ended]] = []
-    """The attempt before, where its energy is measured: told when another follows; the last one's end is told with its account."""
     order, reason = journey.decision.order, journey.decision.reason
-    for candidate in order:
+    full: list[Candidate] = []
+    rest = iter(order)
+    while candidate := (_next(rest, full, way) if attempts else next(rest, None)) or (await _room(journey, way, full) if full else None):
         served = plan.served[candidate.place]
         peer = way.peers[served.name]
         now_s = perf_counter()
         calm = peer.breaker.calm
         if (not calm and not peer.breaker.allows(now_s)) or (attempts and now_s - exchange.arrived_s > served.settings.timeouts.total_s):
+            way.freed(peer)
             continue
         try:
             relay, ignored = _send(journey, served, peer, way, len(attempts) + 1)
         except AdapterError as error:
             unexpressed = error
+            way.freed(peer)
             continue
         if not calm:
             peer.breaker.begin(now_s)
@@ -145,10 +148,46 @@ async def attempt(journey: Journey, way: Way) -> Tried:
             return last
         if peer.meter is not None:
             left.append((peer.meter, _over(journey, now_s)))
-    if last is not None:
-        return last
-    failed = Result(ending="failed", kind="unexpressed" if unexpressed else "down")
-    return Tried(served=None, peer=None, reason=reason, result=failed, attempts=(), started_s=perf_counter(), unexpressed=unexpressed)
+    return _exhausted(journey, last, unexpressed)
+
+
+def _next(order: Iterator[Candidate], full: list[Candidate], way: Way) -> Candidate | None:
+    """The next of the order with room for one more; those without are kept in `full`."""
+    for candidate in order:
+        if not way.peers[candidate.place.name].full:
+            return candidate
+        full.append(candidate)
+    return None
+
+
+async def _room(journey: Journey, way: Way, full: list[Candidate]) -> Candidate | None:
+    """The first of those that were full to have a place, which is to be taken at once; None where nobody makes room in time.
+
+    The decision left out what was full then. What fails sends all its requests elsewhere in one moment.
+    """
+    name = await way.room(journey.exchange, frozenset([each.place.name for each in full]))
+    found = next((each for each in full if each.place.name == name), None)
+    if found is not None:
+        full.remove(found)
+    return found
+
+
+def _exhausted(journey: Journey, last: Tried | None, unexpressed: AdapterError | None) -> Tried:
+    """Nobody is left to be tried."""
+    if last is None:
+        failed = Result(ending="failed", kind="unexpressed" if unexpressed else "down")
+        return Tried(
+            served=None,
+            peer=None,
+            reason=journey.decision.reason,
+            result=failed,
+            attempts=(),
+            started_s=perf_counter(),
+            unexpressed=unexpressed,
+        )
+    if journey.exchange.gone and not journey.exchange.cut:
+        return msgspec.structs.replace(last, result=Result(ending="gone", kind="client_gone"))
+    return last
 
 
 def _over(journey: Journey, sent_s: float) -> Ended:
@@ -159,7 +198,7 @@ def _over(journey: Journey, sent_s: float) -> Ended:
 def _tell_meters(left: list[tuple[Feed, Ended]], peer: Peer, began: Began) -> float | None:
     """An attempt begins: the meter of the one before hears that that is over, its own that it has begun.
 
-    What `_batch` needs at its end.
+    The last one's end is told with its account. What `_batch` needs at its end.
     """
     while left:
         feed, ended = left.pop()
@@ -188,6 +227,8 @@ class Way(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Counts a failed attempt by its kind."""
     freed: Callable[[Peer], None]
     """A place became free: whoever queues may look again."""
+    room: Callable[[Exchange, frozenset[str]], Awaitable[str | None]]
+    """Waits for a place at one of these deployments."""
     trouble: set[str]
     """Names of the deployments that are down or full, kept up to date."""
     answer_bytes: int

@@ -339,9 +339,21 @@ class DataPlane:
             commit=self.finish.commit,
             failed=self._count_failure,
             freed=self.waiting.freed,
+            room=self._room,
             trouble=self.trouble,
             answer_bytes=limits.answer_bytes,
         )
+
+    async def _room(self, exchange: Exchange, names: frozenset[str]) -> str | None:
+        """The deployment of these that has a place: to be taken before anything is awaited. None: none in time, or the client left."""
+        if self.waiting.full:
+            return None
+        place = await self.waiting.wait(names, QUEUE_S, partial(_when_gone, exchange))
+        exchange.on_gone = None
+        if place is not None and exchange.gone:
+            self.waiting.freed(place)
+            return None
+        return None if place is None else place.name
 
     def _finished(self, journey: Journey, tried: Tried) -> None:
         """Ends the exchange as its attempts ended. Raises where there was none."""

@@ -1,0 +1,112 @@
+"""`concurrency` holds for whoever comes because another deployment failed, too: there may be many at once then."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+import socket
+import threading
+import time
+
+import pytest
+
+from tests.harness import ask, completion, until
+
+FLEET = """
+breaker: {{failures: 1000}}
+policies: {{p: {{objective: cheapest}}}}
+policy: p
+deployments:
+  first: {{model: small, base_url: "{first}", usd_per_mtok: {{input: 1}}}}
+  second: {{model: small, base_url: "{second}", usd_per_mtok: {{input: 2}}, concurrency: 2}}
+"""
+THIRD = '  third: {{model: small, base_url: "{third}", usd_per_mtok: {{input: 3}}}}\n'
+MANY = 8
+
+
+class Counting:
+    """A host that counts how many it has at once, and keeps them until it is let."""
+
+    def __init__(self):
+        self.let, self.lock, self.now, self.most = threading.Event(), threading.Lock(), 0, 0
+
+    def __call__(self, received, handler):
+        with self.lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        self.let.wait(60)
+        time.sleep(0.02)
+        with self.lock:
+            self.now -= 1
+        completion(received, handler)
+
+
+@pytest.fixture
+def broken(upstream):
+    """A host that takes what comes, and answers nothing once all are there."""
+    together = threading.Barrier(MANY)
+
+    def breaks(received, handler):
+        together.wait(60)
+        raise ConnectionResetError
+
+    return upstream(breaks)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_those_who_come_from_a_deployment_that_failed_wait_for_a_place(proxy, upstream, broken, stream):
+    host = Counting()
+    served = proxy(FLEET.format(first=broken.url, second=upstream(host).url))
+    body = {"model": "small", "messages": [{"role": "user", "content": "Hi"}], "stream": stream}
+    with concurrent.futures.ThreadPoolExecutor(MANY) as pool:
+        answers = [pool.submit(ask, served, body) for _ in range(MANY)]
+        until(lambda: host.now == 2)
+        until(lambda: served.call(lambda runtime: len(runtime.plane.waiting)) == MANY - 2)
+        host.let.set()
+        found = [each.result() for each in answers]
+    assert [each.status_code for each in found] == [200] * MANY
+    assert {(each.headers["x-greenlane-deployment"], each.headers["x-greenlane-reason"]) for each in found} == {("second", "fallback")}
+    assert host.most == 2
+    assert served.call(lambda runtime: [peer.inflight for peer in runtime.plane.peers.values()]) == [0, 0]
+
+
+def test_they_go_elsewhere_first_where_there_is_another(proxy, upstream, broken):
+    host = Counting()
+    text = FLEET + THIRD
+    served = proxy(text.format(first=broken.url, second=upstream(host).url, third=upstream().url))
+    with concurrent.futures.ThreadPoolExecutor(MANY) as pool:
+        answers = [pool.submit(ask, served) for _ in range(MANY)]
+        until(lambda: sum(each.done() for each in answers) == MANY - 2)
+        host.let.set()
+        taken = [each.result().headers["x-greenlane-deployment"] for each in answers]
+    assert (taken.count("second"), taken.count("third")) == (2, MANY - 2)
+    assert host.most == 2
+
+
+def test_a_client_that_leaves_while_it_waits_is_not_sent_there(proxy, upstream):
+    breaks_now = threading.Event()
+
+    def breaks(received, handler):
+        breaks_now.wait(60)
+        raise ConnectionResetError
+
+    host, first = Counting(), upstream(breaks)
+    second = upstream(host)
+    served = proxy(FLEET.format(first=first.url, second=second.url).replace("concurrency: 2", "concurrency: 2, privacy: local"))
+    body = json.dumps({"model": "small", "messages": [{"role": "user", "content": "Hi"}]}).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:{served.port}\r\ncontent-type: application/json\r\n"
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        with socket.create_connection(("127.0.0.1", served.port), timeout=60) as leaving:
+            leaving.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+            until(lambda: first.requests)
+            inside = [pool.submit(ask, served, x_greenlane_privacy="local") for _ in range(2)]
+            until(lambda: host.now == 2)
+            breaks_now.set()
+            until(lambda: served.call(lambda runtime: len(runtime.plane.waiting)) == 1)
+        until(lambda: served.call(lambda runtime: len(runtime.plane.waiting)) == 0)
+        host.let.set()
+        assert [each.result().status_code for each in inside] == [200, 200]
+    assert len(second.requests) == 2
+    gone = next(each for each in served.entries(3) if each.outcome == "client_gone")
+    assert (gone.status, [each.deployment for each in gone.attempts]) == (499, ["first"])
+    assert served.call(lambda runtime: [peer.inflight for peer in runtime.plane.peers.values()]) == [0, 0]
