@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 
 import msgspec
@@ -12,6 +13,7 @@ from proxy.errors import Refusal
 from proxy.factors import Factors
 from proxy.teams import Budget
 
+_AUTHORITY = re.compile(rb"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:@/\s]*))(?::[0-9]*)?")
 KEY_HEADERS = (b"x-api-key", b"api-key", b"authorization")
 """Where a key may stand: as Anthropic's clients send it, as Azure's, as all others. The first that is there counts."""
 
@@ -84,7 +86,6 @@ def check_origin(host: bytes | None, origin: bytes | None, hosts: frozenset[byte
 
 
 def _name(authority: bytes) -> bytes:
-    """Host name of an authority: lower case, without port and brackets."""
-    if authority.startswith(b"["):
-        return authority[1:].partition(b"]")[0].lower()
-    return authority.partition(b":")[0].lower()
+    """Host name of an authority: lower case, without port and brackets; empty for what is none."""
+    found = _AUTHORITY.fullmatch(authority)
+    return b"" if found is None else (found[1] or found[2]).lower()

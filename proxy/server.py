@@ -26,7 +26,7 @@ from proxy.exchange import Exchange
 from proxy.gateway import Gateway
 from proxy.heads import HELD_S, Cut, Head, Heads, Last, cut, declined, kept_fields, plain, together
 from proxy.outbox import BUSY, Outbox
-from proxy.sweep import Sweep
+from proxy.sweep import Sweep, let_go
 
 if TYPE_CHECKING:
     from uvicorn.config import Config
@@ -49,6 +49,7 @@ class Connection(asyncio.Protocol):
     late = b""
     """A whole answer that is written at the end of the loop's turn."""
     answered = False
+    unsent_bytes = 0  # of an idle connection, when it was looked at last
     heads: ClassVar[Heads]
     outbox: ClassVar[Outbox]
     leaving: ClassVar[bool] = False
@@ -491,7 +492,7 @@ class Connection(asyncio.Protocol):
             elif quiet_s > self.limits.body_timeout_s:
                 self._reject(Refusal(408, "request_timeout", "The body took too long."))
         elif self.current is None and quiet_s > (self.limits.keep_alive_s if not self.head_bytes else self.limits.header_timeout_s):
-            self.transport.close()
+            self.unsent_bytes, self.quiet_since_s = let_go(self.transport, self.unsent_bytes), now_s
 
 
 def protocol_class(gateway: Gateway) -> type[Connection]:

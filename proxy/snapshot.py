@@ -36,6 +36,8 @@ CHATS = frozenset({"chat", "responses", "messages", "generate"})
 """Operations that can be translated through the hub."""
 COUNT = "count_tokens"
 """The operation that generates nothing."""
+PLANS = 8192
+"""Kept at a time: 14 KB each before twenty deployments, and every key may name every policy for every operation of every model."""
 DEFAULT_POLICY = "default"
 """What the headers call the choice where no policy applies: least loaded."""
 
@@ -204,7 +206,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, eq=False, weakref=True
     bounds: Mapping[str, float]
     """What a weighted objective takes for 1 where it says nothing: the most that any deployment costs for one reference request."""
     plans: dict[tuple[str, str, str | None, str | None], Plan]
-    """Made at first use; bounded by what the configuration names."""
+    """Made at first use; at most `PLANS`."""
 
     def __repr__(self) -> str:
         return f"<Snapshot {self.version}: {len(self.served)} deployments>"
@@ -214,6 +216,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, eq=False, weakref=True
         key = (api, member.name, grant.key, wanted)
         found = self.plans.get(key)
         if found is None:
+            if len(self.plans) >= PLANS:
+                self.plans.clear()
             found = self.plans[key] = self._plan(api, member, grant, wanted)
         return found
 

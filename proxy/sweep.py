@@ -93,3 +93,16 @@ class Sweep:
         self.running = bool(self.connections)
         if self.running:
             self.loop.call_later(SWEEP_S, self._turn)
+
+
+def let_go(transport: asyncio.Transport, unsent_bytes: int) -> int:
+    """Closes an idle connection, unless its client still reads what it is owed: so many bytes, `unsent_bytes` at the last look.
+
+    Who has read nothing since is dropped: closed it would wait for him for ever, with all of his answer.
+    """
+    unsent_now_bytes = transport.get_write_buffer_size()
+    if not unsent_now_bytes:
+        transport.close()
+    elif unsent_now_bytes == unsent_bytes:
+        transport.abort()
+    return unsent_now_bytes

@@ -20,6 +20,8 @@ from adapters._usage import without_usage
 from adapters.responses.answer import error_body, failed, usage_of
 
 CAPTURE_BYTES = 4 * 1024 * 1024
+ID_CHARACTERS = 1024
+"""Of a response's id that is remembered: hosts have some fifty, gateways that write their own into it some hundred."""
 _LAST = ("response.completed", "response.incomplete")
 _CALLS = ("function_call", "custom_tool_call")
 SEARCH = "web_search_call"
@@ -236,7 +238,7 @@ class ResponsesStream:
         response = _response(raw)
         if response is not None:
             self.usage, self.finish_reason = _usage(response) or self.usage, _reason(response)
-            self.response_id = response.id if isinstance(response.id, str) else None
+            self.response_id = response.id if isinstance(response.id, str) and len(response.id) <= ID_CHARACTERS else None
 
 
 def responses_reply(

@@ -61,7 +61,8 @@ _DEFAULTS: Mapping[str, tuple[bytes, ...]] = {
     "metadata": (b"{}",),
     "store": (b"false",),
 }
-_PAYLOAD = re.compile(rb'(?:;base64,|"data"\s*:\s*"|"file_data"\s*:\s*")[A-Za-z0-9+/=_-]{256,}')
+_PAYLOAD = re.compile(rb'"(?:url|image_url|data|file_data)"\s*:\s*"(?:data:[^",]{0,200},)?[A-Za-z0-9+/=_-]{256,}')
+"""The value of such a member. In a text its quotes would be escaped: words that only look like a file are words."""
 _NONE: frozenset[str] = frozenset()
 _NO_OPTIONS: dict[str, Any] = {}
 _int = msgspec.json.Decoder(int).decode

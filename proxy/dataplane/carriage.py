@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from time import time
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -22,7 +22,7 @@ from adapters._passthrough import ChatStream, whole
 from adapters._translated import TranslatedStream
 from adapters._usage import plain_usage
 from adapters.anthropic.identity import MessagesStream, messages_reply, messages_text, plain_counts
-from adapters.responses.identity import ResponsesStream, responses_reply, responses_text
+from adapters.responses.identity import ID_CHARACTERS, ResponsesStream, responses_reply, responses_text
 from carbon.footprint import ProviderReport
 from carbon.meters.provider import from_body
 from proxy.dataplane.call import Call
@@ -337,7 +337,7 @@ def _report(body: bytes) -> ProviderReport | None:
 
 
 class _Id(msgspec.Struct):
-    id: str | None = None
+    id: Annotated[str, msgspec.Meta(max_length=ID_CHARACTERS)] | None = None
 
 
 def _id(body: bytes) -> str | None:

@@ -187,6 +187,9 @@ HOSTS = {
     b"127.0.0.1.evil.example": 403,
     b"evil.example:127": 403,
     b"10.0.0.1": 403,
+    b"[::1]evil.example": 403,
+    b"127.0.0.1:80@evil.example": 403,
+    b"localhost:evil.example": 403,
     b"": 403,
 }
 CHAT = json.dumps({"model": "small", "messages": []}).encode()
@@ -216,6 +219,8 @@ ORIGINS = {
     b"http://127.0.0.1": 200,
     b"https://evil.example": 403,
     b"https://localhost.evil.example": 403,
+    b"https://[::1].evil.example": 403,
+    b"https://localhost:1@evil.example": 403,
     b"null": 403,
     b"file://": 403,
     b"": 403,

@@ -11,6 +11,7 @@ FLEET = """
 deployments:
   plain: {{model: plain, base_url: "{url}", PRICE}}
   old: {{model: old, base_url: "{url}", PRICE, quirks: {{max_completion_tokens: false}}}}
+  read: {{model: read, base_url: "{url}", usd_per_mtok: {{input: 1000, output: 0}}}}
   claude: {{model: claude, dialect: anthropic, upstream_model: claude-sonnet-4-5, base_url: "{url}", PRICE}}
 """
 CHAT = {"model": "plain", "messages": [{"role": "user", "content": "Hi"}]}
@@ -88,3 +89,19 @@ def test_a_cap_that_says_nothing_does_not_undo_the_other_at_a_host_that_has_one_
 def test_the_best_of_very_many_is_as_bad_as_many_choices(served):
     answer = ask(served, {**TEXT, "best_of": 129}, "/completions")
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "best_of")
+
+
+PNG = "data:image/png;base64," + "A" * 40_000
+
+
+@pytest.mark.parametrize("url", [{"image_url": {"url": PNG}}, {"image_url": PNG}], ids=["in an object", "alone"])
+def test_words_that_look_like_a_file_are_counted_as_words(served, url):
+    """An image is taken for 800 tokens, which are 80 cents here; ten thousand of text are ten dollars."""
+    served.host.requests.clear()
+    for text in (PNG, f'{{"data": "{"A" * 40_000}"}}'):
+        body = {"model": "read", "messages": [{"role": "user", "content": [{"type": "text", "text": text}]}]}
+        assert ask(served, body, x_greenlane_max_usd="5").status_code == 422
+    assert served.host.requests == []
+    image = {"model": "read", "messages": [{"role": "user", "content": [{"type": "image_url", **url}]}]}
+    ask(served, image, x_greenlane_max_usd="5")
+    assert len(served.host.requests) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import httpx
 
+from proxy import snapshot
 from proxy.configuration import key_hash
 from proxy.dataplane import endpoint
 
@@ -38,3 +39,18 @@ def test_a_request_s_own_limits_leave_no_decision(proxy, upstream):
     body = {"model": "small", "messages": [{"role": "user", "content": "Hi"}], "greenlane": {"privacy": "local"}}
     assert httpx.post(f"{served.url}/chat/completions", json=body, timeout=60).status_code == 200
     assert served.call(lambda runtime: runtime.plane._stood) == 0
+
+
+def test_plans_are_bounded_over_all_that_may_be_named_together(proxy, upstream, monkeypatch):
+    """Every policy for every operation of every model, by every key: each would be kept as long as the configuration."""
+    monkeypatch.setattr(snapshot, "PLANS", 5)
+    host = upstream()
+    policies = "".join(f"  p{each}: {{require: {{max_usd: {each}}}}}\n" for each in range(1, 13))
+    place = f'{{model: small, base_url: "{host.url}", usd_per_mtok: {{input: 0, output: 1000}}}}'
+    served = proxy(f"deployments:\n  a: {place}\npolicies:\n{policies}")
+    for _ in range(2):
+        for each in range(1, 13):
+            body = {"model": "small", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 6500}
+            answer = httpx.post(f"{served.url}/chat/completions", json=body, headers={"x-greenlane-policy": f"p{each}"}, timeout=60)
+            assert answer.status_code == (200 if each > 6 else 422)
+            assert served.call(lambda runtime: len(runtime.plane.snapshot.plans)) <= 5

@@ -66,3 +66,16 @@ def test_a_continued_response_goes_where_it_was_made(proxy, upstream, stream):
     assert ask(previous_response_id="resp_unknown").status_code == 400
     served.call(lambda runtime: runtime.plane.continuity._made.clear())
     assert ask(previous_response_id=first).headers["x-greenlane-deployment"] == home
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_id_of_any_length_costs_neither_the_entry_nor_memory(proxy, upstream, stream):
+    """Fifty thousand of them would be remembered, and an entry with one of two megabytes fits into no slot of the spool."""
+    host = upstream(stored("x" * (50_000 if stream else 2_000_000)))
+    served = proxy(f'deployments:\n  a: {{model: small, base_url: "{host.url}", apis: [chat, responses]}}\n')
+    answer = httpx.post(f"{served.url}/responses", json={"model": "small", "input": "Hi", "stream": stream}, timeout=60)
+    assert len(told_id(answer)) > 40_000
+    (entry,) = served.entries()
+    assert (entry.outcome, entry.response_id) == ("completed", None)
+    later = httpx.post(f"{served.url}/responses", json={"model": "small", "input": "Hi", "previous_response_id": "r" * 500_000}, timeout=60)
+    assert later.status_code == 400
