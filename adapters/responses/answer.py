@@ -47,6 +47,12 @@ def base_id(completion_id: Any) -> str:
     return _ODD.sub("_", text)[:128] or "0"
 
 
+def base_of(hub: Json, request: Json) -> str:
+    """What an answer's ids are made of: our own name for it where that is told, for hosts there are whose answers all have one id."""
+    own = request.get("greenlane") or {}
+    return own.get("id") or base_id(hub.get("id"))
+
+
 def head_of(hub: Json, request: Json) -> Json:
     """A Response in progress, from a completion or the first chunk: everything but what comes of generating."""
     echo = {name: default if request.get(name) is None else request[name] for name, default in _ECHO.items()}
@@ -54,7 +60,7 @@ def head_of(hub: Json, request: Json) -> Json:
     summary = reasoning.get("summary") or reasoning.get("generate_summary")
     own = request.get("greenlane") or {}
     return {
-        "id": f"resp_{base_id(hub.get('id'))}",
+        "id": f"resp_{base_of(hub, request)}",
         "object": "response",
         "created_at": hub.get("created") or 0,
         "status": "in_progress",
@@ -87,7 +93,7 @@ def response_of(completion: Json, usage: Usage | None, account: bytes | None, re
     """A whole Response. Of several choices the first is told: the API knows no `n`."""
     choice = (completion.get("choices") or [{}])[0]
     said = choice.get("message") or {}
-    base, reason = base_id(completion.get("id")), choice.get("finish_reason")
+    base, reason = base_of(completion, request), choice.get("finish_reason")
     status: Status = "incomplete" if reason in _INCOMPLETE else "completed"
     output: list[Json] = []
     names = called(request)

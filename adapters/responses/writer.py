@@ -21,7 +21,7 @@ from adapters._web_search import SEARCHES
 from adapters.responses.answer import (
     Status,
     annotations_of,
-    base_id,
+    base_of,
     call_item,
     ended,
     error_body,
@@ -307,7 +307,7 @@ class ResponsesWriter:
     def _begin(self, chunk: Json) -> Json:
         if self._head is None:
             self._head = head_of(chunk, self._request)
-            self._base = base_id(chunk.get("id"))
+            self._base = base_of(chunk, self._request)
             self._log.add("response.created", response=self._head)
             self._log.add("response.in_progress", response=self._head)
         return self._head

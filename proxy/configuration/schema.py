@@ -89,9 +89,21 @@ def json_schema() -> dict[str, Any]:
                 content["description"] = texts[member]
             elif member in texts:  # beside a $ref older editors ignore everything else
                 definition["properties"][member] = {"allOf": [content], "description": texts[member]}
+        for field in msgspec.structs.fields(struct):
+            _name_keys(definition["properties"][field.encode_name], field.type)
         # keys are written in any order, and a mapping may come in by `<<: *anchor`
         definition["properties"]["<<"] = {"description": "YAML's merge key.", "type": ["object", "array"]}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Greenlane's configuration", **schema}
+
+
+def _name_keys(content: dict[str, Any], kind: Any) -> None:
+    """Of a mapping whose keys are certain words, these words: msgspec leaves them out of its schema."""
+    for each in (kind, *get_args(kind)):
+        keys = get_args(each)[0] if get_origin(each) is dict else None
+        if get_origin(keys) is typing.Literal:
+            for branch in content.get("anyOf", [content]):
+                if branch.get("type") == "object":
+                    branch["propertyNames"] = {"enum": sorted(get_args(keys))}
 
 
 def reference() -> str:

@@ -122,7 +122,8 @@ def _call(
     if grant is not None and grant.models is not None and member.name not in grant.models:
         raise no_such_model(_text(members, "model") if "model" in members else member.name)
     if wanted.policy is not None and wanted.policy not in snapshot.policies:
-        raise Refusal(400, "unknown_policy", "There is no policy of that name.", param="greenlane.policy")
+        place = "x-greenlane-policy" if "policy" in sent else "greenlane.policy"
+        raise Refusal(400, "unknown_policy", "There is no policy of that name.", param=place)
     if policy is not None or wanted.also is not None:
         wanted = _of_all_named(wanted, policy, snapshot)
     stream = "stream" in members and _flag(members, "stream")

@@ -66,10 +66,12 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Hub:
     """The hub form of a call, made once and only if a candidate needs it."""
 
-    __slots__ = ("_call", "_request", "_tree", "ignored", "kept")
+    __slots__ = ("_call", "_request", "_tree", "entry_id", "ignored", "kept")
 
-    def __init__(self, call: Call, *, kept: bool = False) -> None:
+    def __init__(self, call: Call, entry_id: str = "", *, kept: bool = False) -> None:
         self._call = call
+        self.entry_id = entry_id
+        """Of which the ids in a translated response are made: clients go on from it by these."""
         self.kept = kept
         """A translated answer is kept, so that its client may go on from it."""
         self.ignored: tuple[str, ...] = ()
@@ -84,7 +86,8 @@ class Hub:
             self._tree = self._call.tree()
             if self._call.operation.api == "responses":
                 # what the answer says of itself beside what the client sent
-                self._tree["greenlane"] = {"kept": self.kept, "previous_response_id": self._call.continued.response_id}
+                told = {"kept": self.kept, "previous_response_id": self._call.continued.response_id}
+                self._tree["greenlane"] = {**told, "id": self.entry_id.removeprefix("gl-").replace("-", "_")}
         return self._tree
 
     def request(self) -> Json:

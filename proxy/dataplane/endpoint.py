@@ -179,7 +179,7 @@ class DataPlane:
         try:
             call = self._read(exchange, admission, operation)
             plan = self._plan(call, admission)
-            hub = Hub(call, kept=operation.api == "responses" and self._keeps(call, plan))
+            hub = Hub(call, admission.entry_id, kept=operation.api == "responses" and self._keeps(call, plan))
             if plan.translates and operation.api != "chat":
                 call = self._through_hub(call, plan, hub)
             key, decision = self._standing(call, plan, admission)
@@ -265,7 +265,9 @@ class DataPlane:
         while True:
             found = candidates(call, plan, peers, perf_counter(), self._home(call, plan, admission))
             if home is not None:
-                found = [each for each in found if each.place.name == home]
+                there = [each for each in found if each.place.name == home]
+                # what is kept here goes with the request: where its deployment may not serve this one, others may
+                found = there if there or call.continued.home is None else found
             decision = self._in_turn(call, plan, found) if plan.turns else plan.prepared.decide(call.ask, found)
             if decision.rejected:
                 self.settler.rejections(decision)

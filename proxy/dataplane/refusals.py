@@ -152,7 +152,8 @@ def no_candidate(call: Call, plan: Plan, decision: Decision, admission: Admissio
     detail = None
     if admission.grant is not None and admission.grant.explain:
         detail = [{"deployment": each.deployment, "constraint": each.constraint} for each in decision.rejected]
-    constraints = ", ".join(sorted({each.constraint for each in decision.rejected}))
+    # who went on from a response may be served by nobody but the deployment that keeps it
+    constraints = ", ".join(sorted({each.constraint for each in decision.rejected})) or "previous_response_id"
     message = f"No deployment of `{name}` meets what is required ({constraints})."
     return Refusal(422, "no_eligible_deployment", message, detail=detail)
 

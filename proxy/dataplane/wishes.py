@@ -16,8 +16,13 @@ from policies._base import Limits, Privacy, Substitution
 from policies.constraints import strictest
 
 PREFIX = b"x-greenlane-"
+BODY, HEADERS = "greenlane", "x-greenlane"
+"""Where a wish stands."""
 _NAME = re.compile(r"[\x21-\x2b\x2d-\x7e]{1,100}")
 _TASK = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_OTHERS = ("policy", "substitute", "verbose", "task", "prefer")
+"""Members that are no limits."""
+_HYPHENS, _SWAPPED = str.maketrans("_", "-"), str.maketrans("-_", "_-")
 _NAMES = bytes.maketrans(b"-_", b"_-")
 """Both ways, so that `max_g` and `max-g` are not two headers of one name, of which one would go unheard."""
 
@@ -61,23 +66,28 @@ def wishes(sent: Mapping[str, str], told: msgspec.Raw | None) -> Wishes:
     body = _said(_object(told)) if told is not None and bytes(told) != b"null" else {}
     if not body and not sent:
         return NONE
-    sent = dict(sent)
+    sent, heard = dict(sent), frozenset(sent)
     also = body.get("policy") if "policy" in sent else None
-    plain = {
-        name: said.pop(name) for said in (body, sent) for name in ("policy", "substitute", "verbose", "task", "prefer") if name in said
-    }
-    prefer = plain.get("prefer")
-    required = [_limits(said, "greenlane") for said in (body, sent) if said]
+    plain = {name: said.pop(name) for said in (body, sent) for name in _OTHERS if name in said}
+    required = [_limits(said, where) for said, where in ((body, BODY), (sent, HEADERS)) if said]
     require = strictest(*required) if len(required) == 2 else required[0] if required else _NOTHING
+    where = {name: _place(HEADERS if name in heard else BODY, name) for name in plain}
     return Wishes(
-        policy=_matching(plain, "policy", _NAME),
-        also=_matching({"policy": also}, "policy", _NAME),
-        task=_matching(plain, "task", _TASK),
-        substitute=_substitute(plain.get("substitute")),
-        verbose=_truth(plain.get("verbose", False), "greenlane.verbose"),
+        policy=_matching(plain.get("policy"), where.get("policy", ""), _NAME),
+        also=_matching(also, _place(BODY, "policy"), _NAME),
+        task=_matching(plain.get("task"), where.get("task", ""), _TASK),
+        substitute=_substitute(plain.get("substitute"), where.get("substitute", "")),
+        verbose=_truth(plain.get("verbose", False), where.get("verbose", "")),
         require=require,
-        prefer=_NOTHING if prefer is None else _limits(_pairs(prefer), "greenlane.prefer"),
+        prefer=_NOTHING if "prefer" not in plain else _limits(_pairs(plain["prefer"], where["prefer"]), where["prefer"]),
     )
+
+
+def _place(where: str, name: str) -> str:
+    """A wish as the client wrote it: `greenlane.max_g`, `greenlane.prefer.max_g`, `x-greenlane-max-g`, `x-greenlane-prefer`."""
+    if where.startswith(BODY):
+        return f"{where}.{name}"
+    return f"{where}-{name.translate(_HYPHENS)}" if where == HEADERS else where
 
 
 def _object(told: msgspec.Raw) -> dict[str, Any]:
@@ -107,9 +117,13 @@ def _limits(said: Mapping[str, Any], where: str) -> Limits:
     for name, value in said.items():
         reader = _READERS.get(name)
         if reader is None:
-            known = ", ".join(sorted([*_READERS, "policy", "prefer", "substitute", "task", "verbose"]))
-            raise AdapterError(f"`{where}` knows no `{name[:40]}`; it knows {known}.", where)
-        read[name] = reader(value, f"{where}.{name}")
+            names = [*_READERS] if where.endswith("prefer") else [*_READERS, *_OTHERS]
+            known = ", ".join(sorted(name.translate(_HYPHENS) if where.startswith(HEADERS) else name for name in names))
+            unknown = name[:40].translate(_SWAPPED) if where == HEADERS else name[:40]
+            raise AdapterError(
+                f"`{where}` knows no `{unknown}`; it knows {known}.", _place(where, name[:40]) if where == HEADERS else where
+            )
+        read[name] = reader(value, _place(where, name))
     return Limits(**read) if read else _NOTHING
 
 
@@ -160,31 +174,30 @@ _READERS: Mapping[str, Callable[[Any, str], Any]] = {
 }
 
 
-def _pairs(prefer: Any) -> Mapping[str, Any]:
+def _pairs(prefer: Any, where: str) -> Mapping[str, Any]:
     """`key=value, key=value` of a header, or an object of a body. A value with commas is its own pair's: regions by `|`."""
     if isinstance(prefer, Mapping):
         return _said(prefer)
     if not isinstance(prefer, str):
-        raise AdapterError("`greenlane.prefer` must be an object.", "greenlane.prefer")
+        raise AdapterError(f"`{where}` must be an object.", where)
     found: dict[str, Any] = {}
     for pair in prefer.split(","):
         name, equals, value = pair.strip().partition("=")
         if not equals:
-            raise AdapterError("`x-greenlane-prefer` is a list of key=value.", "greenlane.prefer")
+            raise AdapterError(f"`{where}` is a list of key=value.", where)
         found[name.strip().replace("-", "_")] = value.strip().replace("|", ",")
     return found
 
 
-def _matching(plain: Mapping[str, Any], name: str, pattern: re.Pattern[str]) -> str | None:
-    value = plain.get(name)
+def _matching(value: Any, where: str, pattern: re.Pattern[str]) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str) or not pattern.fullmatch(value):
-        raise AdapterError(f"`greenlane.{name}` is not a name.", f"greenlane.{name}")
+        raise AdapterError(f"`{where}` is not a name.", where)
     return value
 
 
-def _substitute(value: Any) -> Substitution | None:
+def _substitute(value: Any, where: str) -> Substitution | None:
     if value is None or value == "never":
         return None if value is None else "never"
-    raise AdapterError("`greenlane.substitute` may only be `never`: a request cannot ask for more.", "greenlane.substitute")
+    raise AdapterError(f"`{where}` may only be `never`: a request cannot ask for more.", where)

@@ -178,7 +178,17 @@ def _is_told(answer: httpx.Response, case: Case, pair: tuple[str, str], *, strea
             assert found[name] > 1_700_000_000
             found[name] = CREATED_S
     expected = case.tells(client, upstream, stream=stream)
+    if client == "responses" and pair not in SAME:
+        found = _under_its_id(found, expected, answer.headers["x-greenlane-id"])
     assert (_read(found) == _read(expected)) if stream and client == "chat" else (found == expected)
+
+
+def _under_its_id(found: Json, expected: Json, entry_id: str) -> Json:
+    """A translated response whose ids are made of our id of the request, with those that the golden makes of the host's."""
+    own = entry_id.removeprefix("gl-").replace("-", "_")
+    assert found["id"] == f"resp_{own}"
+    told: Json = json.loads(json.dumps(found).replace(own, expected["id"].removeprefix("resp_")))
+    return told
 
 
 def _anonymous(error: Json) -> Json:

@@ -30,6 +30,7 @@ def test_the_example_meets_the_schema():
         {"deployments": {"a": {"model": "m", "base_url": "http://h", "api_key": "sk-1"}}},
         {"server": {"port": 70000}},
         {"limits": {"n": 0}},
+        {"policies": {"p": {"objective": "weighted", "weights": {"carbn": 1}}}},
     ],
     ids=str,
 )

@@ -25,6 +25,15 @@ keys:
 """
 
 
+def constant(received, handler):
+    """A host whose every answer has one id, as transformers serve's."""
+    if received.json.get("stream"):
+        handler.events([piece.replace(b'"c1"', b'"req_0"') for piece in said(["Hello"])])
+        return
+    choices = [{"index": 0, "message": {"role": "assistant", "content": "Hello"}, "finish_reason": "stop"}]
+    handler.reply(200, {"id": "req_0", "object": "chat.completion", "created": 1, "model": "up", "choices": choices})
+
+
 def answering(name):
     """A host of chat completions, whose every answer has another id."""
 
@@ -62,6 +71,39 @@ def fleet(proxy, upstream):
     hosts = {name: upstream(answering(name)) for name in "ab"}
     keys = {"one": key_hash("sk-one"), "two": key_hash("sk-two")}
     return Fleet(hosts, proxy(FLEET.format(a=hosts["a"].url, b=hosts["b"].url, **keys)))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_answers_of_a_host_that_gives_all_one_id_are_told_apart(proxy, upstream, stream):
+    """Who goes on from a response goes on from that one, not from the last that anybody of the team had from there."""
+    host = upstream(constant)
+    served = proxy(f'deployments: {{only: {{model: small, base_url: "{host.url}"}}}}\n')
+
+    def ask(**members):
+        answer = httpx.post(f"{served.url}/responses", json={"model": "small", "stream": stream, **members}, timeout=60)
+        assert answer.status_code == 200
+        if not stream:
+            return answer.json()
+        return json.loads(answer.text.rsplit("data: ", 1)[1])["response"]
+
+    alice, bob = ask(input="I am Alice"), ask(input="I am Bob")
+    assert alice["id"] != bob["id"]
+    assert alice["output"][0]["id"] != bob["output"][0]["id"]
+    ask(input="Who am I?", previous_response_id=alice["id"])
+    assert [message["content"] for message in host.requests[-1].json["messages"]] == ["I am Alice", "Hello", "Who am I?"]
+
+
+def test_what_is_kept_here_goes_on_at_another_model_too(proxy, upstream):
+    hosts = [upstream(answering(name)) for name in "ab"]
+    first, second = (f'{name}: {{model: {name}, base_url: "{host.url}"}}' for name, host in zip("ab", hosts, strict=True))
+    served = proxy(f"deployments:\n  {first}\n  {second}\n")
+
+    def ask(**members):
+        return httpx.post(f"{served.url}/responses", json=members, timeout=60)
+
+    made = ask(model="a", input="Hi").json()["id"]
+    assert ask(model="b", input="More", previous_response_id=made).status_code == 200
+    assert [message["content"] for message in hosts[1].requests[-1].json["messages"]] == ["Hi", "Said a1", "More"]
 
 
 def test_a_response_is_gone_on_from_where_it_was_made(fleet):
