@@ -17,8 +17,8 @@ _BROKEN = re.compile(rb"\r\n[ \t]|\r(?!\n)|(?<!\r)\n|\0")
 _PARAMETER = re.compile(rb';[ \t]*([A-Za-z0-9*_-]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s;"\\]+))[ \t]*(?:;[ \t]*\Z)?')
 """Not every client leaves out the semicolon behind the last."""
 _FORM_DATA = re.compile(rb"form-data[ \t]*", re.IGNORECASE)
-_OURS = ("model", "greenlane")
-"""Decide where a form goes: nobody behind us may find another field of that name, or another value."""
+_OURS = ("model", "greenlane", "n")
+"""Decide where a form goes and what it may cost: nobody behind us may find another field of that name, or another value."""
 
 
 class Field(NamedTuple):
