@@ -98,6 +98,15 @@ LINES = {
 }
 
 
+def test_a_form_of_very_many_parts_is_refused(served):
+    """Half a million of them would hold the loop for seconds."""
+    many = b"".join(b'--AAA\r\ncontent-disposition: form-data; name="p%d"\r\n\r\nx\r\n' % number for number in range(2000))
+    assert send(served, SMALL + FILE + many + END).status_code == 400
+    assert served.host.requests == []
+    few = many[: many.index(b"--AAA", many.index(b"p1990"))]
+    assert send(served, SMALL + FILE + few + END).status_code == 200
+
+
 @pytest.mark.parametrize("where", LINES)
 def test_a_boundary_in_another_place_is_refused(served, where):
     assert send(served, LINES[where]).status_code == 400
