@@ -9,14 +9,17 @@ from adapters._base import AdapterError
 
 FIELD_BYTES = 64 * 1024
 """Text fields up to this size are read; what is larger is a file."""
-_BOUNDARY = re.compile(rb'boundary=(?:"([^"]{1,200})"|([^\s;"]{1,200}))', re.IGNORECASE)
+PARTS = 2000
+"""As many as Starlette takes, on which most hosts are built: 1,000 fields and 1,000 files."""
+_BOUNDARY = re.compile(rb'boundary=(?:"([^"\\]{1,200})"|([^\s;"\\]{1,200}))', re.IGNORECASE)
 _SAID = re.compile(rb"boundary(?:\*[0-9*]*)?\s*=", re.IGNORECASE)
 _DISPOSITION = re.compile(rb"(?:\A|\r\n)content-disposition:[ \t]*([^\r\n]*)", re.IGNORECASE)
 _BROKEN = re.compile(rb"\r\n[ \t]|\r(?!\n)|(?<!\r)\n|\0")
-_PARAMETER = re.compile(rb';[ \t]*([A-Za-z*]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s;"\\]+))[ \t]*')
+_PARAMETER = re.compile(rb';[ \t]*([A-Za-z0-9*_-]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s;"\\]+))[ \t]*(?:;[ \t]*\Z)?')
+"""Not every client leaves out the semicolon behind the last."""
 _FORM_DATA = re.compile(rb"form-data[ \t]*", re.IGNORECASE)
-_OURS = ("model", "greenlane")
-"""Decide where a form goes: nobody behind us may find another field of that name, or another value."""
+_OURS = ("model", "greenlane", "n")
+"""Decide where a form goes and what it may cost: nobody behind us may find another field of that name, or another value."""
 
 
 class Field(NamedTuple):
@@ -37,9 +40,12 @@ def fields(body: bytes, content_type: bytes) -> dict[str, Field]:
     if at == 1:
         raise AdapterError("The body has no part with the boundary that its content type names.")
     result: dict[str, Field] = {}
-    while True:
+    for number in range(1, PARTS + 2):
         at += len(mark)
         if body.startswith(b"--", at):
+            # to some a line ends with a line feed alone, to others a part begins behind the last
+            if body.startswith(mark) + body.count(b"\n" + mark) + body.count(b"\r" + mark) > number:
+                raise AdapterError("A boundary stands where not every reader finds it.")
             return result
         head_end = body.find(b"\r\n\r\n", at)
         following = body.find(b"\r\n" + mark, head_end)
@@ -52,6 +58,7 @@ def fields(body: bytes, content_type: bytes) -> dict[str, Field]:
         if label is not None and not file and short:
             result[label] = Field(head_end + 4, following, at - len(mark))
         at = following + 2
+    raise AdapterError(f"The form has more than {PARTS} parts.")
 
 
 def _named(head: bytes) -> tuple[str | None, bool]:
@@ -65,14 +72,15 @@ def _named(head: bytes) -> tuple[str | None, bool]:
     while at < len(told):
         found = _PARAMETER.match(told, at)
         name = b"" if found is None else found[1].lower()
-        if found is None or name in parameters or name == b"name*":
+        if found is None or name in parameters or name.startswith(b"name*"):
             raise AdapterError("A part of the form has no plain Content-Disposition.")
         parameters[name] = found[2] if found[3] is None else found[3]
         at = found.end()
     label = parameters.get(b"name")
     if label is not None and b"\\" in label:
         raise AdapterError("The name of a form field holds a backslash.")
-    return None if label is None else label.decode("utf-8", "replace"), b"filename" in parameters or b"filename*" in parameters
+    file = any(name == b"filename" or name.startswith(b"filename*") for name in parameters)
+    return None if label is None else label.decode("utf-8", "replace"), file
 
 
 def text(body: bytes, field: Field) -> str:

@@ -21,8 +21,11 @@ TELLING = {"ollama": "/api/tags", "lm-studio": "/api/v0/models"}
 
 References: https://docs.ollama.com/api/tags, https://docs.ollama.com/cloud, https://lmstudio.ai/docs/developer/rest/endpoints
 """
-_NO_TEXT = re.compile(r".*(embed|rerank).*|(.*/)?(multilingual-)?(bge|gte|e5|all-minilm|paraphrase)\b.*", re.IGNORECASE)
-"""Names of models that make embeddings or rank. Servers list them among the others, and refuse to chat with them."""
+_NO_TEXT = re.compile(r"(.*/)?([^/]*(embed|rerank)|(multilingual-)?(bge|gte|e5|all-minilm|paraphrase)\b)[^/]*", re.IGNORECASE)
+"""Names of models that make embeddings or rank. Servers list them among the others, and refuse to chat with them.
+
+Of a path, as llama.cpp names its models, the last part tells.
+"""
 _ENCODERS = re.compile(r".*bert.*", re.IGNORECASE)
 """Families of them, in Ollama's list."""
 MAX_MODELS = 100

@@ -106,7 +106,7 @@ MODES: dict[str, tuple[str, ...]] = {
     "image_edit": ("images_edits",),
 }
 """`model_info.mode` → what the deployment serves; chat and responses are the rule."""
-USUAL_MODES = frozenset({"chat", "responses"})
+USUAL_MODES = ("chat", "responses")
 
 
 def provider_of(model: str, named: str | None, *, has_address: bool) -> tuple[str, str]:

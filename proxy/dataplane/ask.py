@@ -202,6 +202,8 @@ def _form(body: bytes, content_type: bytes, model: str | None) -> tuple[bytes, V
     for name in ("model", "stream", "greenlane", "n"):
         if name in fields:
             text = _multipart.text(body, fields[name])
+            if not text and name == "n":
+                continue  # a form that was not filled in
             members[name] = msgspec.Raw(text.encode() if name != "model" else msgspec.json.encode(text))
     if "greenlane" in fields:
         body = _multipart.without(body, fields["greenlane"])

@@ -76,8 +76,9 @@ def test_what_a_server_sends_to_a_cloud_and_what_writes_nothing_is_told_apart():
             serving(
                 {"/v1/models": reply(listing("BAAI/bge-m3", "intfloat/e5-mistral-7b-instruct", "Qwen/Qwen3-Reranker-4B", "a-cloud"))}
             ) as vllm,
+            serving({"/v1/models": reply(listing("/data/embedded/e5/llama.gguf", "/models/nomic-embed.gguf"))}) as llama,
         ):
-            found = await discover(60.0, ports={"ollama": ollama, "lm-studio": studio, "vllm": vllm})
+            found = await discover(60.0, ports={"ollama": ollama, "lm-studio": studio, "vllm": vllm, "llama.cpp": llama})
             assert {one.model for one in found if one.leaves} == {"gpt-oss:120b-cloud", "copied:latest"}
             assert {one.model for one in found if one.writes} == {
                 "gpt-oss:120b-cloud",
@@ -85,6 +86,7 @@ def test_what_a_server_sends_to_a_cloud_and_what_writes_nothing_is_told_apart():
                 "clouds:3b",
                 "qwen/qwen3-8b",
                 "a-cloud",
+                "/data/embedded/e5/llama.gguf",
             }
 
     asyncio.run(run())

@@ -163,6 +163,12 @@ def test_what_serves_one_operation_alone_says_so(params, model, apis):
     assert ("serves /v1/responses alone" in "".join(imported.warnings)) == (apis == ("responses",))
 
 
+@pytest.mark.parametrize("mode", ["[chat]", "{chat: 1}", "5"])
+def test_a_mode_that_is_no_word_is_told(mode):
+    imported = import_litellm(f"model_list: [{{model_name: m, litellm_params: {{model: gpt-4o}}, model_info: {{mode: {mode}}}}}]", {})
+    assert imported.warnings == ["m: cannot be read here: model_info.mode"]
+
+
 def test_figures_may_be_text_and_one_that_cannot_be_read_is_told():
     params = 'model: gpt-4o, timeout: "300", stream_timeout: os.environ/WAIT, max_parallel_requests: "20", weight: heavy'
     imported = import_litellm(f"model_list: [{{model_name: m, litellm_params: {{{params}}}, model_info: {{mode: cloud}}}}]", {})

@@ -26,6 +26,7 @@ SECOND = {
     "as a file": part(b'content-disposition: form-data; name="model"; filename=""'),
     "escaped": part(rb'content-disposition: form-data; name="mod\el"'),
     "in another coding": part(b"content-disposition: form-data; name*=utf-8''model"),
+    "in pieces": part(b"content-disposition: form-data; name*0=mod; name*1=el"),
     "named twice": part(b'content-disposition: form-data; name="x"; name="model"'),
     "in a folded line": part(b'content-disposition: form-data;\r\n name="model"'),
     "in a line of its own": part(b'content-disposition: form-data; name="x"\ncontent-disposition: form-data; name="model"'),
@@ -75,6 +76,43 @@ def test_a_second_boundary_is_refused(served, case):
     assert served.host.requests == []
 
 
+def test_a_boundary_with_a_backslash_is_refused(served):
+    escaped = (SMALL + FILE + END).replace(b"AAA", rb"A\AA")
+    large = SMALL.replace(b"small", b"large")
+    assert send(served, large + FILE + END + escaped, 'multipart/form-data; boundary="A\\AA"').status_code == 400
+    assert served.host.requests == []
+
+
+LINES = {
+    "within a value": SMALL + FILE.replace(b"RIFF", b"RIFF\n" + part(b'content-disposition: form-data; name="model"').rstrip()) + END,
+    "within a value, of returns": SMALL
+    + FILE.replace(b"RIFF", b"RIFF\r" + part(b'content-disposition: form-data; name="model"').rstrip())
+    + END,
+    "before the first": b"x\n"
+    + part(b'content-disposition: form-data; name="model"').replace(b"\r\n", b"\n")
+    + b"--AAA--\n\r\n"
+    + SMALL
+    + FILE
+    + END,
+    "behind the last": SMALL + FILE + b"--AAA--x\r\n" + part(b'content-disposition: form-data; name="model"') + END,
+}
+
+
+def test_a_form_of_very_many_parts_is_refused(served):
+    """Half a million of them would hold the loop for seconds."""
+    many = b"".join(b'--AAA\r\ncontent-disposition: form-data; name="p%d"\r\n\r\nx\r\n' % number for number in range(2000))
+    assert send(served, SMALL + FILE + many + END).status_code == 400
+    assert served.host.requests == []
+    few = many[: many.index(b"--AAA", many.index(b"p1990"))]
+    assert send(served, SMALL + FILE + few + END).status_code == 200
+
+
+@pytest.mark.parametrize("where", LINES)
+def test_a_boundary_in_another_place_is_refused(served, where):
+    assert send(served, LINES[where]).status_code == 400
+    assert served.host.requests == []
+
+
 @pytest.mark.parametrize("quoted", [b'name="model"', b"name=model", b'NAME="model"'])
 def test_a_model_is_found_however_it_is_written(served, quoted):
     alone = b"--AAA\r\nX-A: b\r\nContent-Disposition: form-data; " + quoted + b"\r\nContent-Type: text/plain\r\n\r\nsmall\r\n"
@@ -93,3 +131,48 @@ def test_what_stands_before_the_first_boundary_is_no_part(served):
     before = b"There was " + SMALL.replace(b"small", b"large")
     assert send(served, before + SMALL + FILE + END).status_code == 200
     assert served.host.requests[0].body == before + SMALL.replace(b"small", b"up-small") + FILE + END
+
+
+WRITTEN = {
+    "by .NET": (
+        'multipart/form-data; boundary="5b-A"',
+        b"Content-Type: text/plain; charset=utf-8\r\nContent-Disposition: form-data; name=model",
+        b"Content-Type: audio/wav\r\nContent-Disposition: form-data; name=file; filename=a.wav; filename*=utf-8''a.wav",
+    ),
+    "by Jersey": (
+        "multipart/form-data;boundary=Boundary_1_2_3",
+        b'Content-Type: text/plain\r\nContent-Disposition: form-data; name="model"',
+        b'Content-Disposition: form-data; filename="a.wav"; modification-date="Mon, 02 Nov 2026 10:00:00 GMT"; size=4; name="file"',
+    ),
+    "with semicolons behind": (
+        TYPE,
+        b'Content-Disposition: form-data; name="model";',
+        b'Content-Disposition: form-data; name="file"; filename="a.wav"; ',
+    ),
+    "by Java's mail": (
+        'multipart/form-data; boundary="----=_Part_0_1.2"; charset=UTF-8',
+        b'Content-Disposition: form-data; name="model"\r\nContent-Transfer-Encoding: 8bit',
+        b"Content-Disposition: form-data; name=\"file\"; filename*0*=UTF-8''a; filename*1=.wav",
+    ),
+    "by aiohttp": (
+        TYPE,
+        b'Content-Type: text/plain; charset=utf-8\r\nContent-Length: 5\r\nContent-Disposition: form-data; name="model"',
+        b'Content-Disposition: form-data; name="file"; filename="a%20b;.wav"; filename*=utf-8\'\'a%20b.wav',
+    ),
+    "by a browser": (
+        "multipart/form-data; boundary=----WebKitFormBoundary7MA4YWxkTrZu0gW",
+        b'Content-Disposition: form-data; name="model"',
+        b'Content-Disposition: form-data; name="file"; filename="C:\\a %22x%22; \xe6\x97\xa5.wav"\r\nContent-Type: audio/wav',
+    ),
+}
+
+
+@pytest.mark.parametrize("before", [b"", b"\r\n"], ids=["", "behind an empty line"])
+@pytest.mark.parametrize("end", [b"", b"\r\n", b"\r\n\r\n"], ids=["", "a line", "two lines"])
+@pytest.mark.parametrize("by", WRITTEN)
+def test_what_clients_write_is_read(served, by, end, before):
+    kind, model, file = WRITTEN[by]
+    mark = b"--" + kind.partition("boundary=")[2].partition("; charset")[0].strip('"').encode()
+    body = before + b"%b\r\n%b\r\n\r\nsmall\r\n%b\r\n%b\r\n\r\nRIFF\n--\r\n%b--%b" % (mark, model, mark, file, mark, end)
+    assert send(served, body, kind).status_code == 200
+    assert served.host.requests[0].body == body.replace(b"small", b"up-small")

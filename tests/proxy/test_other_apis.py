@@ -240,6 +240,14 @@ def test_of_a_form_only_the_model_changes(served, path, order):
     assert (sent.path, sent.headers["authorization"]) == ("/v1" + path, "Bearer sk-other-up")
 
 
+@pytest.mark.parametrize("n", [b"", b"2"])
+def test_choices_of_a_form_may_be_left_empty(served, n):
+    replies(served, {"created": 1, "data": []})
+    body = form((b"model", b"small"), (b"n", n), (b"image", b"x", b"a.png"))
+    assert send_form(served, "/images/edits", body).status_code == 200
+    assert served.host.requests[0].body == body.replace(b"small", b"up/model-7")
+
+
 def test_our_own_member_of_a_form_stays_here(served):
     replies(served, b'{"text":"Hello"}')
     ours = (b"greenlane", b'{"privacy":"local"}')
@@ -270,6 +278,7 @@ BROKEN = {
     "stream no truth": form((b"model", b"small"), (b"stream", b"maybe"), (b"file", b"x", b"a.wav")),
     "empty": b"",
     "JSON": b'{"model":"small"}',
+    "choices twice": form((b"model", b"small"), (b"n", b"129"), (b"n", b"1"), (b"image", b"x", b"a.png")),
     "too many choices": form((b"model", b"small"), (b"n", b"129"), (b"image", b"x", b"a.png")),
     "choices in words": form((b"model", b"small"), (b"n", b"many"), (b"image", b"x", b"a.png")),
 }
