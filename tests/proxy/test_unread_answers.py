@@ -13,7 +13,7 @@ from proxy.sweep import let_go
 HOST = """
 deployments:
   north: {{model: small, base_url: "{url}"}}
-limits: {{keep_alive_s: 0.5}}
+limits: {{keep_alive_s: 3}}
 """
 LARGE = json.dumps({"object": "list", "data": [{"object": "embedding", "index": 0, "embedding": "A" * 12_000_000}]}).encode()
 BODY = b'{"model":"small","input":"Hi"}'
