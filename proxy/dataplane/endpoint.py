@@ -20,7 +20,7 @@ import msgspec
 
 from adapters._base import AdapterError
 from policies._base import Ask, Candidate, Decision
-from policies.constraints import strictest
+from policies.constraints import barrier, strictest
 from proxy.config import Limits
 from proxy.dataplane import answer
 from proxy.dataplane.admit import Admission, admit, admit_again, greet
@@ -342,6 +342,7 @@ class DataPlane:
             failed=self._count_failure,
             freed=self.waiting.freed,
             room=self._room,
+            forbids=self._forbids,
             trouble=self.trouble,
             answer_bytes=limits.answer_bytes,
         )
@@ -356,6 +357,10 @@ class DataPlane:
             self.waiting.freed(place)
             return None
         return None if place is None else place.name
+
+    def _forbids(self, plan: Plan, candidate: Candidate) -> bool:
+        there = self.snapshot.served.get(candidate.place.name)
+        return there is not None and barrier(there.place, plan.prepared.policy.require) is not None
 
     def _finished(self, journey: Journey, tried: Tried) -> None:
         """Ends the exchange as its attempts ended. Raises where there was none."""

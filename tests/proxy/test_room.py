@@ -110,3 +110,35 @@ def test_a_client_that_leaves_while_it_waits_is_not_sent_there(proxy, upstream):
     gone = next(each for each in served.entries(3) if each.outcome == "client_gone")
     assert (gone.status, [each.deployment for each in gone.attempts]) == (499, ["first"])
     assert served.call(lambda runtime: [peer.inflight for peer in runtime.plane.peers.values()]) == [0, 0]
+
+
+def breaks_at(event):
+    """What a host does that takes a request and drops it then."""
+
+    def breaks(received, handler):
+        event.wait(60)
+        raise ConnectionResetError
+
+    return breaks
+
+
+def test_a_place_that_became_free_before_anybody_waited_for_it_is_taken(proxy, upstream):
+    first_breaks, third_breaks, host = threading.Event(), threading.Event(), Counting()
+    first, second, third = upstream(breaks_at(first_breaks)), upstream(host), upstream(breaks_at(third_breaks))
+    text = (FLEET + THIRD).replace("concurrency: 2", "concurrency: 1, privacy: local")
+    served = proxy(text.format(first=first.url, second=second.url, third=third.url))
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        comes = pool.submit(ask, served)
+        until(lambda: first.requests)
+        inside = pool.submit(ask, served, x_greenlane_privacy="local")
+        until(lambda: host.now == 1)
+        first_breaks.set()
+        until(lambda: third.requests)
+        host.let.set()
+        assert inside.result().status_code == 200
+        until(lambda: served.call(lambda runtime: runtime.plane.peers["second"].inflight) == 0)
+        third_breaks.set()
+        # it would wait for a minute for a place that is free
+        found = comes.result(timeout=40)
+    assert (found.status_code, found.headers["x-greenlane-deployment"]) == (200, "second")
+    assert served.call(lambda runtime: [peer.inflight for peer in runtime.plane.peers.values()]) == [0, 0, 0]
