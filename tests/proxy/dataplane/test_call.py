@@ -144,6 +144,14 @@ def test_the_second_of_a_kind_is_known_and_so_is_the_road_of_the_third():
     assert kinds[0].sent(calls[2], named, "gl-1") is not None
 
 
+def test_kinds_of_which_one_ends_as_another_are_each_known_the_second_time():
+    kinds = []
+    rests = (b"", b',"stream":true', b',"top_p":1,"stream":true')
+    bodies = [b'{"model":"m","messages":[{"role":"user","content":"%d"}]%b}' % (number, rests[number % 3]) for number in range(9)]
+    known = [call_of(body, kinds).like is not None for body in bodies]
+    assert (known, len(kinds)) == ([False] * 3 + [True] * 6, 3)
+
+
 def test_where_a_role_is_not_taken_every_prompt_is_looked_at():
     """`odd` takes no developer: `system` is sent, also behind a like request that had none."""
     kinds, odd = [], SNAPSHOT.served["odd"]
