@@ -168,7 +168,7 @@ async def _room(journey: Journey, way: Way, full: list[Candidate]) -> Candidate 
     # while others of the order were tried some may have become free: nobody would tell of it again
     found = next((each for each in full if not way.peers[each.place.name].full), None)
     if found is None:
-        name = await way.room(journey.exchange, frozenset([each.place.name for each in full]))
+        name = await way.room(journey.exchange, {each.place.name: way.peers[each.place.name] for each in full})
         found = next((each for each in full if each.place.name == name), None)
     if found is not None:
         full.remove(found)
@@ -236,7 +236,7 @@ class Way(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Counts a failed attempt by its kind."""
     freed: Callable[[Peer], None]
     """A place became free: whoever queues may look again."""
-    room: Callable[[Exchange, frozenset[str]], Awaitable[str | None]]
+    room: Callable[[Exchange, Mapping[str, Peer]], Awaitable[str | None]]
     """Waits for a place at one of these deployments."""
     forbids: Callable[[Plan, Candidate], bool]
     """Whether the configuration in force says what never may be: what is not private there is asked no more."""

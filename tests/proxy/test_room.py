@@ -142,3 +142,31 @@ def test_a_place_that_became_free_before_anybody_waited_for_it_is_taken(proxy, u
         found = comes.result(timeout=40)
     assert (found.status_code, found.headers["x-greenlane-deployment"]) == (200, "second")
     assert served.call(lambda runtime: [peer.inflight for peer in runtime.plane.peers.values()]) == [0, 0, 0]
+
+
+def test_a_place_of_another_configuration_is_not_taken_for_the_one_of_that_name(proxy, upstream):
+    """A reload makes two of `second`: one that is full, for those who came before it, and one that has a place."""
+    first_breaks, host = threading.Event(), Counting()
+
+    def keeps_the_first(received, handler):
+        (host if len(second.requests) == 1 else completion)(received, handler)
+
+    first, second = upstream(breaks_at(first_breaks)), upstream(keeps_the_first)
+    text = FLEET.format(first=first.url, second=second.url).replace("concurrency: 2", "concurrency: 1, privacy: local, weight: 1")
+    served = proxy(text)
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        comes = pool.submit(ask, served)
+        until(lambda: first.requests)
+        inside = pool.submit(ask, served, x_greenlane_privacy="local")
+        until(lambda: host.now == 1)
+        before = served.call(lambda runtime: runtime.plane.peers["second"])
+        first_breaks.set()
+        until(lambda: served.call(lambda runtime: len(runtime.plane.waiting)) == 1)
+        served.write(text.replace("weight: 1", "weight: 2"))
+        assert served.reload()
+        assert ask(served, x_greenlane_privacy="local").status_code == 200
+        assert served.call(lambda runtime: (len(runtime.plane.waiting), before.inflight)) == (1, 1)
+        host.let.set()
+        assert (inside.result().status_code, comes.result().status_code) == (200, 200)
+    assert len(second.requests) == 3
+    assert served.call(lambda runtime: [peer.inflight for peer in (before, *runtime.plane.peers.values())]) == [0, 0, 0]
