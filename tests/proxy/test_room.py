@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from proxy.metered import Ended, Feed
 from tests.harness import ask, completion, until
 
 FLEET = """
@@ -170,3 +171,29 @@ def test_a_place_of_another_configuration_is_not_taken_for_the_one_of_that_name(
         assert (inside.result().status_code, comes.result().status_code) == (200, 200)
     assert len(second.requests) == 3
     assert served.call(lambda runtime: [peer.inflight for peer in (before, *runtime.plane.peers.values())]) == [0, 0, 0]
+
+
+def test_the_meter_of_what_failed_is_not_told_of_the_wait_behind_it(proxy, upstream):
+    """The joules of that time are of whoever it served then."""
+    breaks_now, host, feed = threading.Event(), Counting(), Feed()
+    first = upstream(breaks_at(breaks_now))
+    text = FLEET.format(first=first.url, second=upstream(host).url)
+    served = proxy(text.replace("concurrency: 2", "concurrency: 1, privacy: local"))
+    served.call(lambda runtime: setattr(runtime.plane.peers["first"], "meter", feed))
+    body = json.dumps({"model": "small", "messages": [{"role": "user", "content": "Hi"}]}).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        with socket.create_connection(("127.0.0.1", served.port), timeout=60) as leaving:
+            leaving.sendall(head.replace("host: x", f"host: 127.0.0.1:{served.port}").encode() + body)
+            until(lambda: first.requests)
+            inside = pool.submit(ask, served, x_greenlane_privacy="local")
+            until(lambda: host.now == 1)
+            breaks_now.set()
+            until(lambda: served.call(lambda runtime: len(runtime.plane.waiting)) == 1)
+            waits_s = time.perf_counter()
+        until(lambda: any(isinstance(each, Ended) for each in feed.events))
+        host.let.set()
+        assert inside.result().status_code == 200
+    began, ended = feed.events
+    assert (began.id, began.at_s) == (ended.id, ended.sent_s)
+    assert ended.last_s <= waits_s
