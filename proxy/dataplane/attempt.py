@@ -104,7 +104,7 @@ async def attempt(journey: Journey, way: Way) -> Tried:
         peer = way.peers[served.name]
         now_s = perf_counter()
         calm = peer.breaker.calm
-        if (not calm and not peer.breaker.allows(now_s)) or (attempts and now_s - exchange.arrived_s > served.settings.timeouts.total_s):
+        if (not calm and not peer.breaker.allows(now_s)) or (attempts and _barred(journey, candidate, way, now_s)):
             way.freed(peer)
             continue
         try:
@@ -165,11 +165,20 @@ async def _room(journey: Journey, way: Way, full: list[Candidate]) -> Candidate 
 
     The decision left out what was full then. What fails sends all its requests elsewhere in one moment.
     """
-    name = await way.room(journey.exchange, frozenset([each.place.name for each in full]))
-    found = next((each for each in full if each.place.name == name), None)
+    # while others of the order were tried some may have become free: nobody would tell of it again
+    found = next((each for each in full if not way.peers[each.place.name].full), None)
+    if found is None:
+        name = await way.room(journey.exchange, {each.place.name: way.peers[each.place.name] for each in full})
+        found = next((each for each in full if each.place.name == name), None)
     if found is not None:
         full.remove(found)
     return found
+
+
+def _barred(journey: Journey, candidate: Candidate, way: Way, now_s: float) -> bool:
+    """Whether a fallback comes too late for that deployment, or a reload overtook it after which it may go there no longer."""
+    timeouts = journey.plan.served[candidate.place].settings.timeouts
+    return now_s - journey.exchange.arrived_s > timeouts.total_s or way.forbids(journey.plan, candidate)
 
 
 def _exhausted(journey: Journey, last: Tried | None, unexpressed: AdapterError | None) -> Tried:
@@ -227,8 +236,10 @@ class Way(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Counts a failed attempt by its kind."""
     freed: Callable[[Peer], None]
     """A place became free: whoever queues may look again."""
-    room: Callable[[Exchange, frozenset[str]], Awaitable[str | None]]
+    room: Callable[[Exchange, Mapping[str, Peer]], Awaitable[str | None]]
     """Waits for a place at one of these deployments."""
+    forbids: Callable[[Plan, Candidate], bool]
+    """Whether the configuration in force says what never may be: what is not private there is asked no more."""
     trouble: set[str]
     """Names of the deployments that are down or full, kept up to date."""
     answer_bytes: int

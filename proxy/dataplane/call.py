@@ -33,6 +33,8 @@ ALIKE_BYTES = 1024
 """Of their members; with more (tools, schemas) nothing is remembered."""
 ROADS = 32
 """Deployments, of each kind, to which its road is remembered."""
+ROAD_BYTES = 4096
+"""What stands around the prompt on all of them: a thousand heads may have eight kinds each, and every deployment a name of its own."""
 SIZES = 64
 """Of the requests of a kind, each with its `Ask`."""
 
@@ -176,7 +178,10 @@ class Alike:
                 return
             before, _, after = made.body.partition(prompt)
             # deployments that are asked alike share one copy
-            around = next((road.around for road in self._roads.values() if road.around == (before, after)), (before, after))
+            copies = {road.around: road.around for road in self._roads.values() if road.around is not None}
+            around = copies.setdefault((before, after), (before, after))
+            if sum(len(start) + len(end) for start, end in copies) > ROAD_BYTES:
+                self._roads.clear()
         if len(self._roads) >= ROADS:
             self._roads.clear()
         self._roads[served] = Road(made.path, made.headers, made.own[1:], around, ignored)

@@ -40,6 +40,7 @@ _OBJECTS = frozenset({"embeddings", "moderations", "images_generations", "images
 _JSON = _OBJECTS | {"rerank", "count_tokens"}
 """Of reranking some hosts give a list."""
 _FORWARDED = (b"traceparent", b"tracestate")
+_count = msgspec.json.Decoder(int | None).decode
 _INPUT = re.compile(r"input\[([0-9]{1,9})\](.*)", re.DOTALL)
 _FORWARDED_MESSAGES = (b"anthropic-version", b"anthropic-beta")
 
@@ -216,6 +217,10 @@ def stream(call: Call, served: Served, hub: Hub, *, capture: bool) -> Stream:
         draws = b'"image_generation"' in call.body
         return ResponsesStream(capture=capture, event_bytes=served.target.image_event_bytes if draws else event_bytes)
     choices, continuous = call.ask.choices, call.continuous_usage
+    if api == "completions" and "best_of" in call.ask.members:
+        # all are generated, `n` of them told
+        most, told = (_count(call.members.get(name, b"1")) or 1 for name in ("best_of", "n"))
+        choices = choices * told // max(most, told)
     return ChatStream(wants_usage=call.wants_usage, capture=capture, continuous=continuous, event_bytes=event_bytes, choices=choices)
 
 

@@ -20,7 +20,7 @@ import msgspec
 
 from adapters._base import AdapterError
 from policies._base import Ask, Candidate, Decision
-from policies.constraints import strictest
+from policies.constraints import barrier, strictest
 from proxy.config import Limits
 from proxy.dataplane import answer
 from proxy.dataplane.admit import Admission, admit, admit_again, greet
@@ -342,20 +342,32 @@ class DataPlane:
             failed=self._count_failure,
             freed=self.waiting.freed,
             room=self._room,
+            forbids=self._forbids,
             trouble=self.trouble,
             answer_bytes=limits.answer_bytes,
         )
 
-    async def _room(self, exchange: Exchange, names: frozenset[str]) -> str | None:
-        """The deployment of these that has a place: to be taken before anything is awaited. None: none in time, or the client left."""
-        if self.waiting.full:
-            return None
-        place = await self.waiting.wait(names, QUEUE_S, partial(_when_gone, exchange))
-        exchange.on_gone = None
-        if place is not None and exchange.gone:
+    async def _room(self, exchange: Exchange, peers: Mapping[str, Peer]) -> str | None:
+        """The name of the one of these that has a place: to be taken before anything is awaited. None: none in time, or the client left."""
+        end_s, again = perf_counter() + QUEUE_S, False
+        while not self.waiting.full or again:
+            place = await self.waiting.wait(peers.keys(), end_s - perf_counter(), partial(_when_gone, exchange), again=again)
+            exchange.on_gone = None
+            if place is None:
+                break
+            over = exchange.gone or exchange.cut
+            if place is peers[place.name] and not over:
+                return place.name
+            # whoever is next must look; after a reload another may bear the name
             self.waiting.freed(place)
-            return None
-        return None if place is None else place.name
+            if over:
+                break
+            again = True
+        return None
+
+    def _forbids(self, plan: Plan, candidate: Candidate) -> bool:
+        there = self.snapshot.served.get(candidate.place.name)
+        return there is not None and barrier(there.place, plan.prepared.policy.require) is not None
 
     def _finished(self, journey: Journey, tried: Tried) -> None:
         """Ends the exchange as its attempts ended. Raises where there was none."""

@@ -250,7 +250,7 @@ class Settler:
             self.budgets.add(row.team, row.carbon_g, least_usd(served, account.tokens) if row.cost_usd is None else row.cost_usd)
         peer = tried.peer if tried is not None else None
         if peer is not None and peer.meter is not None and tried is not None:
-            peer.meter.events.append(ended(row, call, tried, account, arrived_s))
+            peer.meter.events.append(ended(row, call, tried, account))
         if peer is not None and tried is not None and ending.first_s is not None:
             # its own: neither the wait for a place nor what attempts before it took
             peer.observe_ttft(ending.first_s - tried.started_s)
@@ -385,14 +385,15 @@ class Settler:
             self._metrics.add("greenlane_policy_rejections", (each.constraint.partition(":")[0],))
 
 
-def ended(row: Row, call: Call | None, tried: Tried, account: Account, arrived_s: float) -> Ended:
+def ended(row: Row, call: Call | None, tried: Tried, account: Account) -> Ended:
     """What the deployment's meter is told of an exchange that is over."""
     input_tokens = row.input_tokens if row.input_tokens is not None else 0 if call is None else call.ask.input_tokens
     return Ended(
         row.id,
         tried.started_s,
         tried.result.first_s,
-        arrived_s + row.duration_s,
+        # a wait behind it is none of its time
+        tried.started_s + tried.attempts[-1].seconds_s,
         input_tokens,
         row.cached_tokens,
         row.output_tokens or 0,

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import json
 import socket
+import threading
 
 import httpx
 import pytest
 
 from proxy.configuration import key_hash
-from tests.harness import held, until
+from tests.harness import ask, held, until
 
 FLEET = """
 deployments:
   near: {{model: small, base_url: "{near}", privacy: {privacy}, concurrency: 1}}
   far: {{model: small, base_url: "{far}", privacy: vendor}}
 policies: {{guarded: {{require: {{privacy: local}}}}}}
+"""
+FALLING = """
+policies: {{cheap: {{objective: cheapest}}}}
+policy: cheap
+deployments:
+  first: {{model: small, base_url: "{first}", privacy: local, usd_per_mtok: {{input: 1}}}}
+  second: {{model: small, base_url: "{second}", privacy: PRIVACY, usd_per_mtok: {{input: 2}}}}
 """
 KEYS = """
 teams: {{one: {{}}}}
@@ -145,3 +154,26 @@ def test_a_file_without_keys_does_not_open_what_was_locked(bank):
     assert not bank.reload(keys="")
     assert httpx.post(f"{bank.served.url}/chat/completions", content=BODY, timeout=60).status_code == 401
     assert bank.reload(keys=KEYS)
+
+
+def test_what_falls_back_goes_nowhere_that_is_no_longer_private(proxy, upstream):
+    """The reload comes while the first deployment has the request, which then fails."""
+    drop = threading.Event()
+
+    def drops(received, handler):
+        drop.wait(60)
+        raise ConnectionResetError
+
+    first, second = upstream(drops), upstream()
+    text = FALLING.format(first=first.url, second=second.url)
+    served = proxy(text.replace("PRIVACY", "local"))
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        guarded = pool.submit(ask, served, x_greenlane_privacy="local")
+        anywhere = pool.submit(ask, served)
+        until(lambda: len(first.requests) == 2)
+        served.write(text.replace("PRIVACY", "vendor"))
+        assert served.reload()
+        drop.set()
+        assert (guarded.result().status_code, anywhere.result().status_code) == (502, 200)
+    assert len(second.requests) == 1
+    assert sorted(entry.status for entry in served.entries(2)) == [200, 502]

@@ -126,3 +126,16 @@ def test_usage_cut_short_behind_the_reason_is_counted(proxy, upstream):
     got, entry = ask(proxy, upstream(lambda _, handler: handler.events([*said(usage=False)[:-1], usage])), "openai", "chat", "ends")
     assert got.text.endswith("data: [DONE]\n\n")
     assert (entry.outcome, entry.tokens.estimated) == ("completed", True)
+
+
+@pytest.mark.parametrize("told", [{}, {"n": None}, {"n": 1}], ids=str)
+def test_of_the_best_of_several_one_is_told_and_its_end_is_the_stream_s(proxy, upstream, told):
+    """A host that ends without `[DONE]`: the others are generated, not sent."""
+    ended = {"id": "c", "object": "text_completion", "created": 1, "model": "up"}
+    ended["choices"] = [{"index": 0, "text": "a", "logprobs": None, "finish_reason": "stop"}]
+    event = b"data: " + json.dumps(ended).encode() + b"\n\n"
+    served = proxy(f'deployments: {{d: {{model: small, base_url: "{upstream(lambda _, handler: handler.events([event])).url}"}}}}')
+    body = {"model": "small", "prompt": "Hi", "stream": True, "best_of": 3, **told}
+    answer = httpx.post(f"{served.url}/completions", json=body, timeout=60)
+    assert answer.text.endswith("data: [DONE]\n\n")
+    assert served.entries(1)[0].outcome == "completed"

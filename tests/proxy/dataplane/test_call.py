@@ -14,7 +14,7 @@ from carbon.sources.static import Static
 from proxy.access import ANYONE
 from proxy.configuration import loads
 from proxy.dataplane.ask import read
-from proxy.dataplane.call import ALIKE, ALIKE_BYTES
+from proxy.dataplane.call import ALIKE, ALIKE_BYTES, ROAD_BYTES, ROADS
 from proxy.dataplane.carriage import Hub, asked
 from proxy.dataplane.operations import operation_of
 from proxy.errors import Refusal
@@ -142,6 +142,30 @@ def test_the_second_of_a_kind_is_known_and_so_is_the_road_of_the_third():
     assert made == [body.replace(b'"m"', b'"Qwen/Qwen3-32B"') for body in bodies]
     assert asked(calls[2], SNAPSHOT.served["same"], Hub(calls[2]), {}, "gl-1")[0].body is bodies[2]
     assert kinds[0].sent(calls[2], named, "gl-1") is not None
+
+
+def test_kinds_of_which_one_ends_as_another_are_each_known_the_second_time():
+    kinds = []
+    rests = (b"", b',"stream":true', b',"top_p":1,"stream":true')
+    bodies = [b'{"model":"m","messages":[{"role":"user","content":"%d"}]%b}' % (number, rests[number % 3]) for number in range(9)]
+    known = [call_of(body, kinds).like is not None for body in bodies]
+    assert (known, len(kinds)) == ([False] * 3 + [True] * 6, 3)
+
+
+@pytest.mark.parametrize(("more_bytes", "most"), [(10, ROADS), (900, ROAD_BYTES // 900)], ids=["short", "long"])
+def test_what_is_remembered_of_roads_is_bounded_in_bytes(more_bytes, most):
+    """Each deployment has another name, so each road has its own copy of the members."""
+    one = '  d{0}: {{model: m, upstream_model: u{0}, base_url: "http://127.0.0.1:1/v1"}}\n'
+    fleet = compiled(loads("deployments:\n" + "".join(one.format(number) for number in range(ROADS))), Static().table())
+    body = b'{"model":"m","messages":[{"role":"user","content":"Hi"}],"stop":"%b"}' % (b"s" * more_bytes)
+    kinds = []
+    for _ in range(2):
+        call = read(body, b"application/json", operation_of(PATHS["chat"]), {}, (fleet, ANYONE), kinds)
+    made = [asked(call, served, Hub(call), {}, "gl-1")[0].body for served in fleet.served.values()]
+    known = [kinds[0].sent(call, served, "gl-1") for served in fleet.served.values()]
+    assert 1 <= len([each for each in known if each is not None]) <= most
+    assert all(each is None or each[0].body == sent for each, sent in zip(known, made, strict=True))
+    assert more_bytes > 10 or None not in known
 
 
 def test_where_a_role_is_not_taken_every_prompt_is_looked_at():
