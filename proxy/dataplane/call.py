@@ -174,9 +174,10 @@ class Alike:
         prompt = call.body[self._start : self._rest]
         around: tuple[bytes, bytes] | None = None
         if made.body is not call.body:
-            if made.body.count(prompt) != 1:
+            at = span(made.body, self._name, prompt)
+            if at is None:
                 return
-            before, _, after = made.body.partition(prompt)
+            before, after = made.body[: at[0]], made.body[at[1] :]
             # deployments that are asked alike share one copy
             copies = {road.around: road.around for road in self._roads.values() if road.around is not None}
             around = copies.setdefault((before, after), (before, after))

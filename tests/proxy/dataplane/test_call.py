@@ -181,3 +181,12 @@ def test_what_is_every_requests_own_or_large_or_escaped_is_not_remembered(more):
     kinds = []
     call_of(b'{"model":"m","messages":[],' + more + b"}", kinds)
     assert kinds == []
+
+
+def test_a_prompt_that_is_what_stands_between_a_name_and_a_text_is_not_taken_for_it():
+    """`":"` is the prompt of the second, and the end of every name with the beginning of its text."""
+    kinds, named, operation = [], SNAPSHOT.served["named"], operation_of(PATHS["completions"])
+    bodies = [b'{"model": "m","prompt":"%b"}' % prompt for prompt in (b"a", b":", b"b")]
+    calls = [read(body, b"application/json", operation, {}, (SNAPSHOT, ANYONE), kinds) for body in bodies]
+    made = [asked(call, named, Hub(call), {}, "gl-1")[0].body for call in calls]
+    assert made == [body.replace(b'"m"', b'"Qwen/Qwen3-32B"') for body in bodies]
