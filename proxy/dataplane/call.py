@@ -23,8 +23,8 @@ from proxy.upstream._base import Request
 BYTES_PER_TOKEN = 4
 PARTS = b'"type"'
 """Without it a body has neither parts nor tools: one search instead of seven."""
-_PROMPT: Mapping[str, str] = {"chat": "messages", "messages": "messages", "completions": "prompt", "responses": "input"}
-"""The member that differs with every request."""
+PROMPT = {"chat": "messages", "messages": "messages", "responses": "input", "completions": "prompt", "generate": "prompt"}
+"""The member that differs with every request: what was said so far."""
 _VARYING = frozenset({"user", "metadata", "seed", "safety_identifier", "prompt_cache_key", "previous_response_id"})
 """Members that often do as well: with one of them nothing is remembered."""
 ALIKE = 8
@@ -194,15 +194,21 @@ Kinds = list[Alike]
 def kind_of(call: Call) -> Alike | None:
     """The kind a call is of; None where there is more to look at than a prompt of text: members of every request's own, parts, tools."""
     operation, body, members = call.operation, call.body, call.members
-    name = _PROMPT.get(operation.api)
-    if name is None or name not in members or operation.model is not None or not _VARYING.isdisjoint(members) or has_parts(body, operation):
+    name, words = PROMPT.get(operation.api, ""), _PLAIN_PROMPT.get(operation.api)
+    if (
+        words is None
+        or name not in members
+        or operation.model is not None
+        or not _VARYING.isdisjoint(members)
+        or has_parts(body, operation)
+    ):
         return None
     prompt = bytes(members[name])
     at = span(body, name, prompt)
     if at is None or len(body) - len(prompt) > ALIKE_BYTES or b"\\" in body[: at[0]] or b"\\" in body[at[1] :]:
         return None  # a name written with escapes might be the one that was meant
     try:
-        _PLAIN_PROMPT[operation.api](prompt)
+        words(prompt)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     return Alike(call, at, name)

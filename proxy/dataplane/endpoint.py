@@ -26,7 +26,7 @@ from proxy.dataplane import answer
 from proxy.dataplane.admit import Admission, admit, admit_again, greet
 from proxy.dataplane.ask import read, through_hub
 from proxy.dataplane.attempt import Journey, Tried, Way, attempt
-from proxy.dataplane.call import Call
+from proxy.dataplane.call import PROMPT, Call
 from proxy.dataplane.candidates import Affinity, Key, candidates, held_out, key_of, narrowed, recalled, standing
 from proxy.dataplane.carriage import Hub
 from proxy.dataplane.continuity import Continuity, Look
@@ -58,8 +58,6 @@ QUEUE_S = 60.0
 
 
 _NOBODY: frozenset[str] = frozenset()
-_PROMPTS = {"chat": "messages", "messages": "messages", "responses": "input", "completions": "prompt", "generate": "prompt"}
-"""Where operations have what was said so far."""
 COUNTED_INSTEAD = frozenset({"model_not_found", "no_eligible_deployment", "unsupported_parameter", "unavailable"})
 """Why no deployment counts a request's tokens: it is done here then."""
 
@@ -464,7 +462,7 @@ class DataPlane:
 
 def _beginning(call: Call) -> bytes | None:
     """What a prefix cache knows a conversation by; None of what is no conversation."""
-    name = _PROMPTS.get(call.operation.api)
+    name = PROMPT.get(call.operation.api)
     prompt = None if name is None else call.members.get(name)
     return None if prompt is None else bytes(prompt)
 
